@@ -1,0 +1,108 @@
+"""Pictures with their labels, split into train and test, and a validation part held out of train."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from jaxattn.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Labelled pictures.
+
+    Attributes:
+        images: uint8 [N, H, W, 3], RGB, 0-255.
+        labels: int32 [N], indices into the data set's classes.
+        masks: bool [N, H, W], True on the object, where the data set knows it; else None.
+
+    Raises:
+        InputError: where shapes or dtypes differ from these.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
+            raise InputError(f"images must be uint8 [N, H, W, 3], got {self.images.dtype} {list(self.images.shape)}")
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
+            raise InputError(
+                f"labels must be int32 [{len(self.images)}], got {self.labels.dtype} {list(self.labels.shape)}"
+            )
+        if self.masks is not None and (self.masks.shape != self.images.shape[:3] or self.masks.dtype != np.bool_):
+            raise InputError(
+                f"masks must be bool {list(self.images.shape[:3])}, got {self.masks.dtype} {list(self.masks.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Split":
+        """The examples at `indices` [M], in that order."""
+        masks = None if self.masks is None else self.masks[indices]
+        return Split(self.images[indices], self.labels[indices], masks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """A data set: its name, the names of its classes [K], and its two published splits.
+
+    Raises:
+        InputError: where a split is empty or a label is not in 0..K-1.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+
+    def __post_init__(self):
+        for part, split in (("train", self.train), ("test", self.test)):
+            if not len(split):
+                raise InputError(f"{self.name}: the {part} split must hold at least one picture, it holds none")
+            low, high = split.labels.min(), split.labels.max()
+            if low < 0 or high >= len(self.classes):
+                raise InputError(
+                    f"{self.name}: {part} labels must lie in 0..{len(self.classes) - 1}, found {low}..{high}; "
+                    "the files are damaged or of another data set"
+                )
+
+    def digest(self) -> str:
+        """SHA-256 (hex) over the bytes of all pictures and labels: equal digests mean equal data in equal order."""
+        sha = hashlib.sha256()
+        for split in (self.train, self.test):
+            sha.update(np.ascontiguousarray(split.images))
+            sha.update(np.ascontiguousarray(split.labels.astype("<i4")))
+        return sha.hexdigest()
+
+
+def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Holds `count` examples out of `split`, stratified: each class gives its share to within one example.
+
+    Args:
+        split: [N] examples.
+        count: how many to hold out, 0..N-1.
+        seed: draws which.
+
+    Returns:
+        The [N - count] examples that stay and the [count] held out, both in their old order.
+
+    Raises:
+        InputError: where `count` is out of range.
+    """
+    total = len(split)
+    if not 0 <= count < total:
+        raise InputError(f"validation must hold 0..{total - 1} of the {total} training pictures, got {count}")
+    # Examples in random order within their class, each at its relative position in it: the `count` lowest
+    # positions over all classes are a stratified draw.
+    order = np.random.default_rng(seed).permutation(total)
+    position = np.empty(total)
+    for label in np.unique(split.labels):
+        members = order[split.labels[order] == label]
+        position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    held = np.zeros(total, bool)
+    held[np.argsort(position, kind="stable")[:count]] = True
+    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
