@@ -1,5 +1,8 @@
 """Errors that a user can act on: the shells print them as one line and exit with code 2."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class InputError(ValueError):
     """Input that cannot be used. The message says what, the rule, the value and what to do, in one line."""
@@ -7,3 +10,14 @@ class InputError(ValueError):
 
 class UnavailableError(InputError):
     """A data set that is neither on this machine nor to be had from the network."""
+
+
+def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
+    """`known[name]`.
+
+    Raises:
+        InputError: where there is none; it lists the names that are known.
+    """
+    if name not in known:
+        raise InputError(f"unknown {what} {name!r}; known are {', '.join(known)}")
+    return known[name]

@@ -20,9 +20,14 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     return windows.max(axis=(2, 4))
 
 
+def by_channel(v: jax.Array) -> jax.Array:
+    """v [C] as [1, 1, 1, C], to stand beside a map [B, H, W, C]."""
+    return v[None, None, None, :]
+
+
 def _moments(x):
     mean = jnp.mean(x, axis=(0, 1, 2))
-    return mean, jnp.mean(jnp.square(x - mean), axis=(0, 1, 2))
+    return mean, jnp.mean(jnp.square(x - by_channel(mean)), axis=(0, 1, 2))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -38,7 +43,7 @@ def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float):
 def _batch_norm_forward(x, scale, bias, epsilon):
     mean, var = _moments(x)
     factor = jax.lax.rsqrt(var + epsilon)
-    y = x * (scale * factor) + (bias - mean * scale * factor)
+    y = x * by_channel(scale * factor) + by_channel(bias - mean * scale * factor)
     return (y, mean, var), (x, scale, mean, factor)
 
 
@@ -46,10 +51,10 @@ def _batch_norm_backward(epsilon, residuals, gradients):
     x, scale, mean, factor = residuals
     dy = gradients[0]
     count = x.size // x.shape[-1]
-    normalised = (x - mean) * factor
+    normalised = (x - by_channel(mean)) * by_channel(factor)
     dbias = jnp.sum(dy, axis=(0, 1, 2))
     dscale = jnp.sum(dy * normalised, axis=(0, 1, 2))
-    dx = scale * factor * (dy - (dbias + normalised * dscale) / count)
+    dx = by_channel(scale * factor) * (dy - (by_channel(dbias) + normalised * by_channel(dscale)) / count)
     return dx, dscale, dbias
 
 

@@ -1,0 +1,23 @@
+"""Train, see and judge attention modules in a small CNN, in pure-functional JAX."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ATTENTION": "jaxattn.attention",
+    "CNN": "jaxattn.model",
+    "Config": "jaxattn.config",
+    "fit": "jaxattn.run",
+    "load_run": "jaxattn.run",
+    "resume": "jaxattn.run",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name when it is first used: `import jaxattn` itself loads nothing heavy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jaxattn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,97 @@
+"""What the `python -m jaxattn.<name>` shells share: flags from fields, one line for an error, exit codes."""
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, final
+
+from jaxattn.config import RECIPES, Config, kind
+from jaxattn.errors import InputError
+
+
+@final
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a wrong command line with one line."""
+
+    def __init__(self, **options: Any):
+        """Takes what `argparse.ArgumentParser` takes."""
+        super().__init__(allow_abbrev=False, formatter_class=_wide, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises the message as an `InputError`."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+    def parse_args(self, arguments=None, namespace=None):
+        """As argparse, but a flag that is not known is answered with those that are."""
+        parsed, rest = self.parse_known_args(arguments, namespace)
+        if rest:
+            known = sorted(flag for flag in self._option_string_actions if flag.startswith("--"))
+            raise InputError(f"unknown flag {rest[0]}; known are {', '.join(known)}")
+        return parsed
+
+
+def _wide(prog):
+    return argparse.HelpFormatter(prog, max_help_position=34, width=110)
+
+
+def add_config_flags(parser: argparse.ArgumentParser, known: dict[str, Sequence[str]]) -> None:
+    """A flag for each field of `Config`, in its groups; `known` lists the names that a field may take."""
+    groups = {}
+    for field in dataclasses.fields(Config):
+        group = field.metadata["group"]
+        groups.setdefault(group, parser.add_argument_group(group))
+        names = field.metadata.get("choices") or known.get(field.name)
+        text = field.metadata["help"] + (f": {', '.join(names)}" if names else "")
+        if field.default is not None:
+            text += f" (default: {field.default})"
+        elif field.name in RECIPES["standard"]:
+            text += f" (default: {', '.join(f'{recipe} {flags[field.name]}' for recipe, flags in RECIPES.items())})"
+        groups[group].add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=kind(field),
+            metavar="NAME" if names else {int: "N", float: "X", str: "TEXT"}[kind(field)],
+            help=text.replace("%", "%%"),
+            default=argparse.SUPPRESS,
+            **({"nargs": "?", "const": "se"} if field.name == "attention" else {}),
+        )
+
+
+def shell(main: Callable[[list[str]], None]) -> NoReturn:
+    """Runs `main` on the command line and exits: 0 done, 2 wrong input (one line), 130 or 143 stopped."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        main(sys.argv[1:])
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except _Terminated:
+        sys.exit(128 + signal.SIGTERM)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # the reader of our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+@final
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: stops a run as Ctrl-C does."""
+
+
+def _terminate(signum, frame):
+    raise _Terminated
+
+
+def keep_compiled_programs() -> None:
+    """Lets JAX keep compiled programs on disk, so that the next start is faster; JAX's own settings win."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(Path(cache, "jaxattn", "compiled")))

@@ -1,0 +1,156 @@
+"""Augmentation on the device: `(key, images) -> images`, drawn anew for each image.
+
+Images are float32 [B, H, W, 3] in [0, 1]. Each transform stands beside the formula that it applies, so that the
+formula can be checked alone. What torchvision does to one Pillow image in uint8 is done here to a batch in float32:
+nothing is rounded between steps.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2023, 0.1994, 0.2010)
+
+PADDING = 4
+JITTER = 0.2
+HUE = 0.1
+DEGREES = 15.0
+
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def to_float(images: jax.Array) -> jax.Array:
+    """uint8 [..., 3] in 0-255 to float32 in [0, 1]."""
+    return images.astype(jnp.float32) / 255
+
+
+def normalize(images: jax.Array) -> jax.Array:
+    """(x - mean) / std by channel, with CIFAR-10's statistics: [..., 3] in [0, 1] to about zero mean, unit variance."""
+    return (images - jnp.array(MEAN)) / jnp.array(STD)
+
+
+def denormalize(images: jax.Array) -> jax.Array:
+    """Undoes `normalize`, clipped to [0, 1]."""
+    return jnp.clip(images * jnp.array(STD) + jnp.array(MEAN), 0, 1)
+
+
+def crop_and_flip(images: jax.Array, top: jax.Array, left: jax.Array, flip: jax.Array) -> jax.Array:
+    """Cuts H x W out of each image framed in `PADDING` black pixels, then mirrors it left to right.
+
+    Args:
+        images: [B, H, W, 3].
+        top, left: integers [B] in 0..2 * PADDING, the first row and column of the cut.
+        flip: bool [B].
+    """
+    batch, height, width, _ = images.shape
+    rows = jnp.arange(height) + top[:, None] - PADDING
+    columns = jnp.where(flip[:, None], jnp.arange(width)[::-1], jnp.arange(width)) + left[:, None] - PADDING
+    return _pixels(images, rows[:, :, None], columns[:, None, :])
+
+
+def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
+    """Turns each image counterclockwise about its centre: nearest pixel, black where nothing was.
+
+    The output pixel at offset (dx, dy) from the centre is the input pixel that holds the point
+    (dx cos a - dy sin a, dx sin a + dy cos a), y pointing down: `PIL.Image.rotate`'s rule.
+
+    Args:
+        images: [B, H, W, 3].
+        degrees: angles [B].
+    """
+    _, height, width, _ = images.shape
+    angle = jnp.deg2rad(degrees)[:, None, None]
+    dx = (jnp.arange(width) + 0.5 - width / 2)[None, None, :]
+    dy = (jnp.arange(height) + 0.5 - height / 2)[None, :, None]
+    columns = jnp.floor(dx * jnp.cos(angle) - dy * jnp.sin(angle) + width / 2).astype(jnp.int32)
+    rows = jnp.floor(dx * jnp.sin(angle) + dy * jnp.cos(angle) + height / 2).astype(jnp.int32)
+    return _pixels(images, rows, columns)
+
+
+def _pixels(images, rows, columns):
+    """Pixels of each image at rows and columns that broadcast to [B, H, W]; black outside."""
+    batch, height, width, _ = images.shape
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    picked = images[jnp.arange(batch)[:, None, None], rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    return jnp.where(inside[..., None], picked, 0)
+
+
+def grayscale(images: jax.Array) -> jax.Array:
+    """ITU-R 601 luma, .299 R + .587 G + .114 B: [..., 3] to [..., 1]."""
+    return (images * jnp.array([0.299, 0.587, 0.114])).sum(axis=-1, keepdims=True)
+
+
+def blend(images: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
+    """factor * images + (1 - factor) * other, clipped to [0, 1]; factors [B] for images [B, H, W, 3]."""
+    factor = factor[:, None, None, None]
+    return jnp.clip(factor * images + (1 - factor) * other, 0, 1)
+
+
+def adjust_brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
+    """Blends with black."""
+    return blend(images, jnp.zeros(()), factor)
+
+
+def adjust_contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
+    """Blends with the mean of the image's luma."""
+    return blend(images, grayscale(images).mean(axis=(1, 2), keepdims=True), factor)
+
+
+def adjust_saturation(images: jax.Array, factor: jax.Array) -> jax.Array:
+    """Blends with the image's luma."""
+    return blend(images, grayscale(images), factor)
+
+
+def adjust_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
+    """Adds `turns` [B] (fractions of the colour circle) to the hue in HSV, keeping saturation and value.
+
+    Back from HSV, channel n of (5, 3, 1) is V - C clip(min(k, 4 - k), 0, 1), with V the value, C the chroma and
+    k = (n + 6 hue) mod 6.
+    """
+    red, green, blue = images[..., 0], images[..., 1], images[..., 2]
+    value = images.max(axis=-1)
+    chroma = value - images.min(axis=-1)
+    safe = jnp.where(chroma > 0, chroma, 1)
+    sixths = jnp.where(
+        value == red,
+        (green - blue) / safe,
+        jnp.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    k = jnp.array([5.0, 3.0, 1.0]) + (sixths + 6 * turns[:, None, None])[..., None]
+    k = k - 6 * jnp.floor(k / 6)  # `%` takes a slow path on a CPU
+    return value[..., None] - chroma[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+
+def none(key: jax.Array, images: jax.Array) -> jax.Array:
+    """The images as they are."""
+    return images
+
+
+def basic(key: jax.Array, images: jax.Array) -> jax.Array:
+    """A random cut of the padded image, mirrored one time in two."""
+    batch = len(images)
+    key_top, key_left, key_flip = jax.random.split(key, 3)
+    top = jax.random.randint(key_top, (batch,), 0, 2 * PADDING + 1)
+    left = jax.random.randint(key_left, (batch,), 0, 2 * PADDING + 1)
+    return crop_and_flip(images, top, left, jax.random.bernoulli(key_flip, shape=(batch,)))
+
+
+def full(key: jax.Array, images: jax.Array) -> jax.Array:
+    """`basic`, then colour jitter (brightness, contrast, saturation by up to .2, hue by up to .1 turn), then a turn.
+
+    torchvision draws the order of the four jitters anew for each image; here it is the order above.
+    """
+    key_basic, key_jitter, key_hue, key_angle = jax.random.split(key, 4)
+    batch = len(images)
+    factors = jax.random.uniform(key_jitter, (3, batch), minval=1 - JITTER, maxval=1 + JITTER)
+    images = basic(key_basic, images)
+    images = adjust_brightness(images, factors[0])
+    images = adjust_contrast(images, factors[1])
+    images = adjust_saturation(images, factors[2])
+    images = adjust_hue(images, jax.random.uniform(key_hue, (batch,), minval=-HUE, maxval=HUE))
+    return rotate(images, jax.random.uniform(key_angle, (batch,), minval=-DEGREES, maxval=DEGREES))
+
+
+AUGMENT: dict[str, Augment] = {"none": none, "basic": basic, "full": full}

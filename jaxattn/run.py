@@ -1,0 +1,409 @@
+"""The host loop: from a configuration to a run folder. Files, clocks and printing live here."""
+
+import collections
+import dataclasses
+import datetime
+import math
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import flax
+import jax
+import numpy as np
+import optax
+
+from jaxattn import attention, checkpoint, optim, training
+from jaxattn.config import Config
+from jaxattn.data import DATASETS
+from jaxattn.data.augment import AUGMENT
+from jaxattn.data.splits import Split, Splits, hold_out
+from jaxattn.errors import InputError, UnavailableError, lookup
+from jaxattn.folder import Header, claim, read_header, read_metrics, read_result, write_json, write_metrics
+from jaxattn.model import CNN
+from jaxattn.screen import Screen
+
+EVAL_BATCH = 250
+STEPS_IN_FLIGHT = 2
+
+
+class Program(NamedTuple):
+    """The pure functions of one configuration, compiled when first called.
+
+    Attributes:
+        model: the network.
+        init: `key -> TrainState`.
+        step: `(train) -> step function` of `training.make_train_step`.
+        evaluate: of `training.make_eval_step`.
+        end_epoch: `(state, loss) -> state`, the plateau told of an epoch's loss.
+        learning_rate: the rate by step, before the plateau's factor.
+    """
+
+    model: CNN
+    init: Callable[..., training.TrainState]
+    step: dict[bool, Callable]
+    evaluate: Callable
+    end_epoch: Callable
+    learning_rate: optax.Schedule
+
+
+def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_epoch: int) -> Program:
+    """The program of a configuration.
+
+    Args:
+        config: what to train.
+        classes: number of classes K.
+        shape: of an image, (H, W, 3).
+        steps_per_epoch: steps in an epoch.
+
+    Raises:
+        InputError: where attention, augmentation or schedule is not known.
+    """
+    model = CNN(
+        classes=classes, dropout=config.dropout, attention=attention.resolve(config.attention, config.reduction)
+    )
+    rate = optim.learning_rate(
+        config.schedule,
+        config.learning_rate,
+        config.epochs * steps_per_epoch,
+        round(config.warmup_epochs * steps_per_epoch),
+    )
+    optimizer = optim.adam(rate, config.weight_decay)
+    plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
+    augment = lookup("augmentation", config.augment, AUGMENT)
+    return Program(
+        model=model,
+        init=jax.jit(lambda key: training.init_state(model, optimizer, plateau, key, shape)),
+        step={
+            train: jax.jit(training.make_train_step(model, optimizer, augment, train), donate_argnums=0)
+            for train in (True, False)
+        },
+        evaluate=jax.jit(training.make_eval_step(model), static_argnames="size"),
+        end_epoch=jax.jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
+        learning_rate=rate,
+    )
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run as it stands in its folder.
+
+    Attributes:
+        folder: where.
+        config: what was asked for; its `dataset` is the one that was used.
+        classes: names of the classes [K].
+        model: the network.
+        variables: its parameters and statistics at `epoch`.
+        epoch: the epoch they are from.
+        metrics: a dict an epoch, as in `metrics.jsonl`.
+        result: as in `result.json`; None where the run has not ended.
+    """
+
+    folder: Path
+    config: Config
+    classes: tuple[str, ...]
+    model: CNN
+    variables: dict[str, Any]
+    epoch: int
+    metrics: list[dict[str, Any]]
+    result: dict[str, Any] | None
+
+
+def load_data(config: Config, screen: Screen) -> tuple[Config, Splits]:
+    """The data set of a configuration, and the configuration with its name filled in.
+
+    Raises:
+        InputError: where the data set is not known, damaged, or was asked for by name and cannot be had.
+    """
+    folder = Path(config.data_dir).expanduser()
+    if config.dataset is not None:
+        return config, lookup("dataset", config.dataset, DATASETS)(folder)
+    try:
+        return dataclasses.replace(config, dataset="cifar10"), DATASETS["cifar10"](folder)
+    except UnavailableError as error:
+        screen.warn(f"no CIFAR-10 here: training on the built-in data set shapes instead.\n{error}")
+        return dataclasses.replace(config, dataset="shapes"), DATASETS["shapes"](folder)
+
+
+def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
+    """What to train on, and what steers: a part held out of train, or the test set where the configuration says so.
+
+    Raises:
+        InputError: where a part would be too small.
+    """
+    if config.steer == "test":
+        train, val = splits.train, splits.test
+    else:
+        train, val = hold_out(splits.train, round(config.validation * len(splits.train)), config.seed)
+    if not len(val):
+        raise InputError(f"validation must hold out a picture, {config.validation} of {len(splits.train)} is none")
+    if len(train) < config.batch_size:
+        raise InputError(f"batch_size must be at most the {len(train)} training pictures, got {config.batch_size}")
+    return train, val
+
+
+def fit(config: Config, out: str | Path | None = None, screen: Screen | None = None) -> Run:
+    """Trains, tests once, and writes the run folder.
+
+    A folder that holds a run of this very configuration is gone on with from its last whole epoch.
+
+    Args:
+        config: what to train.
+        out: the run folder; by default `runs/<date>-<dataset>-<attention>-s<seed>`.
+        screen: where lines go; by default standard output.
+
+    Returns:
+        The ended run, with the weights that were tested.
+
+    Raises:
+        InputError: where the input cannot be used, the folder holds another run, or the loss stops being finite.
+    """
+    screen = screen or Screen()
+    build(config, 10, (32, 32, 3), 1)  # wrong names are found before the data is loaded
+    config, splits = load_data(config, screen)
+    train, val = divide(config, splits)
+    header = Header(config, splits.classes, splits.train.images.shape[1:], splits.digest())
+    folder = Path(out) if out is not None else _default_folder(config)
+    claim(folder, header)
+
+    program = build(config, len(splits.classes), header.image_shape, len(train) // config.batch_size)
+    state, metrics = _start(folder, program, config)
+    screen.line(_headline(config, train, val, splits.test, state))
+    done = len(metrics)
+    if done:
+        screen.line(f"going on after epoch {done} of {config.epochs} in {folder}")
+    try:
+        state = _train(folder, config, program, state, metrics, train, val, screen)
+    except KeyboardInterrupt:
+        screen.line(f"stopped; {len(metrics)} whole epochs are kept. Go on with: {_resume_command(folder)}")
+        raise
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder}: {error.strerror}; free space, then go on with: {_resume_command(folder)}"
+        ) from error
+    if done < config.epochs or read_result(folder) is None:
+        _test(folder, header, program, state, metrics, splits.test)
+    run = load_run(folder)
+    _report_result(run, screen)
+    return run
+
+
+def resume(folder: str | Path, epochs: int | None = None, screen: Screen | None = None, **moved: Any) -> Run:
+    """Goes on with a run from its last whole epoch.
+
+    Args:
+        folder: of the run.
+        epochs: a new, larger number of epochs.
+        screen: where lines go; by default standard output.
+        moved: `data_dir=`, where the data lies elsewhere now.
+
+    Raises:
+        InputError: where the folder holds no run, or other data is found than it was trained on.
+    """
+    config = read_header(Path(folder)).config
+    return fit(dataclasses.replace(config, epochs=epochs or config.epochs, **moved), folder, screen)
+
+
+def load_run(folder: str | Path, which: str = "tested") -> Run:
+    """A run as it stands in its folder.
+
+    Args:
+        folder: of the run.
+        which: weights of the "best" epoch, the "last", or the one "tested" at the end (one of the two, as configured).
+
+    Raises:
+        InputError: where the folder holds no run, or no epoch of it is whole.
+    """
+    folder = Path(folder)
+    header = read_header(folder)
+    program = build(header.config, len(header.classes), header.image_shape, 1)
+    whole = checkpoint.epochs(folder / "checkpoints")
+    if not whole:
+        raise InputError(f"{folder} holds no whole epoch yet; go on with: {_resume_command(folder)}")
+    metrics = read_metrics(folder, whole[-1])
+    choices = {"best": best_epoch(metrics), "last": whole[-1]}
+    choices["tested"] = choices[header.config.keep]
+    epoch = lookup("choice of weights", which, choices)
+    state = checkpoint.restore(folder / "checkpoints", epoch, _template(program))
+    return Run(
+        folder, header.config, header.classes, program.model, state.variables, epoch, metrics, read_result(folder)
+    )
+
+
+def best_epoch(metrics: list[dict[str, Any]]) -> int:
+    """The epoch of highest validation accuracy; of several, the one of lowest validation loss, then the first."""
+    return max(metrics, key=lambda line: (line["val_accuracy"], -line["val_loss"], -line["epoch"]))["epoch"]
+
+
+def evaluate(program: Program, variables: dict[str, Any], split: Split) -> tuple[float, float, np.ndarray]:
+    """Mean loss (nats), accuracy (fraction) and logits [N, K] of a split, over every picture once."""
+    images, labels = jax.device_put((split.images, split.labels))
+    size = min(EVAL_BATCH, len(split))
+    parts = [program.evaluate(variables, images, labels, start, size=size) for start in range(0, len(split), size)]
+    logits = np.concatenate([logits for _, logits in parts])[: len(split)]
+    total = [sum(float(part) for part in column) for column in zip(*(sums for sums, _ in parts), strict=True)]
+    return total[0] / total[2], total[1] / total[2], logits
+
+
+def _start(folder: Path, program: Program, config: Config) -> tuple[training.TrainState, list[dict[str, Any]]]:
+    """The state and the metrics of the last whole epoch, or fresh ones."""
+    whole = checkpoint.epochs(folder / "checkpoints")
+    if not whole:
+        return program.init(_keys(config)[0]), []
+    metrics = read_metrics(folder, whole[-1])
+    return checkpoint.restore(folder / "checkpoints", whole[-1], _template(program)), metrics
+
+
+def _template(program: Program) -> training.TrainState:
+    return jax.eval_shape(program.init, jax.random.key(0))
+
+
+def _keys(config: Config) -> jax.Array:
+    """Three keys [3]: for the weights, for the order of the pictures, for augmentation and dropout."""
+    return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def _train(folder, config, program, state, metrics, train, val, screen):
+    """Trains the epochs that `metrics` lacks; each leaves a line there and a checkpoint in the folder."""
+    data = jax.device_put((train.images, train.labels))
+    _, key_order, key_step = _keys(config)
+    for epoch in range(len(metrics) + 1, config.epochs + 1):
+        started = time.perf_counter()
+        step = program.step[config.train_mode == "every-epoch" or epoch == 1]
+        rows = np.asarray(training.epoch_rows(key_order, epoch, len(train), config.batch_size))
+        rate = _rounded(program.learning_rate(state.step + len(rows) - 1) * state.plateau.scale)
+        with screen.bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
+            state, train_loss, train_accuracy = _train_epoch(step, state, key_step, data, rows, progress)
+        trained = time.perf_counter() - started
+        val_loss, val_accuracy, _ = evaluate(program, state.variables, val)
+        if not math.isfinite(train_loss + val_loss):
+            kept = f"the checkpoint of epoch {epoch - 1} is kept in {folder}" if epoch > 1 else "nothing was kept"
+            raise InputError(
+                f"the loss stopped being finite in epoch {epoch}, step {int(state.step)} (train {train_loss}, "
+                f"{config.steer} {val_loss}); {kept}; a lower learning_rate than {config.learning_rate} may help"
+            )
+        state = program.end_epoch(state, val_loss)
+        line = {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "learning_rate": rate,
+            "images_per_second": round(rows.size / trained, 1),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        write_metrics(folder, [*metrics, line])
+        checkpoint.save(folder / "checkpoints", epoch, state, {epoch, best_epoch([*metrics, line])})
+        metrics.append(line)
+        screen.line(_epoch_line(line, config))
+    return state
+
+
+def _train_epoch(step, state, key, data, rows, progress):
+    """One epoch; ends early when a loss is not finite. The host stays a few steps ahead of the device, not more."""
+    in_flight, sums = collections.deque(), np.zeros(3)
+
+    def settle():
+        nonlocal sums
+        sums = sums + np.array([float(value) for value in in_flight.popleft()])
+
+    for done, batch in enumerate(rows, 1):
+        state, tally = step(state, key, *data, batch)
+        in_flight.append(tally)
+        if len(in_flight) > STEPS_IN_FLIGHT:
+            settle()
+            progress(done)
+            if not math.isfinite(sums[0]):
+                break
+    while in_flight:
+        settle()
+    return state, sums[0] / sums[2], sums[1] / sums[2]
+
+
+def _test(folder, header, program, state, metrics, test):
+    """Reads the test set, once, with the weights that the configuration says, and writes `result.json`."""
+    config = header.config
+    tested = best_epoch(metrics) if config.keep == "best" else len(metrics)
+    if tested != len(metrics):
+        state = checkpoint.restore(folder / "checkpoints", tested, _template(program))
+    loss, accuracy, _ = evaluate(program, state.variables, test)
+    result = {
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "best_epoch": best_epoch(metrics),
+        "tested_epoch": tested,
+        "epochs": len(metrics),
+        "steered_by": config.steer,
+        "dataset": config.dataset,
+        "dataset_hash": header.dataset_hash,
+        "attention": config.attention,
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "parameters": _count(state.params),
+        "seconds": round(sum(line["seconds"] for line in metrics), 3),
+        "versions": {
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "optax": optax.__version__,
+            "python": platform.python_version(),
+        },
+        "device": _device(),
+    }
+    write_json(folder / "result.json", result)
+
+
+def _rounded(value: jax.Array) -> float:
+    """A float32 as the shortest decimal that means it: 0.001, not 0.0010000000474974513."""
+    return float(str(np.float32(value)))
+
+
+def _count(params) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _device() -> str:
+    device = jax.local_devices()[0]
+    return f"{jax.device_count()} x {device.device_kind} ({device.platform}, {platform.machine()})"
+
+
+def _default_folder(config: Config) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = config.attention.replace(":", "-")
+    return Path("runs", f"{stamp}-{config.dataset}-{name}-s{config.seed}")
+
+
+def _resume_command(folder: Path) -> str:
+    return f"python -m jaxattn.train --resume {folder}"
+
+
+def _headline(config, train, val, test, state):
+    steered = "validation" if config.steer == "validation" else "the TEST set (as the tutorial does)"
+    return (
+        f"{config.recipe} recipe, attention {config.attention}, {_count(state.params):,} parameters, on {_device()}\n"
+        f"{config.dataset}: {len(train):,} pictures to train on, {len(val):,} steer ({steered}), {len(test):,} test"
+    )
+
+
+def _epoch_line(line, config):
+    steer = "val" if config.steer == "validation" else "TEST"
+    return (
+        f"epoch {line['epoch']:3d}/{config.epochs}  train loss {line['train_loss']:.4f} acc {line['train_accuracy']:.2%}"
+        f"  {steer} loss {line['val_loss']:.4f} acc {line['val_accuracy']:.2%}  lr {line['learning_rate']:.2e}"
+        f"  {line['images_per_second']:,.0f} images/s"
+    )
+
+
+def _report_result(run, screen):
+    result = run.result
+    screen.line(
+        f"test accuracy {result['test_accuracy']:.2%}, loss {result['test_loss']:.4f} nats "
+        f"({result['dataset']}, epoch {result['tested_epoch']} of {result['epochs']})",
+        style="bold",
+    )
+    if result["steered_by"] == "test":
+        screen.line("the test set steered this run: its accuracy is not that of unseen pictures")
+    screen.line(f"everything is in {run.folder}")
