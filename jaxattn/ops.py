@@ -25,25 +25,32 @@ def by_channel(v: jax.Array) -> jax.Array:
     return v[None, None, None, :]
 
 
-def _moments(x):
-    mean = jnp.mean(x, axis=(0, 1, 2))
-    return mean, jnp.mean(jnp.square(x - by_channel(mean)), axis=(0, 1, 2))
+def affine(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    """x [B, H, W, C] times scale [C] plus bias [C]."""
+    return x * _over_places(scale) + _over_places(bias)
+
+
+def _over_places(values):
+    return values[None, None, None, :]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float):
+def batch_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """x [B, H, W, C] normalised over B, H, W, with the batch's mean [C] and biased variance [C].
 
-    The gradient is written out, since XLA does not find its short form: mean and variance count as numbers in it
-    (nothing flows back through the second and third result).
+    The gradient is written out, since XLA does not find its short form. Nothing flows back through the second and
+    third result: they are for the running statistics.
     """
     return _batch_norm_forward(x, scale, bias, epsilon)[0]
 
 
 def _batch_norm_forward(x, scale, bias, epsilon):
-    mean, var = _moments(x)
+    mean = jnp.mean(x, axis=(0, 1, 2))
+    var = jnp.mean(jnp.square(x - _over_places(mean)), axis=(0, 1, 2))
     factor = jax.lax.rsqrt(var + epsilon)
-    y = x * by_channel(scale * factor) + by_channel(bias - mean * scale * factor)
+    y = affine(x, scale * factor, bias - mean * scale * factor)
     return (y, mean, var), (x, scale, mean, factor)
 
 
@@ -51,11 +58,11 @@ def _batch_norm_backward(epsilon, residuals, gradients):
     x, scale, mean, factor = residuals
     dy = gradients[0]
     count = x.size // x.shape[-1]
-    normalised = (x - by_channel(mean)) * by_channel(factor)
+    normalised = affine(x, factor, -mean * factor)
     dbias = jnp.sum(dy, axis=(0, 1, 2))
     dscale = jnp.sum(dy * normalised, axis=(0, 1, 2))
-    dx = by_channel(scale * factor) * (dy - (by_channel(dbias) + normalised * by_channel(dscale)) / count)
-    return dx, dscale, dbias
+    dx = affine(dy, scale * factor, -scale * factor * dbias / count)
+    return dx - normalised * _over_places(scale * factor * dscale / count), dscale, dbias
 
 
 batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)

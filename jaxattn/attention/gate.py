@@ -15,5 +15,5 @@ class Gate(nn.Module):
         raise NotImplementedError
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, H, W, C] times its gate: [B, H, W, C]."""
-        return x * self.gate(x)
+        """x [B, H, W, C] times its gate: [B, H, W, C], in the type of x whatever the gate was computed in."""
+        return x * self.gate(x).astype(x.dtype)

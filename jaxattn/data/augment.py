@@ -28,12 +28,17 @@ def to_float(images: jax.Array) -> jax.Array:
 
 def normalize(images: jax.Array) -> jax.Array:
     """(x - mean) / std by channel, with CIFAR-10's statistics: [..., 3] in [0, 1] to about zero mean, unit variance."""
-    return (images - jnp.array(MEAN)) / jnp.array(STD)
+    return (images - _channels(MEAN, images)) / _channels(STD, images)
 
 
 def denormalize(images: jax.Array) -> jax.Array:
     """Undoes `normalize`, clipped to [0, 1]."""
-    return jnp.clip(images * jnp.array(STD) + jnp.array(MEAN), 0, 1)
+    return jnp.clip(images * _channels(STD, images) + _channels(MEAN, images), 0, 1)
+
+
+def _channels(values, images):
+    """One number a channel, shaped to broadcast to images [..., 3]."""
+    return jnp.array(values).reshape((1,) * (images.ndim - 1) + (3,))
 
 
 def crop_and_flip(images: jax.Array, top: jax.Array, left: jax.Array, flip: jax.Array) -> jax.Array:
@@ -45,8 +50,9 @@ def crop_and_flip(images: jax.Array, top: jax.Array, left: jax.Array, flip: jax.
         flip: bool [B].
     """
     batch, height, width, _ = images.shape
-    rows = jnp.arange(height) + top[:, None] - PADDING
-    columns = jnp.where(flip[:, None], jnp.arange(width)[::-1], jnp.arange(width)) + left[:, None] - PADDING
+    across = jnp.arange(width)[None]
+    rows = jnp.arange(height)[None] + top[:, None] - PADDING
+    columns = jnp.where(flip[:, None], across[:, ::-1], across) + left[:, None] - PADDING
     return _pixels(images, rows[:, :, None], columns[:, None, :])
 
 
@@ -79,10 +85,10 @@ def _pixels(images, rows, columns):
 
 def grayscale(images: jax.Array) -> jax.Array:
     """ITU-R 601 luma, .299 R + .587 G + .114 B: [..., 3] to [..., 1]."""
-    return (images * jnp.array([0.299, 0.587, 0.114])).sum(axis=-1, keepdims=True)
+    return (images * _channels((0.299, 0.587, 0.114), images)).sum(axis=-1, keepdims=True)
 
 
-def blend(images: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
+def blend(images: jax.Array, other: jax.typing.ArrayLike, factor: jax.Array) -> jax.Array:
     """factor * images + (1 - factor) * other, clipped to [0, 1]; factors [B] for images [B, H, W, 3]."""
     factor = factor[:, None, None, None]
     return jnp.clip(factor * images + (1 - factor) * other, 0, 1)
@@ -90,7 +96,7 @@ def blend(images: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
 
 def adjust_brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
     """Blends with black."""
-    return blend(images, jnp.zeros(()), factor)
+    return blend(images, 0.0, factor)
 
 
 def adjust_contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
@@ -118,7 +124,7 @@ def adjust_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
         (green - blue) / safe,
         jnp.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
-    k = jnp.array([5.0, 3.0, 1.0]) + (sixths + 6 * turns[:, None, None])[..., None]
+    k = _channels((5.0, 3.0, 1.0), images) + (sixths + 6 * turns[:, None, None])[..., None]
     k = k - 6 * jnp.floor(k / 6)  # `%` takes a slow path on a CPU
     return value[..., None] - chroma[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
 

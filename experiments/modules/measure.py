@@ -1,0 +1,161 @@
+"""What each attention module costs: parameters, multiply-adds, training step and inference, beside the plain network.
+
+    python experiments/modules/measure.py                      # all modules, in all three blocks
+    python experiments/modules/measure.py --modules se,cbam --rounds 9
+
+In each round every module is timed once, right after the plain network, and its time is divided by that one; the
+table gives the median over the rounds, so that a slow spell of the machine falls on both. A step is one of the training
+loop (batch 64, Adam, dropout, batch statistics, no augmentation), inference one batch of one image. Multiply-adds are
+half of what XLA's cost analysis counts in the module's program, for one image in evaluation, all three blocks together;
+"formula" is the package's own count over it. "Arithmetic" is the plain network's multiply-adds with the module's over
+those without: what the module would cost if time went by arithmetic. A gate reads and writes its whole map for a few
+operations on each number, so it costs more than that on every machine.
+
+Writes `<platform>.json` and `<platform>.md` beside this file.
+"""
+
+import argparse
+import functools
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxattn import optim, training
+from jaxattn.attention import ATTENTION, resolve
+from jaxattn.attention.cost import cost
+from jaxattn.model import CNN
+from jaxattn.modules import IMAGE, block_shapes, rows
+
+BATCH = 64
+STEPS = 5
+
+
+def xla_multiply_adds(module, shape):
+    """Half the floating-point operations that XLA counts for one map [H, W, C], without compiling."""
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    variables = jax.eval_shape(module.init, jax.random.key(0), image)
+    return jax.jit(module.apply).lower(variables, image).cost_analysis()["flops"] / 2
+
+
+class Subject:
+    """A network with one module, compiled and ready to be timed."""
+
+    def __init__(self, name, images, labels):
+        model = CNN(attention=resolve(name))
+        optimizer = optim.adam(lambda step: 1e-3, 0.0)
+        plateau = optim.plateau("constant", 0.5, 3)
+        self.state = training.init_state(model, optimizer, plateau, jax.random.key(0), IMAGE)
+        step = training.make_train_step(model, optimizer, lambda key, images: images, True)
+        self.step = functools.partial(
+            jax.jit(step, donate_argnums=0), key=jax.random.key(1), images=images, labels=labels, rows=jnp.arange(BATCH)
+        )
+        self.infer = functools.partial(jax.jit(model.apply), jax.tree.map(jnp.copy, self.state.variables))
+        self.image = jnp.zeros((1, *IMAGE))
+        self.time_step()
+        self.time_inference()
+
+    def time_step(self):
+        """Seconds of one training step, over a few in a row."""
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            self.state, tally = self.step(self.state)
+            jax.block_until_ready(tally)
+        return (time.perf_counter() - start) / STEPS
+
+    def time_inference(self):
+        """Seconds from one image to its logits, over many in a row."""
+        start = time.perf_counter()
+        for _ in range(10 * STEPS):
+            self.infer(self.image).block_until_ready()
+        return (time.perf_counter() - start) / (10 * STEPS)
+
+
+def measure(names, rounds):
+    """{name: {"step": ratios, "inference": ratios}} and the plain network's seconds, over the rounds."""
+    random = np.random.default_rng(0)
+    images = jnp.asarray(random.integers(0, 256, (BATCH, *IMAGE), dtype=np.uint8))
+    labels = jnp.asarray(random.integers(0, 10, BATCH, dtype=np.int32))
+    plain = Subject("none", images, labels)
+    seconds = {"step": [], "inference": []}
+    ratios = {name: {"step": [], "inference": []} for name in names}
+    subjects = {name: Subject(name, images, labels) for name in names}
+    for _ in range(rounds):
+        for name, subject in subjects.items():
+            for what, timed in (("step", Subject.time_step), ("inference", Subject.time_inference)):
+                seconds[what].append(timed(plain))
+                ratios[name][what].append(timed(subject) / seconds[what][-1])
+    return ratios, seconds
+
+
+def summary(values):
+    """Median and the middle half."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    return {"median": middle, "quartiles": [low, high]}
+
+
+def table(result):
+    """The result as Markdown."""
+    lines = [
+        "| module | parameters | multiply-adds | formula | arithmetic | step | inference |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in result["modules"].items():
+        numbers = f"{row['parameters']:,} | {row['xla_multiply_adds']:,.0f} | {row['formula']:.3f}"
+        times = " | ".join(f"{row[what]['median']:.2f}" for what in ("step", "inference"))
+        lines.append(f"| {name} | {numbers} | {row['arithmetic']:.3f} | {times} |")
+    plain = result["none"]
+    lines.append("")
+    lines.append(
+        f"Plain network: step of {result['batch']} images {1e3 * plain['step']:.1f} ms, inference of one image "
+        f"{1e3 * plain['inference']:.2f} ms, {plain['multiply_adds']:,.0f} multiply-adds. Medians of {result['rounds']} "
+        f"rounds on {result['device']}, jax {result['jax']}, flax {result['flax']}, Python {result['python']}."
+    )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measure what each attention module costs.")
+    names = [name for name in ATTENTION if name != "none"]
+    parser.add_argument("--modules", default=",".join(names), help="names to measure (default: all)")
+    parser.add_argument("--rounds", type=int, default=15, help="times each module is timed")
+    parser.add_argument("--out", default=Path(__file__).parent, type=Path, help="folder for the two files")
+    arguments = parser.parse_args()
+    names = arguments.modules.split(",")
+    said = {row.name: row.cost for row in rows()}
+    plain = cost(CNN(), IMAGE).multiply_adds
+    ratios, seconds = measure(names, arguments.rounds)
+    modules = {}
+    for name in names:
+        counted = sum(xla_multiply_adds(resolve(name)(), shape) for shape in block_shapes())
+        modules[name] = {
+            "parameters": said[name].parameters,
+            "xla_multiply_adds": counted,
+            "formula": said[name].multiply_adds / counted,
+            "arithmetic": (plain + counted) / plain,
+            **{what: summary(values) for what, values in ratios[name].items()},
+        }
+    result = {
+        "device": f"{jax.devices()[0].device_kind} ({platform.machine()})",
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "python": platform.python_version(),
+        "batch": BATCH,
+        "rounds": arguments.rounds,
+        "none": {"multiply_adds": plain} | {what: statistics.median(values) for what, values in seconds.items()},
+        "modules": modules,
+    }
+    stem = arguments.out / jax.default_backend()
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    stem.with_suffix(".md").write_text(table(result) + "\n")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

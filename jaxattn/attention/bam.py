@@ -1,0 +1,104 @@
+"""BAM: a channel and a dilated spatial branch, joined before the sigmoid, and a skip connection."""
+
+from typing import final
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxattn import init
+from jaxattn.norm import BatchNorm
+
+DILATION = 4
+
+
+def _dilated(features: int, inputs: int, name: str) -> nn.Conv:
+    return init.conv(features, inputs, 3, padding=DILATION, kernel_dilation=(DILATION, DILATION), name=name)
+
+
+@final
+class BottleneckAttention(nn.Module):
+    """y = x + x sigmoid(Mc(x) + Ms(x)), by channel and by place.
+
+    Mc(x) = norm(W1 relu(W0 mean(x) + b0) + b1); Ms(x) = norm(f3(relu(f2(relu(f1(relu(f0(x)))))))), f0 and f3
+    1x1, f1 and f2 3x3 with dilation 4, all with bias.
+
+    Attributes:
+        reduction: r; both branches have max(C // r, 1) hidden channels.
+        train: whether BatchNorm uses the batch's statistics.
+
+    Source: arXiv:1807.06514, equations 1-4. The equations write no activation between the layers; the code has ReLU
+    there, and without it each branch were one linear map. The authors' code multiplies the branches: `bam-code`.
+    """
+
+    paper = "arXiv:1807.06514"
+    formula = "x + x σ(norm(mlp(mean(x))) + norm(convs(x)))"
+    differs = "paper: branches added, BatchNorm at their ends; code: multiplied, BatchNorm in the hidden layers"
+
+    reduction: int = 16
+    train: bool = False
+
+    @nn.compact
+    def gate(self, x: jax.Array) -> jax.Array:
+        """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; they are added to the 1 of the skip connection."""
+        channels = x.shape[-1]
+        hidden = max(channels // self.reduction, 1)
+        by_channel = jnp.mean(x, axis=(1, 2), keepdims=True)
+        by_channel = nn.relu(init.dense(hidden, channels, name="squeeze")(by_channel))
+        by_channel = init.dense(channels, hidden, name="excite")(by_channel)
+        by_channel = BatchNorm(name="channel_norm")(by_channel, self.train)
+        by_place = nn.relu(init.conv(hidden, channels, 1, name="reduce")(x))
+        by_place = nn.relu(_dilated(hidden, hidden, "context_1")(by_place))
+        by_place = nn.relu(_dilated(hidden, hidden, "context_2")(by_place))
+        by_place = init.conv(1, hidden, 1, name="project")(by_place)
+        by_place = BatchNorm(name="spatial_norm")(by_place, self.train)
+        return nn.sigmoid(by_channel + by_place)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x [B, H, W, C] plus x times its gate: [B, H, W, C]."""
+        return x + x * self.gate(x).astype(x.dtype)
+
+
+@final
+class BottleneckAttentionCode(nn.Module):
+    """y = x + x sigmoid(Mc(x) Ms(x)), by channel and by place.
+
+    Mc(x) = W1 relu(norm(W0 mean(x) + b0)) + b1; Ms(x) = f3 h(f2 h(f1 h(f0 x))) with h(u) = relu(norm(u)), f0 and
+    f3 1x1, f1 and f2 3x3 with dilation 4, all with bias.
+
+    Attributes:
+        reduction: r; both branches have max(C // r, 1) hidden channels.
+        train: whether BatchNorm uses the batch's statistics.
+
+    Source: the authors' code for arXiv:1807.06514, whose constructor stops at a name it never sets; here it runs, and
+    maps need not be square. The paper adds the branches: `bam`.
+    """
+
+    paper = BottleneckAttention.paper
+    formula = "x + x σ(mlp(mean(x)) convs(x)), norm inside both"
+    differs = BottleneckAttention.differs
+
+    reduction: int = 16
+    train: bool = False
+
+    @nn.compact
+    def gate(self, x: jax.Array) -> jax.Array:
+        """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; they are added to the 1 of the skip connection."""
+        channels = x.shape[-1]
+        hidden = max(channels // self.reduction, 1)
+
+        def activate(u, name):
+            return nn.relu(BatchNorm(name=name)(u, self.train))
+
+        by_channel = jnp.mean(x, axis=(1, 2), keepdims=True)
+        by_channel = activate(init.dense(hidden, channels, name="squeeze")(by_channel), "squeeze_norm")
+        by_channel = init.dense(channels, hidden, name="excite")(by_channel)
+        by_place = activate(init.conv(hidden, channels, 1, name="reduce")(x), "reduce_norm")
+        by_place = activate(_dilated(hidden, hidden, "context_1")(by_place), "context_1_norm")
+        by_place = activate(_dilated(hidden, hidden, "context_2")(by_place), "context_2_norm")
+        by_place = init.conv(1, hidden, 1, name="project")(by_place)
+        return nn.sigmoid(by_channel * by_place)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x [B, H, W, C] plus x times its gate: [B, H, W, C]."""
+        return x + x * self.gate(x).astype(x.dtype)

@@ -1,0 +1,158 @@
+"""Weights to and from PyTorch: a state dict of the tutorial's network, and the variables of `CNN`.
+
+Roles are told by shape and order, not by name, since every copy of the tutorial names its layers differently: 3x3
+kernels are the convolutions, what has running statistics the norms, dense kernels without a bias the attention
+(two a block; 1x1 convolutions serve as well), dense kernels with one the hidden layer and the head.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxattn.errors import InputError
+
+
+def load_torch(path: str | Path) -> dict[str, Any]:
+    """The variables of `CNN` from a file of PyTorch weights.
+
+    Args:
+        path: `.npz` or `.safetensors` with one array a tensor, or `.pt`/`.pth` (needs torch) with a state dict, bare
+            or under "state_dict" or "model_state_dict".
+
+    Raises:
+        InputError: where the file cannot be read or is not of this network.
+    """
+    path = Path(path)
+    readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pt": _read_pickle, ".pth": _read_pickle}
+    if path.suffix not in readers:
+        raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no ending'!r}")
+    try:
+        state = readers[path.suffix](path)
+    except ImportError as error:
+        raise InputError(f"{path} needs the package {error.name}: pip install {error.name}") from error
+    except Exception as error:  # whatever a damaged file makes its reader raise
+        raise InputError(f"{path} cannot be read as {path.suffix}: {str(error).splitlines()[0][:200]}") from error
+    return from_torch(state)
+
+
+def _read_npz(path):
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _read_safetensors(path):
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def _read_pickle(path):
+    import torch
+
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for name in ("state_dict", "model_state_dict"):
+        state = state.get(name, state)
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
+def from_torch(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of `CNN` from a state dict.
+
+    Args:
+        state: arrays by name, PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in], the hidden layer's inputs
+            in the order C, H, W.
+
+    Returns:
+        {"params": ..., "batch_stats": ...}, our layouts: kernels [3, 3, Cin, Cout], dense [in, out], H, W, C order.
+
+    Raises:
+        InputError: where the arrays are not those of this network.
+    """
+    convs, norms, gates, denses = _roles({name: np.asarray(value) for name, value in state.items()})
+    blocks = len(convs)
+    if not blocks or len(norms) != blocks or len(gates) not in (0, 2 * blocks) or len(denses) != 2:
+        raise InputError(
+            "the weights must be of n convolutions 3x3, n norms, 0 or 2n attention layers and 2 dense layers, got "
+            f"{blocks}, {len(norms)}, {len(gates)} and {len(denses)}"
+        )
+    params, batch_stats = {}, {}
+    for i, (conv, norm) in enumerate(zip(convs, norms, strict=True)):
+        block = {
+            "conv": {"kernel": conv["weight"].transpose(2, 3, 1, 0), "bias": conv["bias"]},
+            "norm": {"scale": norm["weight"], "bias": norm["bias"]},
+        }
+        if gates:
+            squeeze, excite = (gate["weight"].reshape(gate["weight"].shape[:2]).T for gate in gates[2 * i : 2 * i + 2])
+            block["attention"] = {"squeeze": {"kernel": squeeze}, "excite": {"kernel": excite}}
+        params[f"block_{i + 1}"] = block
+        batch_stats[f"block_{i + 1}"] = {"norm": {"mean": norm["running_mean"], "var": norm["running_var"]}}
+    hidden, head = denses
+    params["hidden"] = {"kernel": _from_chw(hidden["weight"], len(convs[-1]["bias"])), "bias": hidden["bias"]}
+    params["head"] = {"kernel": head["weight"].T, "bias": head["bias"]}
+    return {"params": params, "batch_stats": batch_stats}
+
+
+def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The inverse of `from_torch`, under the names conv1, bn1, attention1.fc.0, attention1.fc.2, ..., fc1, fc2.
+
+    Args:
+        variables: of `CNN` without attention or with squeeze-and-excitation.
+
+    Raises:
+        InputError: where there is another attention: PyTorch has no such layers to name.
+    """
+    params, stats, state = variables["params"], variables["batch_stats"], {}
+    blocks = sum(name.startswith("block_") for name in params)
+    for i in range(1, blocks + 1):
+        block, running = params[f"block_{i}"], stats[f"block_{i}"]["norm"]
+        state[f"conv{i}.weight"] = np.transpose(block["conv"]["kernel"], (3, 2, 0, 1))
+        state[f"conv{i}.bias"] = np.asarray(block["conv"]["bias"])
+        state[f"bn{i}.weight"], state[f"bn{i}.bias"] = np.asarray(block["norm"]["scale"]), np.asarray(block["norm"]["bias"])
+        state[f"bn{i}.running_mean"], state[f"bn{i}.running_var"] = np.asarray(running["mean"]), np.asarray(running["var"])
+        state[f"bn{i}.num_batches_tracked"] = np.array(0)
+        if "attention" in block:
+            if block["attention"].keys() != {"squeeze", "excite"}:
+                raise InputError(f"only attention se has a PyTorch form, got layers {sorted(block['attention'])}")
+            state[f"attention{i}.fc.0.weight"] = np.transpose(block["attention"]["squeeze"]["kernel"])
+            state[f"attention{i}.fc.2.weight"] = np.transpose(block["attention"]["excite"]["kernel"])
+    state["fc1.weight"] = _to_chw(np.asarray(params["hidden"]["kernel"]), len(state[f"conv{blocks}.bias"]))
+    state["fc1.bias"] = np.asarray(params["hidden"]["bias"])
+    state["fc2.weight"], state["fc2.bias"] = np.transpose(params["head"]["kernel"]), np.asarray(params["head"]["bias"])
+    return state
+
+
+def _roles(state):
+    """Layers of each role, in order: dicts of arrays."""
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in state.items():
+        layer, _, part = name.rpartition(".")
+        layers.setdefault(layer, {})[part] = value
+    convs, norms, gates, denses = [], [], [], []
+    for name, layer in layers.items():
+        weight = layer.get("weight", np.zeros(()))
+        if "running_mean" in layer and weight.ndim == 1:
+            norms.append(layer)
+        elif weight.ndim == 4 and weight.shape[2:] == (3, 3) and "bias" in layer:
+            convs.append(layer)
+        elif weight.ndim == 2 and "bias" in layer:
+            denses.append(layer)
+        elif weight.ndim == 2 or (weight.ndim == 4 and weight.shape[2:] == (1, 1)):
+            gates.append(layer)
+        else:
+            raise InputError(f"layer {name!r} with {sorted(layer)}, weight {list(weight.shape)}, is none of this network's")
+    return convs, norms, gates, denses
+
+
+def _from_chw(weight, channels):
+    side = math.isqrt(weight.shape[1] // channels)
+    if channels * side * side != weight.shape[1]:
+        raise InputError(f"the hidden layer must read {channels} channels of a square map, got {weight.shape[1]} inputs")
+    return weight.reshape(-1, channels, side, side).transpose(2, 3, 1, 0).reshape(-1, len(weight))
+
+
+def _to_chw(kernel, channels):
+    side = math.isqrt(len(kernel) // channels)
+    return kernel.reshape(side, side, channels, -1).transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)

@@ -1,0 +1,367 @@
+"""What every attention module keeps, whatever it computes; and how modules are found by name."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from attention_runs import NAMES, SHAPE, apply, gates_by_path, make, modes, program, randoms, runs, variables
+
+from jaxattn.attention import ATTENTION, Gate, resolve, widened_after
+from jaxattn.attention.chain import Chain
+from jaxattn.attention.cost import cost, operations
+from jaxattn.attention.wide import widened
+from jaxattn.errors import InputError
+from jaxattn.model import CNN, ConvBlock
+
+every_module = pytest.mark.parametrize("name", NAMES)
+CAPTURED = {
+    "cbam": {"channel/gate", "spatial/gate"},
+    "cbam-code": {"channel/gate", "spatial/gate"},
+    "coord": {"gate", "height/gate", "width/gate"},
+    "coord-code": {"gate", "height/gate", "width/gate"},
+    "triplet": {"gate", "width_channel/gate", "height_channel/gate", "height_width/gate"},
+    "gc": set(),
+    "mhsa": set(),
+    "mhsa-code": set(),
+    "nonlocal": set(),
+    "nonlocal-code": set(),
+}
+
+
+def class_of(name):
+    return getattr(ATTENTION[name], "func", ATTENTION[name])
+
+
+def assert_finite(tree):
+    for leaf in jax.tree.leaves(tree):
+        assert np.isfinite(leaf).all()
+
+
+@every_module
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("shape", [(2, 5, 7, 8), (1, 6, 3, 20), (3, 1, 1, 4)])
+def test_shape_and_dtype_are_kept(name, shape, dtype):
+    x = jax.ShapeDtypeStruct(shape, dtype)
+    for train in modes(name):
+        module = resolve(name)(**({"train": True} if train else {}))  # 4 and 8 channels: fewer than the ratio of 16
+        shapes = jax.eval_shape(module.init, jax.random.key(0), x)
+        y, _ = jax.eval_shape(lambda values, x, m=module: m.apply(values, x, mutable=["batch_stats"]), shapes, x)
+        assert (y.shape, y.dtype) == (shape, dtype)
+        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(shapes))
+
+
+@every_module
+def test_gates_lie_between_0_and_1_and_broadcast(name):
+    for run in runs(name).values():
+        for path, gate in run.gates.items():
+            assert np.broadcast_shapes(gate.shape, SHAPE) == SHAPE, path
+            assert float(gate.min()) >= 0, path
+            assert float(gate.max()) <= 1, path
+
+
+@every_module
+def test_every_gate_is_captured(name):
+    for run in runs(name).values():
+        assert run.gates.keys() == CAPTURED.get(name, {"gate"})
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if issubclass(class_of(name), Gate)])
+def test_a_gate_module_is_its_input_times_its_gate(name):
+    for run in runs(name).values():
+        np.testing.assert_array_equal(run.y, randoms(2) * run.gates["gate"])
+
+
+@every_module
+def test_one_image_without_jit_gives_what_the_batch_gave_with_it(name):
+    y, _ = apply(name, False, variables(name), randoms(2)[:1])
+    batch = runs(name)[False].y
+    if name == "shuffled":  # alone in its batch, an image keeps its own gate
+        batch = randoms(2) * jnp.roll(runs(name)[False].gates["gate"], -1, axis=0)
+    # compiled and uncompiled sums run in another order
+    np.testing.assert_allclose(y, batch[:1], rtol=1e-5, atol=1e-5)
+
+
+@every_module
+def test_images_turned_round_come_out_turned_round(name):
+    if name == "shuffled":
+        pytest.skip("the order of the images is what it turns on")
+    for train, run in program(name)(variables(name), randoms(2)[::-1], randoms(3)).items():
+        np.testing.assert_allclose(run.y[::-1], runs(name)[train].y, rtol=1e-4, atol=1e-5)
+
+
+@every_module
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_gradients_are_finite_for_a_constant_map(name, value):
+    assert_finite(program(name)(variables(name), np.full(SHAPE, value, np.float32), randoms(3)))
+
+
+@every_module
+def test_one_image_in_training_is_finite(name):
+    assert_finite(apply(name, modes(name)[-1], variables(name), randoms(2)[:1]))
+
+
+def test_training_moves_the_running_statistics_and_evaluation_does_not():
+    for train in (True, False):
+        _, updated = make("srm", train).apply(variables("srm"), randoms(2), mutable=["batch_stats"])
+        old, new = variables("srm")["batch_stats"]["norm"], updated["batch_stats"]["norm"]
+        assert np.array_equal(old["mean"], new["mean"]) is not train
+
+
+@every_module
+def test_a_module_is_final_and_says_its_paper_its_formula_and_what_the_code_does_otherwise(name):
+    module = class_of(name)
+    assert module.__final__
+    assert module.formula
+    assert "Source:" in module.__doc__
+    assert module.paper == "control" or module.paper in module.__doc__
+    if f"{name}-code" in ATTENTION:
+        assert "paper:" in module.differs
+
+
+def bam_parameters(channels, hidden):
+    branches = 2 * channels * hidden + hidden + channels + channels * hidden + hidden
+    return branches + 2 * (9 * hidden * hidden + hidden) + hidden + 1
+
+
+PARAMETERS = {  # of a map [h, w, c], with d = max(c // r, 1)
+    "se": lambda h, w, c, d: 2 * c * d,
+    "ese": lambda h, w, c, d: c * c + c,
+    "eca": lambda h, w, c, d: 3 if c < 128 else 5,
+    "eca-fixed3": lambda h, w, c, d: 3,
+    "channel": lambda h, w, c, d: 2 * c * d,
+    "channel-code": lambda h, w, c, d: 2 * c * d + c + d,
+    "spatial": lambda h, w, c, d: 98,
+    "spatial-code": lambda h, w, c, d: 98 + 2,
+    "cbam": lambda h, w, c, d: 2 * c * d + 98,
+    "cbam-code": lambda h, w, c, d: 2 * c * d + c + d + 100,
+    "bam": lambda h, w, c, d: bam_parameters(c, d) + 2 * c + 2,
+    "bam-code": lambda h, w, c, d: bam_parameters(c, d) + 8 * d,
+    "ge": lambda h, w, c, d: 0,
+    "ge-2": lambda h, w, c, d: 0,
+    "ge-4": lambda h, w, c, d: 0,
+    "ge-learned": lambda h, w, c, d: h * w * c + 2 * c,
+    "ge-learned-2": lambda h, w, c, d: 9 * c + 2 * c,
+    "ge-learned-4": lambda h, w, c, d: 2 * (9 * c + 2 * c),
+    "gc": lambda h, w, c, d: c + c * d + d + 2 * d + d * c + c,
+    "simam": lambda h, w, c, d: 0,
+    "coord": lambda h, w, c, d: c * d + d + 2 * d + 2 * (d * c + c),
+    "coord-code": lambda h, w, c, d: PARAMETERS["coord"](h, w, c, max(d, 8)),
+    "srm": lambda h, w, c, d: 2 * c + 2 * c,
+    "triplet": lambda h, w, c, d: 3 * (98 + 2),
+    "sk": lambda h, w, c, d: 2 * (9 * c * c // math.gcd(c, 32) + 2 * c) + 3 * c * max(d, 32) + 2 * max(d, 32),
+    "mhsa": lambda h, w, c, d: 3 * c * c + (2 * h - 1 + 2 * w - 1) * c // 4,
+    "nonlocal": lambda h, w, c, d: 3 * (c * (c // 2) + c // 2) + c // 2 * c + c + 2 * c,
+    "constant": lambda h, w, c, d: c,
+}
+SAME = {"ese-code": "ese", "gc-scale": "gc", "random": "se", "shuffled": "se"}
+
+
+@every_module
+@pytest.mark.parametrize("shape", [(5, 7, 8), (8, 8, 128)])
+def test_parameters_follow_the_closed_formula(name, shape):
+    formula = PARAMETERS.get(name) or PARAMETERS[SAME.get(name, name.removesuffix("-code"))]
+    found = cost(resolve(name)(), shape).parameters
+    assert found == formula(*shape, max(shape[-1] // 16, 1))
+
+
+@every_module
+def test_multiply_adds_are_half_the_operations_xla_counts(name):
+    module = resolve(name)()
+    image = jax.ShapeDtypeStruct((1, 8, 8, 32), jnp.float32)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), image)
+    counted = jax.jit(module.apply).lower(shapes, image).cost_analysis()["flops"]
+    # XLA counts comparisons and some of the arithmetic on indices too, and leaves out the sums of a maximum
+    assert cost(module, (8, 8, 32)).multiply_adds == pytest.approx(counted / 2, rel=0.02)
+
+
+def test_multiply_adds_of_squeeze_and_excitation_by_hand():
+    height, width, channels, hidden = 6, 5, 32, 2
+    mean = (height * width - 1) * channels + channels
+    layers = 2 * channels * hidden + hidden + 2 * hidden * channels
+    product = height * width * channels
+    assert (
+        cost(resolve("se")(), (height, width, channels)).multiply_adds == (mean + layers + 3 * channels + product) / 2
+    )
+
+
+def test_operations_leave_out_the_padding_of_a_convolution():
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    # 3x3 on 4x4: corners have 4 taps, edges 6, the middle 9
+    taps = 4 * 4 + 8 * 6 + 4 * 9
+    assert operations(convolve, jnp.ones((2, 4, 4, 3)), jnp.ones((3, 3, 3, 5))) == 2 * taps * 2 * 3 * 5
+
+
+# by name
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"unknown attention 'es'; known are none, se, ese.*package\.module:ClassName"):
+        resolve("es")
+
+
+@pytest.mark.parametrize("name", ["none", "se", "se+spatial", "wide:se"])
+@pytest.mark.parametrize("reduction", [0, -1])
+def test_a_reduction_below_one_is_refused(name, reduction):
+    with pytest.raises(InputError, match=f"reduction must be at least 1, got {reduction}"):
+        resolve(name, reduction)
+
+
+def test_reduction_reaches_every_module_of_a_chain():
+    shapes = jax.eval_shape(resolve("se+eca+channel", 4)().init, jax.random.key(0), jnp.zeros(SHAPE))
+    assert shapes["params"]["part_1"]["squeeze"]["kernel"].shape == (8, 2)
+    assert shapes["params"]["part_3"]["squeeze"]["kernel"].shape == (8, 2)
+
+
+def test_channel_and_spatial_in_a_row_are_cbam():
+    values = {
+        "params": {"part_1": variables("cbam")["params"]["channel"], "part_2": variables("cbam")["params"]["spatial"]}
+    }
+    y = resolve("channel+spatial", 4)().apply(values, randoms(2))
+    np.testing.assert_allclose(y, runs("cbam")[False].y, rtol=1e-5, atol=1e-6)
+
+
+def test_a_chain_hands_on_whether_it_trains():
+    chain = resolve("se+srm")
+    _, updated = chain(train=True).init_with_output(jax.random.key(0), randoms(2))
+    _, trained = chain(train=True).apply(updated, randoms(2), mutable=["batch_stats"])
+    assert not np.array_equal(
+        updated["batch_stats"]["part_2"]["norm"]["var"], trained["batch_stats"]["part_2"]["norm"]["var"]
+    )
+
+
+@pytest.mark.parametrize("name", ["se+none", "none+se", "se+wide:eca", "wide:wide:se"])
+def test_none_and_wide_cannot_be_chained_or_matched(name):
+    with pytest.raises(InputError) as caught:
+        resolve(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_gates_in_a_block_are_reached_by_the_filter_that_draws_them():
+    block = ConvBlock(8, resolve("channel+coord+sk"))
+    captured = jax.eval_shape(
+        lambda x: block.init_with_output(jax.random.key(0), x, capture_intermediates=lambda _, name: name == "gate")[1],
+        jnp.zeros(SHAPE),
+    )["intermediates"]
+    parts = {path.split("/gate")[0] for path in gates_by_path(captured)}
+    assert parts == {
+        "attention/part_1",
+        "attention/part_2",
+        "attention/part_2/height",
+        "attention/part_2/width",
+        "attention/part_3",
+    }
+
+
+MODULES_OF_ONES_OWN = """
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxattn.attention import Gate
+
+class Brightness(Gate):
+    reduction: int = 16
+
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid(self.param("slope", nn.initializers.ones, ()) * jnp.mean(x, axis=(1, 2, 3), keepdims=True))
+
+class Needy(nn.Module):
+    size: int
+
+def function(x):
+    return x
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "own_modules.py").write_text(MODULES_OF_ONES_OWN)
+    (tmp_path / "own_broken.py").write_text("raise RuntimeError('first line\\nsecond line')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_module_of_ones_own_is_taken_by_its_path():
+    module = resolve("own_modules:Brightness+eca", reduction=8)
+    assert isinstance(module(), Chain)
+    assert module().parts[0].keywords == {"reduction": 8}
+    y, values = resolve("own_modules:Brightness")().init_with_output(jax.random.key(0), randoms(2))
+    assert values["params"]["slope"] == 1
+    np.testing.assert_allclose(y[0], randoms(2)[0] / (1 + np.exp(-randoms(2)[0].mean())), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own_nowhere:Brightness", "ModuleNotFoundError: No module named 'own_nowhere'"),
+        ("own_modules:Missing", "AttributeError: module 'own_modules' has no attribute 'Missing'"),
+        ("own_broken:Brightness", "RuntimeError: first line$"),
+        (":Brightness", "cannot import attention ':Brightness'"),
+        ("own_modules:", "cannot import attention 'own_modules:'"),
+        ("own_modules:a:b", "cannot import attention 'own_modules:a:b'"),
+        ("..:x", "cannot import attention '..:x'"),
+        ("own_modules:function", r"must be a class that extends flax\.linen\.Module, got <function function"),
+        ("own_modules:jnp", r"must be a class that extends flax\.linen\.Module, got <module"),
+        ("own_modules:Needy", "needs a default for its field 'size'"),
+    ],
+)
+def test_what_cannot_be_taken_is_one_line(name, message):
+    with pytest.raises(InputError, match=message) as caught:
+        resolve(name)
+    assert "\n" not in str(caught.value)
+
+
+# the control without attention
+
+
+@functools.cache
+def count(widths, attention):
+    network = CNN(widths=widths, attention=attention)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+@pytest.mark.parametrize("name", ["se", "nonlocal"])
+def test_wide_is_the_fewest_channels_that_match_the_module(name):
+    module = resolve(name)
+    *first, last = widened((32, 64, 128), module, count)
+    assert first == [32, 64]
+    matched = count((32, 64, 128), module)
+    assert count((32, 64, last - 1), None) < matched <= count((32, 64, last), None)
+
+
+def test_wide_adds_nothing_for_a_module_without_parameters():
+    assert widened((32, 64, 128), resolve("simam"), count) == (32, 64, 128)
+
+
+def test_wide_has_no_module_and_knows_what_it_matches():
+    assert resolve("wide:se") is None
+    assert resolve("wide:channel+spatial") is None
+    assert widened_after("wide:channel+spatial") == "channel+spatial"
+    assert widened_after("se") is None
+    with pytest.raises(InputError, match="unknown attention 'es'"):
+        resolve("wide:es")
+
+
+# the listing
+
+
+def test_the_listing_has_every_module_with_its_costs(capsys):
+    from jaxattn import modules
+
+    modules.main(["--reduction", "8"])
+    lines = capsys.readouterr().out.splitlines()
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[1:-1]]
+        for cells in (line.split("|") for line in lines)
+        if len(cells) > 3
+    }
+    assert rows.keys() >= ATTENTION.keys()
+    assert {len(row) for row in rows.values()} == {6}
+    assert rows["se"][1] == f"{sum(2 * C * C // 8 for C in (32, 64, 128)):,}"
+    assert rows["none"][1:3] == ["0", "0"]

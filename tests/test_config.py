@@ -1,0 +1,58 @@
+import dataclasses
+import json
+
+import pytest
+
+from jaxattn.config import RECIPES, Config
+from jaxattn.errors import InputError
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_fills_its_flags_and_single_flags_override_it(recipe):
+    for name, value in RECIPES[recipe].items():
+        assert getattr(Config(recipe=recipe), name) == value
+    assert Config(recipe=recipe, epochs=7).epochs == 7
+
+
+def test_recipes_set_the_same_fields():
+    assert RECIPES["standard"].keys() == RECIPES["original"].keys()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_config_comes_back_from_json(recipe):
+    config = Config(recipe=recipe, attention="se", dropout=0.0, seed=3)
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"recipe": "fast"}, "unknown recipe 'fast'; known are standard, original"),
+        ({"epochs": 0}, "epochs must be >= 1, got 0"),
+        ({"epochs": 1.5}, "epochs must be of type int, got 1.5"),
+        ({"epochs": True}, "epochs must be of type int, got True"),
+        ({"batch_size": 1}, "batch_size must be >= 2, got 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be > 0, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be > 0, got nan"),
+        ({"learning_rate": "1"}, "learning_rate must be of type float, got '1'"),
+        ({"dropout": 1.0}, "dropout must be >= 0 and < 1, got 1.0"),
+        ({"validation": 0.0}, "validation must be > 0 and < 1, got 0.0"),
+        ({"plateau_factor": 1.0}, "plateau_factor must be > 0 and < 1, got 1.0"),
+        ({"seed": -1}, "seed must be >= 0, got -1"),
+        ({"steer": "train"}, "unknown steer 'train'; known are validation, test"),
+    ],
+)
+def test_wrong_value_is_told_with_its_rule(values, message):
+    with pytest.raises(InputError) as caught:
+        Config(**values)
+    assert str(caught.value) == message
+
+
+def test_unknown_json_key_is_told():
+    with pytest.raises(InputError, match="unknown configuration keys: learning_rat"):
+        Config.from_json({"learning_rat": 1})
+
+
+def test_every_field_has_a_group_and_a_help():
+    for field in dataclasses.fields(Config):
+        assert field.metadata["group"] and field.metadata["help"]

@@ -1,0 +1,67 @@
+"""Each special form equals the plain one, in value and gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxattn import ops
+
+SHAPES = [(4, 8, 8, 5), (3, 7, 5, 3), (1, 2, 3, 1)]
+
+
+def value_and_gradients(function, *inputs):
+    """The value, and the gradients of a random weighing of it (so that no two outputs pull alike)."""
+
+    def weighed(*inputs):
+        value = function(*inputs)
+        return jnp.sum(value * np.random.default_rng(9).standard_normal(value.shape)), value
+
+    gradients, value = jax.jit(jax.grad(weighed, argnums=range(len(inputs)), has_aux=True))(*inputs)
+    return value, gradients
+
+
+def assert_same(ours, plain, *inputs, tolerance=1e-10):
+    with jax.enable_x64(True):  # float64, so that a wrong term cannot hide behind rounding
+        inputs = [np.asarray(x, np.float64) for x in inputs]
+        ours, plain = value_and_gradients(ours, *inputs), value_and_gradients(plain, *inputs)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), ours, plain)
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_max_pool_equals_reduce_window(shape):
+    assert_same(ops.max_pool_2x2, lambda x: nn.max_pool(x, (2, 2), (2, 2)), draw(*shape))
+
+
+def test_max_pool_shares_the_gradient_of_a_tie():
+    gradient = jax.grad(lambda x: ops.max_pool_2x2(x).sum())(jnp.ones((1, 2, 2, 1)))
+    np.testing.assert_array_equal(gradient, np.full((1, 2, 2, 1), 0.25))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_norm_equals_its_definition(shape):
+    def plain(x, scale, bias):
+        mean, var = x.mean(axis=(0, 1, 2), keepdims=True), x.var(axis=(0, 1, 2), keepdims=True)
+        return (x - mean) / jnp.sqrt(var + 1e-5) * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1)
+
+    channels = shape[-1]
+    assert_same(
+        lambda *inputs: ops.batch_norm(*inputs, 1e-5)[0],
+        plain,
+        draw(*shape),
+        draw(channels, seed=1),
+        draw(channels, seed=2),
+        tolerance=1e-8,
+    )
+
+
+def test_batch_norm_gives_the_moments_of_the_batch():
+    x = draw(4, 8, 8, 5).astype(np.float32)
+    _, mean, var = ops.batch_norm(x, np.ones(5, np.float32), np.zeros(5, np.float32), 1e-5)
+    np.testing.assert_allclose(mean, x.mean(axis=(0, 1, 2)), atol=1e-6)
+    np.testing.assert_allclose(var, x.var(axis=(0, 1, 2)), rtol=1e-5)

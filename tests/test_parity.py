@@ -1,0 +1,98 @@
+"""The network and its training equal PyTorch's, weights carried over."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxattn import optim, training
+from jaxattn.attention import resolve
+from jaxattn.convert import from_torch
+from jaxattn.data.augment import AUGMENT, normalize, to_float
+from jaxattn.model import CNN
+
+torch = pytest.importorskip("torch")
+twins = pytest.importorskip("torch_twin")
+
+pytestmark = pytest.mark.parametrize("name", ["none", "se"])
+BATCH = 16
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    colours = rng.uniform(0, 1, (BATCH, 1, 1, 3))  # pure noise would make all images alike to the network
+    return (rng.uniform(0, 255, (BATCH, 32, 32, 3)) * colours).astype(np.uint8)
+
+
+@pytest.fixture
+def labels():
+    return np.random.default_rng(1).integers(0, 10, BATCH).astype(np.int32)
+
+
+def make(name):
+    """A network without dropout, variables with uneven statistics, and the twin that holds the same."""
+    model = CNN(attention=resolve(name), dropout=0.0)
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    rng = np.random.default_rng(2)
+    uneven = jax.tree.map(lambda x: x + rng.uniform(-0.5, 0.5, x.shape).astype(np.float32), variables["batch_stats"])
+    variables = {"params": variables["params"], "batch_stats": uneven}
+    return model, variables, twins.carry(variables, name == "se", dropout=0.0)
+
+
+def to_torch_images(images):
+    return torch.tensor(np.asarray(normalize(to_float(images)))).permute(0, 3, 1, 2)
+
+
+def test_logits_in_evaluation_equal(name, images):
+    model, variables, twin = make(name)
+    ours = jax.jit(model.apply)(variables, normalize(to_float(images)))
+    theirs = twin.eval()(to_torch_images(images)).detach().numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    # an untrained network's logits hardly depend on the image: what does must agree too
+    assert np.abs(ours - theirs).max() < 1e-3 * np.ptp(theirs, axis=0).min()
+
+
+def test_loss_gradients_and_statistics_in_training_equal(name, images, labels):
+    """In float64: in float32 one value that rounds to the other side of a ReLU moves gradients by 1e-3."""
+    with jax.enable_x64(True):
+        model, variables, twin = make(name)
+        variables = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
+        inputs = np.asarray(normalize(to_float(images)), np.float64)
+
+        def loss_of(params):
+            logits, updated = model.apply({**variables, "params": params}, inputs, train=True, mutable=["batch_stats"])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), updated["batch_stats"]
+
+        (loss, statistics), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(variables["params"])
+        assert loss.dtype == jnp.float64
+    logits = twin.double().train()(torch.tensor(inputs).permute(0, 3, 1, 2))
+    theirs = torch.nn.functional.cross_entropy(logits, torch.tensor(labels).long())
+    theirs.backward()
+    np.testing.assert_allclose(loss, theirs.detach(), rtol=1e-9)
+    named = {key: tensor.grad for key, tensor in twin.named_parameters()}
+    expected = from_torch({key: named.get(key, tensor).numpy() for key, tensor in twin.state_dict().items()})
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), gradients, expected["params"])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), statistics, expected["batch_stats"])
+
+
+def test_losses_of_twenty_adam_steps_equal(name, images, labels):
+    model, variables, twin = make(name)
+    optimizer = optim.adam(optim.learning_rate("plateau", 1e-3, 20, 0), 0.0)
+    plateau = optim.plateau("plateau", 0.5, 3)
+    state = training.init_state(model, optimizer, plateau, jax.random.key(0), (32, 32, 3))
+    state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+    step = jax.jit(training.make_train_step(model, optimizer, AUGMENT["none"], train=True))
+    adam = torch.optim.Adam(twin.train().parameters(), lr=1e-3)
+    ours, theirs = [], []
+    for _ in range(20):
+        state, tally = step(state, jax.random.key(0), images, labels, np.arange(BATCH))
+        ours.append(float(tally.loss) / BATCH)
+        loss = torch.nn.functional.cross_entropy(twin(to_torch_images(images)), torch.tensor(labels).long())
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        theirs.append(loss.item())
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    assert theirs[-1] < 0.5 * theirs[0]  # it did learn
