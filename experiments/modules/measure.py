@@ -114,8 +114,8 @@ def table(result):
     lines.append("")
     lines.append(
         f"Plain network: step of {result['batch']} images {1e3 * plain['step']:.1f} ms, inference of one image "
-        f"{1e3 * plain['inference']:.2f} ms, {plain['multiply_adds']:,.0f} multiply-adds. Medians of {result['rounds']} "
-        f"rounds on {result['device']}, jax {result['jax']}, flax {result['flax']}, Python {result['python']}."
+        f"{1e3 * plain['inference']:.2f} ms, {plain['multiply_adds']:,.0f} multiply-adds. Medians of "
+        f"{result['rounds']} rounds on {result['device']}, jax {result['jax']}, flax {result['flax']}, Python {result['python']}."
     )
     return "\n".join(lines)
 

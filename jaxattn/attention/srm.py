@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxattn import ops
 from jaxattn.attention.gate import Gate
 from jaxattn.norm import BatchNorm
 
@@ -46,5 +45,5 @@ class StyleRecalibration(Gate):
         by_mean, by_deviation = (
             self.param(name, nn.initializers.zeros, x.shape[-1:]) for name in ("mean", "deviation")
         )
-        style = ops.by_channel(by_mean) * mean + ops.by_channel(by_deviation) * _root(variance)
+        style = by_mean[None, None, None] * mean + by_deviation[None, None, None] * _root(variance)
         return nn.sigmoid(BatchNorm(name="norm")(style, self.train))

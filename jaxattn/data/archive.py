@@ -110,7 +110,9 @@ def _parse_python(where: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
         batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
         pixels, labels = _plain(batch["data"]), np.asarray(_plain(batch["labels"]))
     except Exception as error:  # a damaged pickle may raise anything
-        raise InputError(f"{where}: must be a pickled dict with data and labels, but {_reason(error)}; {_MEND}") from error
+        raise InputError(
+            f"{where}: must be a pickled dict with data and labels, but {_reason(error)}; {_MEND}"
+        ) from error
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_PIXELS,):
         found = f"{pixels.dtype} {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise InputError(f"{where}: data must be uint8 [N, {_PIXELS}], found {found}; {_MEND}")
@@ -145,6 +147,17 @@ def _array_from_buffer(content, dtype, shape, order, *_):
     return array
 
 
+_STAND_INS = {
+    "numpy.ndarray": _Array,
+    "numpy.dtype": _Dtype,
+    "numpy.core.multiarray._reconstruct": lambda *_: _Array(),
+    "numpy._core.multiarray._reconstruct": lambda *_: _Array(),
+    "numpy.core.numeric._frombuffer": _array_from_buffer,
+    "numpy._core.numeric._frombuffer": _array_from_buffer,
+    "_codecs.encode": lambda text, _: text.encode("latin-1"),  # how Python 3 writes bytes for Python 2
+}
+
+
 class _BatchUnpickler(pickle.Unpickler):
     """Reads pickled arrays without calling anything a pickle names, NumPy included.
 
@@ -152,21 +165,11 @@ class _BatchUnpickler(pickle.Unpickler):
     pickled arrays use stands for a harmless class or function of this file, and any other name is refused.
     """
 
-    _STAND_INS = {
-        "numpy.ndarray": _Array,
-        "numpy.dtype": _Dtype,
-        "numpy.core.multiarray._reconstruct": lambda *_: _Array(),
-        "numpy._core.multiarray._reconstruct": lambda *_: _Array(),
-        "numpy.core.numeric._frombuffer": _array_from_buffer,
-        "numpy._core.numeric._frombuffer": _array_from_buffer,
-        "_codecs.encode": lambda text, _: text.encode("latin-1"),  # how Python 3 writes bytes for Python 2
-    }
-
     def find_class(self, module, name):
         """The stand-in for `module.name`; refuses names that pickled arrays have no need of."""
-        if f"{module}.{name}" not in self._STAND_INS:
+        if f"{module}.{name}" not in _STAND_INS:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which arrays have no need of")
-        return self._STAND_INS[f"{module}.{name}"]
+        return _STAND_INS[f"{module}.{name}"]
 
 
 def _plain(value: object) -> object:

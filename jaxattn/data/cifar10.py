@@ -3,18 +3,18 @@
 import logging
 from pathlib import Path
 
-from jaxattn.data import archive, prepared
+from jaxattn.data import archive, download, prepared
 from jaxattn.data.splits import Splits
 from jaxattn.errors import UnavailableError
 
 _LOG = logging.getLogger("jaxattn")
 
-#: What to download where nothing lies in the data folder: arguments of `download.fetch`.
-DOWNLOAD = {
-    "url": "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    "size": 170_052_171,
-    "sha256": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-}
+#: The archive to download where nothing lies in the data folder.
+ARCHIVE = download.Remote(
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    size=170_052_171,
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
 _VERSION = "3.0.2"
 
 
@@ -41,16 +41,14 @@ def load(data_dir: Path) -> Splits:
         return prepared.read(folder, size=32, classes=10)
     source = archive.find(data_dir)
     if source is None:
-        from jaxattn.data import download
-
-        source = data_dir / "cifar-10-binary.tar.gz"
-        _LOG.info("downloading %s into %s", DOWNLOAD["url"], data_dir)
+        source = data_dir / archive.ARCHIVES[0]
+        _LOG.info("downloading %s to %s", ARCHIVE.url, source)
         try:
-            download.fetch(source, **DOWNLOAD)
+            download.fetch(ARCHIVE, source)
         except UnavailableError as error:
+            names = " or ".join(archive.ARCHIVES)
             raise UnavailableError(
-                f"no CIFAR-10 in {data_dir}, and {error}; put {' or '.join(archive.ARCHIVES)} there, "
-                "or use --dataset shapes"
+                f"no CIFAR-10 in {data_dir}, and {error}; put {names} there, or use --dataset shapes"
             ) from error
     splits = archive.read(source)
     folder = data_dir / "cifar10" / _VERSION

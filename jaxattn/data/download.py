@@ -1,7 +1,9 @@
 """A file from the network: checked, resumable, and quick to say that there is no network."""
 
 import contextlib
+import dataclasses
 import hashlib
+import http
 import http.client
 import queue
 import sys
@@ -16,18 +18,33 @@ from jaxattn.errors import InputError, UnavailableError
 _CHUNK = 1 << 18  # bytes
 
 
-def fetch(path: Path, url: str, size: int, sha256: str, connect: float = 7.0, stall: float = 30.0) -> None:
-    """Downloads `url` to `path`, whole and checked, or not at all.
+@dataclasses.dataclass(frozen=True)
+class Remote:
+    """A file on a server.
 
-    What has arrived is kept as `<path>.part` if the transfer breaks off, and the next call goes on from there.
-
-    Args:
-        path: where to; its folder is made if missing.
-        url: what to fetch.
+    Attributes:
+        url: where it is.
         size: its length in bytes.
         sha256: its SHA-256, hex.
         connect: seconds until the server must have begun to answer, name look-up and all.
         stall: seconds that may pass without a byte.
+    """
+
+    url: str
+    size: int
+    sha256: str
+    connect: float = 7
+    stall: float = 30
+
+
+def fetch(remote: Remote, path: Path) -> None:
+    """Downloads `remote` to `path`, whole and checked, or not at all.
+
+    What has arrived is kept as `<path>.part` if the transfer breaks off, and the next call goes on from there.
+
+    Args:
+        remote: what to fetch.
+        path: where to; its folder is made if missing.
 
     Raises:
         UnavailableError: where the server cannot be reached or refuses.
@@ -36,74 +53,78 @@ def fetch(path: Path, url: str, size: int, sha256: str, connect: float = 7.0, st
     part = path.with_name(path.name + ".part")
     try:
         have = part.stat().st_size if part.exists() else 0
-        if have < size:
-            _transfer(part, have, url, size, connect, stall)
+        if have < remote.size:
+            _transfer(remote, part, have)
         with part.open("rb") as file:
-            right = part.stat().st_size == size and hashlib.file_digest(file, "sha256").hexdigest() == sha256
-        if not right:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != remote.sha256:
             part.unlink()
             raise InputError(
-                f"{url} must give {size:,} bytes with SHA-256 {sha256[:12]}..., gave others; they are removed: try "
-                f"again, or put {path.name} into {path.parent} yourself"
+                f"{remote.url} must have SHA-256 {remote.sha256[:12]}..., what came has {digest[:12]}... and is removed; "
+                f"try again, or put {path.name} into {path.parent} yourself"
             )
         part.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}; choose another folder") from error
 
 
-def _transfer(part: Path, have: int, url: str, size: int, connect: float, stall: float) -> None:
+def _transfer(remote: Remote, part: Path, have: int) -> None:
     """Appends to `part`, which holds `have` bytes, until the server has no more to give."""
-    response = _answer(url, have, connect, stall)
-    if response.status != 206:  # the server starts from the beginning
+    response = _answer(remote, have)
+    if response.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server starts from the beginning
         have = 0
-    if response.length not in (None, size - have):
+    if response.length not in (None, remote.size - have):
         response.close()
-        raise InputError(f"{url} must give {size - have:,} bytes, offers {response.length:,}; it is another file now")
+        raise InputError(
+            f"{remote.url} must give {remote.size - have:,} bytes, offers {response.length:,}: it is another file now; "
+            f"put {part.stem} into {part.parent} yourself"
+        )
     part.parent.mkdir(parents=True, exist_ok=True)
     reason = "the connection ended"
-    with response, part.open("ab" if have else "wb") as file, _progress(part.stem, have, size) as advance:
-        while have <= size:
+    with response, part.open("ab" if have else "wb") as file, _progress(part.stem, have, remote.size) as advance:
+        while have < remote.size:
             try:
                 chunk = response.read1(_CHUNK)
             except (OSError, http.client.HTTPException) as error:
                 stalled = isinstance(error, TimeoutError)
-                reason = f"nothing came for {stall:g} seconds" if stalled else str(error) or type(error).__name__
+                reason = f"nothing came for {remote.stall:g} seconds" if stalled else str(error) or repr(error)
                 break
             if not chunk:
                 break
             file.write(chunk)
             have += len(chunk)
             advance(len(chunk))
-    if have < size:
+    if have < remote.size:
         raise InputError(
-            f"{url} broke off after {have:,} of {size:,} bytes ({reason}); they are kept in {part}: run again to go on"
+            f"{remote.url} broke off after {have:,} of {remote.size:,} bytes ({reason}); they are kept in {part}: "
+            "run again to go on from there"
         )
 
 
-def _answer(url: str, have: int, connect: float, stall: float) -> http.client.HTTPResponse:
+def _answer(remote: Remote, have: int) -> http.client.HTTPResponse:
     """The server's answer to a request for everything after the first `have` bytes."""
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
     answers = queue.SimpleQueue()
 
     def ask():
         try:
-            answers.put(urllib.request.urlopen(request, timeout=stall))
+            answers.put(urllib.request.urlopen(request, timeout=remote.stall))
         except Exception as error:
             answers.put(error)
 
     # In a thread that may be left behind: a name look-up can hang for minutes and nothing can interrupt it.
     threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=connect)
+        answer = answers.get(timeout=remote.connect)
     except queue.Empty:
-        answer = TimeoutError(f"no answer within {connect:g} seconds")
+        answer = TimeoutError(f"no answer within {remote.connect:g} seconds")
     if isinstance(answer, urllib.error.HTTPError):
         answer.close()
-        if answer.code == 416 and have:  # the server's file is shorter than what is here: it cannot be the same
-            return _answer(url, 0, connect, stall)
+        if answer.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            return _answer(remote, 0)
     if isinstance(answer, Exception):
         reason = " ".join(str(getattr(answer, "reason", answer)).split())
-        raise UnavailableError(f"{url} cannot be had: {reason}") from answer
+        raise UnavailableError(f"{remote.url} cannot be had: {reason}") from answer
     return answer
 
 

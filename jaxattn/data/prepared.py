@@ -13,6 +13,7 @@ from jaxattn.data import png
 from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError
 
+_PARTS = ("train", "test")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -47,17 +48,13 @@ def read(folder: Path, size: int, classes: int) -> Splits:
         InputError: where files are missing or damaged, or hold other pictures.
     """
     if not (folder / "dataset_info.json").is_file():
-        raise InputError(
-            f"{folder} must hold a prepared TFDS data set, but there is no dataset_info.json; remove that folder"
-        )
+        raise _damaged(folder, "there is no dataset_info.json")
     import tensorflow_datasets as tfds
 
     try:
         info = tfds.builder_from_directory(str(folder)).info
         features, splits = info.features, info.splits
-        shards = {
-            part: list(zip(map(Path, splits[part].filepaths), splits[part].shard_lengths)) for part in ("train", "test")
-        }
+        shards = {part: dict(zip(splits[part].filepaths, splits[part].shard_lengths, strict=True)) for part in _PARTS}
         image, label = features["image"], features["label"]
         shape, names = tuple(image.shape), tuple(label.names)
     except Exception as error:  # TFDS raises what its protobuf, JSON and file layers raise
@@ -71,11 +68,11 @@ def read(folder: Path, size: int, classes: int) -> Splits:
     return Splits(info.name, names, **parts)
 
 
-def _read_split(folder: Path, shards: list[tuple[Path, int]], size: int, has_id: bool) -> Split:
+def _read_split(folder: Path, shards: dict[os.PathLike, int], size: int, has_id: bool) -> Split:
     from tensorflow_datasets.proto import tf_example_pb2
 
     examples = []
-    for path, length in shards:
+    for path, length in shards.items():
         try:
             records = _records(path)
             for record in records:
@@ -85,25 +82,23 @@ def _read_split(folder: Path, shards: list[tuple[Path, int]], size: int, has_id:
         except Exception as error:
             raise _damaged(path, error) from error
         if len(records) != length:
-            raise InputError(f"{path} must hold {length} records, holds {len(records)}; remove its folder and prepare anew")
+            raise _damaged(path, f"it must hold {length} records and holds {len(records)}")
     if not examples:
-        raise InputError(f"{folder} must hold at least one example in every split, holds none; remove it")
+        raise _damaged(folder, "it has a split without examples")
     examples.sort(key=lambda example: example[0])
-    _, pictures, labels = zip(*examples)
+    _, pictures, labels = zip(*examples, strict=True)
     try:
-        images = png.decode(pictures, size, size)
+        return Split(png.decode(pictures, size, size), np.array(labels, np.int32))
     except Exception as error:
         raise _damaged(folder, error) from error
-    return Split(images, np.array(labels, np.int32))
 
 
-def _records(path: Path) -> list[bytes]:
+def _records(path: os.PathLike) -> list[bytes]:
     """The records of one file, in file order."""
     if ".array_record" in path.name:
         from array_record.python import array_record_module
 
-        reader = array_record_module.ArrayRecordReader(str(path))
-        return reader.read_all()
+        return array_record_module.ArrayRecordReader(os.fspath(path)).read_all()
     if ".tfrecord" in path.name:
         return list(_tfrecords(path.read_bytes()))
     raise ValueError("only array_record and tfrecord files can be read")
@@ -146,12 +141,13 @@ def _write_draft(draft: Path, version: str, splits: Splits) -> None:
     from tensorflow_datasets.proto import tf_example_pb2
 
     infos = []
-    for part, split in (("train", splits.train), ("test", splits.test)):
+    for part in _PARTS:
+        split = getattr(splits, part)
         path = draft / f"{splits.name}-{part}.array_record-00000-of-00001"
         # One record a group, as TFDS itself writes: quick to read in any order.
         writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
         total = 0
-        for index, (picture, label) in enumerate(zip(png.encode(split.images), split.labels.tolist())):
+        for index, (picture, label) in enumerate(zip(png.encode(split.images), split.labels.tolist(), strict=True)):
             example = tf_example_pb2.Example()
             feature = example.features.feature
             feature["id"].bytes_list.value.append(f"{part}_{index:05d}".encode())
@@ -176,6 +172,6 @@ def _write_draft(draft: Path, version: str, splits: Splits) -> None:
     )
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(f"{path} cannot be read as part of a TFDS data set: {reason}; remove its folder and prepare anew")
+def _damaged(path: os.PathLike, reason: object) -> InputError:
+    reason = " ".join(str(reason).split())[:200] or type(reason).__name__
+    return InputError(f"{path} is not whole as part of a TFDS data set: {reason}; remove its folder and start again")

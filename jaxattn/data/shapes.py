@@ -76,12 +76,11 @@ def _frame(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray
 
 def _ground(rng: np.random.Generator, count: int) -> np.ndarray:
     """What lies behind the shapes, float32 [B, 3, H, W]: a gradient, ripples, three soft blobs and two lines."""
-
     gradient = 0.5 + _uniform(rng, (count, 1), 0, 0.04) * _slope(rng, (count, 1))
     wave = _uniform(rng, (count, 1), 0.15, 0.6) * _slope(rng, (count, 1))
     ripples = _uniform(rng, (count, 1), 0, 0.25) * np.abs(wave % 2 - 1)
     square = (_COLUMNS - _SIDE * _uniform(rng, (count, 3))) ** 2 + (_ROWS - _SIDE * _uniform(rng, (count, 3))) ** 2
-    blobs = _uniform(rng, (count, 3)) / (1 + (square / _uniform(rng, (count, 3), 6, 80)) ** 2)
+    blobs = _uniform(rng, (count, 3)) / (1 + square / _uniform(rng, (count, 3), 10, 100)) ** 2
     beside = np.abs(_slope(rng, (count, 2)) - _SIDE * _uniform(rng, (count, 2), -0.5, 0.5))
     lines = _uniform(rng, (count, 2), 0.2, 1) * (_uniform(rng, (count, 2), 0.6, 1.6) - beside).clip(0, 1)
     ground = np.zeros((count, 3, _SIDE, _SIDE), np.float32) + _colours(rng, count)
@@ -97,8 +96,10 @@ def _slope(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return cosine * (_COLUMNS - _SIDE / 2) + sine * (_ROWS - _SIDE / 2)
 
 
-def _direction(rng, shape, spread):
+def _direction(rng: np.random.Generator, shape: tuple[int, int], spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine, [*shape, 1, 1], of angles up to `spread` radians either way."""
     angle = rng.uniform(-spread, spread, (*shape, 1, 1))
+    # In double precision, where machines differ too little to be seen; all else here is exact arithmetic everywhere.
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
@@ -124,6 +125,10 @@ def _colours(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, int], low: float = 0, high: float = 1) -> np.ndarray:
     return low + (high - low) * rng.random((*shape, 1, 1), np.float32)
+
+
+def _length(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.sqrt(x * x + y * y)
 
 
 # One function a class: how far a point lies outside the edge (negative: inside), in radii. That is exact beside the
@@ -163,10 +168,6 @@ def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     # Five lines make a pentagram; its points lie inside at least four of them.
     angles = [2 * math.pi * tip / 5 for tip in range(5)]
     return np.sort([math.sin(angle) * x + math.cos(angle) * y for angle in angles], 0)[-2] - 0.35
-
-
-def _length(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.sqrt(x * x + y * y)
 
 
 def _heart(x: np.ndarray, y: np.ndarray) -> np.ndarray:

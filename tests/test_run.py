@@ -1,0 +1,225 @@
+"""A run from its configuration to its folder, in this process."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jaxattn
+import tiny
+from jaxattn import ATTENTION, CNN, Config, checkpoint, fit, load_run, resume, run
+from jaxattn.data import DATASETS
+from jaxattn.errors import InputError, UnavailableError
+from jaxattn.screen import Screen
+
+QUICK = {"dataset": "tiny", "epochs": 2, "batch_size": 16, "augment": "none"}
+
+
+@pytest.fixture(autouse=True)
+def tiny_data(monkeypatch):
+    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+
+
+@pytest.fixture
+def quiet():
+    return Screen(quiet=True)
+
+
+def test_run_folder_holds_what_is_promised(tmp_path, quiet):
+    done = fit(Config(attention="se", **QUICK), tmp_path / "run", quiet)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["attention"] == "se"
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    for line in lines:
+        assert {
+            "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second", "seconds",
+        } < line.keys()  # fmt: skip
+        assert 0 <= line["val_accuracy"] <= 1 and line["train_loss"] > 0 and line["learning_rate"] == 1e-3
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert {
+        "test_loss", "test_accuracy", "best_epoch", "dataset", "dataset_hash", "attention", "seed", "parameters", "seconds",
+        "versions", "device",
+    } < result.keys()  # fmt: skip
+    assert result["versions"].keys() == {"jax", "flax", "optax", "python"}
+    assert result["parameters"] == 1_150_602 and result["dataset_hash"] == tiny.splits().digest()
+    assert done.result == result and done.metrics == lines
+    assert checkpoint.epochs(tmp_path / "run" / "checkpoints")[-1] == 2
+
+
+def test_result_is_the_tested_epochs_accuracy_on_the_test_set(tmp_path, quiet):
+    done = fit(Config(**QUICK), tmp_path / "run", quiet)
+    splits = tiny.splits()
+    program = run.build(done.config, 10, (32, 32, 3), 1)
+    loss, accuracy, logits = run.evaluate(program, done.variables, splits.test)
+    assert (loss, accuracy) == (done.result["test_loss"], done.result["test_accuracy"])
+    assert accuracy == np.mean(logits.argmax(-1) == splits.test.labels)
+    assert done.epoch == done.result["tested_epoch"] == done.result["best_epoch"]
+
+
+def test_best_epoch_is_the_most_accurate_then_the_least_loss_then_the_first():
+    def lines(*pairs):
+        return [{"epoch": i, "val_accuracy": a, "val_loss": loss} for i, (a, loss) in enumerate(pairs, 1)]
+
+    assert run.best_epoch(lines((0.5, 1.0), (0.7, 2.0), (0.6, 0.5))) == 2
+    assert run.best_epoch(lines((0.7, 1.0), (0.7, 0.9), (0.7, 0.9))) == 2
+
+
+def test_validation_steers_and_test_is_not_seen_in_the_standard_recipe():
+    splits = tiny.splits()
+    train, val = run.divide(Config(**QUICK), splits)
+    assert (len(train), len(val)) == (144, 16)
+    held = {image.tobytes() for image in val.images}
+    assert held.isdisjoint({image.tobytes() for image in train.images})
+    assert held < {image.tobytes() for image in splits.train.images}
+
+
+def test_original_recipe_trains_on_everything_and_the_test_set_steers(tmp_path, quiet, monkeypatch):
+    config = Config(recipe="original", **QUICK)
+    train, val = run.divide(config, tiny.splits())
+    assert len(train) == 160
+    np.testing.assert_array_equal(val.images, tiny.splits().test.images)
+    modes = []
+    make = run.training.make_train_step
+    monkeypatch.setattr(run.training, "make_train_step", lambda *a: lambda *b: (modes.append(a[-1]), make(*a)(*b))[1])
+    done = fit(dataclasses.replace(config, epochs=3), tmp_path / "run", quiet)
+    assert modes == [True, False]  # traced once each: the first epoch in training mode, the later ones not
+    assert done.result["steered_by"] == "test" and done.result["tested_epoch"] == 3
+    assert done.result["test_loss"] == pytest.approx(done.metrics[-1]["val_loss"], rel=1e-6)
+
+
+def test_same_seed_same_bytes_other_seed_others(tmp_path, quiet):
+    runs = [fit(Config(seed=seed, **QUICK), tmp_path / str(i), quiet) for i, seed in enumerate((1, 1, 2))]
+    leaves = [b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(done.variables)) for done in runs]
+    assert leaves[0] == leaves[1] != leaves[2]
+
+
+def test_folder_of_another_configuration_is_refused_and_left_alone(tmp_path, quiet):
+    fit(Config(**QUICK), tmp_path / "run", quiet)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="holds a run with attention none, not se; name another folder with --out"):
+        fit(Config(attention="se", **QUICK), tmp_path / "run", quiet)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_folder_of_other_files_is_refused(tmp_path, quiet):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        fit(Config(**QUICK), tmp_path, quiet)
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        fit(Config(**QUICK), tmp_path / "thesis.tex", quiet)
+
+
+def test_run_goes_on_with_more_epochs_as_if_it_had_been_asked_for_them(tmp_path, quiet):
+    fit(Config(**QUICK), tmp_path / "grown", quiet)
+    grown = resume(tmp_path / "grown", epochs=3, screen=quiet)
+    whole = fit(Config(**QUICK | {"epochs": 3}), tmp_path / "whole", quiet)
+    jax.tree.map(np.testing.assert_array_equal, grown.variables, whole.variables)
+    assert grown.result["epochs"] == 3
+    with pytest.raises(InputError, match="epochs may only grow"):
+        resume(tmp_path / "grown", epochs=1, screen=quiet)
+
+
+def test_resume_on_other_pictures_is_refused(tmp_path, quiet, monkeypatch):
+    fit(Config(**QUICK), tmp_path / "run", quiet)
+    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
+    with pytest.raises(InputError, match="on other pictures"):
+        resume(tmp_path / "run", screen=quiet)
+
+
+def test_without_cifar10_shapes_are_trained_on_after_a_warning(tmp_path, capsys, monkeypatch):
+    def nowhere(data_dir):
+        raise UnavailableError("no CIFAR-10 anywhere")
+
+    monkeypatch.setitem(DATASETS, "cifar10", nowhere)
+    monkeypatch.setitem(DATASETS, "shapes", lambda data_dir: tiny.splits())
+    done = fit(Config(**QUICK | {"dataset": None, "epochs": 1}), tmp_path / "run")
+    assert done.config.dataset == done.result["dataset"] == "shapes"
+    printed = capsys.readouterr().out
+    assert "WARNING" in printed and "no CIFAR-10 anywhere" in printed
+    with pytest.raises(UnavailableError):
+        fit(Config(**QUICK | {"dataset": "cifar10"}), tmp_path / "other")
+
+
+def test_damaged_cifar10_is_told_and_never_replaced_by_shapes(tmp_path, quiet):
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not an archive")
+    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz must be an archive"):
+        fit(Config(**QUICK | {"dataset": None, "data_dir": str(tmp_path)}), tmp_path / "run", quiet)
+
+
+def test_loss_that_stops_being_finite_is_told_and_the_last_checkpoint_kept(tmp_path, quiet, monkeypatch):
+    fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
+    monkeypatch.setattr(run, "evaluate", lambda *a: (float("nan"), 0.1, None))
+    with pytest.raises(InputError, match=r"stopped being finite in epoch 2, step 18 .* epoch 1 is kept"):
+        resume(tmp_path / "run", epochs=2, screen=quiet)
+    assert checkpoint.epochs(tmp_path / "run" / "checkpoints") == [1]
+
+
+def test_diverging_training_is_told(tmp_path, quiet):
+    with pytest.raises(InputError, match="stopped being finite in epoch 1.*a lower learning_rate than 1e"):
+        fit(Config(**QUICK | {"learning_rate": 1e30}), tmp_path / "run", quiet)
+
+
+def test_full_disk_is_told_in_one_line(tmp_path, quiet, monkeypatch):
+    def full(*a, **k):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "write_metrics", full)
+    with pytest.raises(InputError, match="No space left on device; free space, then go on with"):
+        fit(Config(**QUICK), tmp_path / "run", quiet)
+
+
+def test_folder_that_cannot_be_written_is_told(tmp_path, quiet):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write the run folder"):
+        fit(Config(**QUICK), tmp_path / "file" / "run", quiet)
+
+
+def test_checkpoint_cut_short_is_told(tmp_path, quiet):
+    fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
+    for path in (tmp_path / "run" / "checkpoints" / "1").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match="is damaged or of another network") as caught:
+        load_run(tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"classes": [], "image_shape": [], "dataset_hash": "", "x": 1}'])
+def test_damaged_configuration_is_told(tmp_path, damage):
+    with pytest.raises(InputError, match="holds no run"):
+        load_run(tmp_path)
+    (tmp_path / "config.json").write_text(damage)
+    with pytest.raises(InputError, match=r"config\.json is damaged|unknown configuration keys"):
+        load_run(tmp_path)
+
+
+def test_damaged_metrics_are_told(tmp_path, quiet):
+    fit(Config(**QUICK), tmp_path / "run", quiet)
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged: it must have a line for each of the 2 epochs"):
+        load_run(tmp_path / "run")
+
+
+def test_library_offers_what_the_readme_says(tmp_path, quiet):
+    assert set(jaxattn.__all__) >= {"CNN", "ATTENTION", "Config", "fit", "load_run"}
+    done = fit(Config(attention="se", **QUICK), tmp_path / "run", quiet)
+    loaded = load_run(tmp_path / "run")
+    images = run.training.normalize(run.training.to_float(tiny.splits().test.images[:3]))
+    logits = CNN(attention=ATTENTION["se"]).apply(loaded.variables, images)
+    np.testing.assert_array_equal(logits, loaded.model.apply(done.variables, images))
+    assert load_run(tmp_path / "run", "last").epoch == 2
+    with pytest.raises(InputError, match="unknown choice of weights 'first'; known are best, last, tested"):
+        load_run(tmp_path / "run", "first")
+
+
+def test_too_few_pictures_are_told():
+    with pytest.raises(InputError, match="batch_size must be at most the 144 training pictures, got 145"):
+        run.divide(Config(**QUICK | {"batch_size": 145}), tiny.splits())
+    with pytest.raises(InputError, match="validation must hold out a picture"):
+        run.divide(Config(**QUICK | {"validation": 0.001}), tiny.splits())
+
+
+def test_cifar10_is_the_default_where_it_can_be_had(tmp_path, quiet, monkeypatch):
+    monkeypatch.setitem(DATASETS, "cifar10", lambda data_dir: tiny.splits())
+    assert fit(Config(**QUICK | {"dataset": None, "epochs": 1}), tmp_path / "run", quiet).config.dataset == "cifar10"

@@ -1,0 +1,148 @@
+"""`python -m jaxattn.train` as a process: what it prints, its exit codes, and that it survives being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import tiny
+from jaxattn import load_run
+
+FLAGS = ["--dataset", "cifar10", "--batch-size", "16", "--attention", "--dropout", "0.2"]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tiny.folder(tmp_path_factory.mktemp("data"))
+
+
+def environment():
+    return os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+
+
+def start(*arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxattn.train", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=cwd,
+    )  # fmt: skip
+
+
+def run(*arguments, cwd):
+    process = start(*arguments, cwd=cwd)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+
+
+def timeless(metrics):
+    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in metrics]
+
+
+def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_path, data_dir):
+    flags = [*FLAGS, "--data-dir", data_dir, "--epochs", 4, "--schedule", "plateau", "--plateau-patience", 0]
+    code, _, err = run(*flags, "--out", tmp_path / "whole", cwd=tmp_path)
+    assert code == 0, err
+    folder = tmp_path / "killed"
+    moments = [
+        lambda: (folder / "metrics.jsonl").exists(),  # in the first epoch
+        lambda: list((folder / "checkpoints").glob("1.orbax*")),  # while the first checkpoint is written
+        lambda: (folder / "checkpoints" / "2").exists(),  # before the old one is deleted
+        lambda: len((folder / "metrics.jsonl").read_text().splitlines()) == 3,  # a line without its checkpoint
+    ]
+    arguments = [*flags, "--out", folder]
+    for moment in moments:
+        process = start(*arguments, cwd=tmp_path)
+        wait_for(moment, process)
+        process.kill()
+        process.communicate()
+        arguments = ["--resume", folder]
+    code, _, err = run(*arguments, cwd=tmp_path)
+    assert code == 0, err
+    for which in ("best", "last"):
+        whole, killed = load_run(tmp_path / "whole", which), load_run(folder, which)
+        assert timeless(whole.metrics) == timeless(killed.metrics)
+        jax.tree.map(np.testing.assert_array_equal, whole.variables, killed.variables)
+    states = [sorted(path.name for path in (f / "checkpoints").iterdir()) for f in (tmp_path / "whole", folder)]
+    assert states[0] == states[1]  # nothing half written is left over
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_run_says_how_to_go_on(tmp_path, data_dir, number, code):
+    folder = tmp_path / "run"
+    process = start(*FLAGS, "--data-dir", data_dir, "--epochs", 500, "--out", folder, cwd=tmp_path)
+    wait_for(lambda: (folder / "checkpoints" / "1").exists(), process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert out.splitlines()[-1].endswith(f"Go on with: python -m jaxattn.train --resume {folder}")
+    assert err == ""
+
+
+def test_screen_without_a_terminal_has_a_line_an_epoch_and_no_codes(tmp_path, data_dir):
+    code, out, err = run(*FLAGS, "--data-dir", data_dir, "--epochs", 2, cwd=tmp_path)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "\x1b" not in out and "\r" not in out
+    assert "attention se, 1,150,602 parameters, on" in lines[0] and "144 pictures to train on" in lines[1]
+    assert [line.split()[1] for line in lines[2:4]] == ["1/2", "2/2"]
+    assert lines[-2].startswith("test accuracy ")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.endswith("-cifar10-se-s0") and lines[-1] == f"everything is in runs/{folder.name}"
+    assert json.loads((folder / "result.json").read_text())["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--attention", "foo"], "unknown attention 'foo'; known are none, se"),
+        (["--dataset", "mnist"], "unknown dataset 'mnist'; known are cifar10, shapes"),
+        (["--learning-rat", "1"], "unknown flag --learning-rat; known are --attention,"),
+        (["--epochs", "0"], "epochs must be >= 1, got 0"),
+        (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+        (["--dropout", "1"], "dropout must be >= 0 and < 1, got 1.0"),
+        (["--dataset", "cifar10", "--data-dir", "pyproject.toml"], "pyproject.toml must be an archive of CIFAR-10"),
+        (["--resume", "nowhere"], "nowhere holds no run"),
+        (["--resume", "nowhere", "--seed", "1"], "--resume takes its flags from the run"),
+        (["--dataset", "shapes", "--augment", "heavy"], "unknown augmentation 'heavy'; known are none, basic, full"),
+    ],
+)
+def test_wrong_input_gets_one_line_and_exit_code_2(capsys, monkeypatch, arguments, message):
+    from jaxattn import cli, train
+
+    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.shell(train.main)
+    printed = capsys.readouterr()
+    assert caught.value.code == 2
+    assert printed.out == "" and printed.err.count("\n") == 1
+    assert printed.err.startswith(f"error: {message}")
+
+
+def test_help_shows_every_field_with_its_default(capsys):
+    from jaxattn import train
+    from jaxattn.config import Config
+
+    with pytest.raises(SystemExit) as caught:
+        train.main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for name in Config.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in text
+    assert "default: standard" in text and "cifar10, shapes" in text
