@@ -13,7 +13,7 @@ _HOMES = {
     "load_run": "jaxattn.run",
     "resume": "jaxattn.run",
 }
-__all__ = sorted(_HOMES)
+__all__ = ["ATTENTION", "CNN", "Config", "fit", "load_run", "resume"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from jaxattn.errors import InputError
 
 
 def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
-    """Writes `state` (a tree of arrays) as `folder/<epoch>`, whole or not at all, then deletes all epochs not in `keep`.
+    """Writes `state`, a tree of arrays, as `folder/<epoch>`, whole or not at all; then deletes epochs not in `keep`.
 
     Raises:
         InputError: where the disk will not take it.
@@ -21,7 +21,9 @@ def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(folder.absolute() / str(epoch), state, force=True)
     except (OSError, ValueError) as error:  # Orbax's writer reports a full disk as ValueError
-        raise InputError(f"cannot write a checkpoint to {folder}: {_first_line(error)}; free space and resume") from error
+        raise InputError(
+            f"cannot write a checkpoint to {folder}: {_first_line(error)}; free space and resume"
+        ) from error
     for path in folder.iterdir():  # also what a killed process left half written
         if path.name not in {str(kept) for kept in keep}:
             shutil.rmtree(path)

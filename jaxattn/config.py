@@ -76,9 +76,7 @@ class Config:
     learning_rate: float = _recipe(float, "training", "peak learning rate of Adam", above=0)
     schedule: str = _recipe(str, "training", "course of the learning rate")
     warmup_epochs: float = _recipe(float, "training", "epochs of linear rise to the peak", at_least=0)
-    plateau_factor: float = _flag(
-        0.5, "training", "factor on the learning rate at a plateau", above=0, below=1
-    )
+    plateau_factor: float = _flag(0.5, "training", "factor on the learning rate at a plateau", above=0, below=1)
     plateau_patience: int = _flag(
         3, "training", "epochs without a lower loss that a plateau forgives (as PyTorch counts)", at_least=0
     )

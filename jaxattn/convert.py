@@ -110,8 +110,14 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
         block, running = params[f"block_{i}"], stats[f"block_{i}"]["norm"]
         state[f"conv{i}.weight"] = np.transpose(block["conv"]["kernel"], (3, 2, 0, 1))
         state[f"conv{i}.bias"] = np.asarray(block["conv"]["bias"])
-        state[f"bn{i}.weight"], state[f"bn{i}.bias"] = np.asarray(block["norm"]["scale"]), np.asarray(block["norm"]["bias"])
-        state[f"bn{i}.running_mean"], state[f"bn{i}.running_var"] = np.asarray(running["mean"]), np.asarray(running["var"])
+        state[f"bn{i}.weight"], state[f"bn{i}.bias"] = (
+            np.asarray(block["norm"]["scale"]),
+            np.asarray(block["norm"]["bias"]),
+        )
+        state[f"bn{i}.running_mean"], state[f"bn{i}.running_var"] = (
+            np.asarray(running["mean"]),
+            np.asarray(running["var"]),
+        )
         state[f"bn{i}.num_batches_tracked"] = np.array(0)
         if "attention" in block:
             if block["attention"].keys() != {"squeeze", "excite"}:
@@ -142,14 +148,18 @@ def _roles(state):
         elif weight.ndim == 2 or (weight.ndim == 4 and weight.shape[2:] == (1, 1)):
             gates.append(layer)
         else:
-            raise InputError(f"layer {name!r} with {sorted(layer)}, weight {list(weight.shape)}, is none of this network's")
+            raise InputError(
+                f"layer {name!r} with {sorted(layer)}, weight {list(weight.shape)}, is none of this network's"
+            )
     return convs, norms, gates, denses
 
 
 def _from_chw(weight, channels):
     side = math.isqrt(weight.shape[1] // channels)
     if channels * side * side != weight.shape[1]:
-        raise InputError(f"the hidden layer must read {channels} channels of a square map, got {weight.shape[1]} inputs")
+        raise InputError(
+            f"the hidden layer must read {channels} channels of a square map, got {weight.shape[1]} inputs"
+        )
     return weight.reshape(-1, channels, side, side).transpose(2, 3, 1, 0).reshape(-1, len(weight))
 
 

@@ -38,7 +38,7 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
         if not train:
             factor = scale * jax.lax.rsqrt(running_var.value + self.epsilon)
-            return x * ops.by_channel(factor) + ops.by_channel(bias - running_mean.value * factor)
+            return ops.affine(x, factor, bias - running_mean.value * factor)
         y, mean, var = ops.batch_norm(x, scale, bias, self.epsilon)
         if not self.is_initializing():
             count = x.size // x.shape[-1]

@@ -20,11 +20,6 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     return windows.max(axis=(2, 4))
 
 
-def by_channel(v: jax.Array) -> jax.Array:
-    """v [C] as [1, 1, 1, C], to stand beside a map [B, H, W, C]."""
-    return v[None, None, None, :]
-
-
 def affine(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     """x [B, H, W, C] times scale [C] plus bias [C]."""
     return x * _over_places(scale) + _over_places(bias)

@@ -6,7 +6,6 @@ import datetime
 import math
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -15,75 +14,17 @@ import jax
 import numpy as np
 import optax
 
-from jaxattn import attention, checkpoint, optim, training
+from jaxattn import checkpoint, training
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
-from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split, Splits, hold_out
 from jaxattn.errors import InputError, UnavailableError, lookup
 from jaxattn.folder import Header, claim, read_header, read_metrics, read_result, write_json, write_metrics
 from jaxattn.model import CNN
+from jaxattn.program import Program, build, evaluate
 from jaxattn.screen import Screen
 
-EVAL_BATCH = 250
 STEPS_IN_FLIGHT = 2
-
-
-class Program(NamedTuple):
-    """The pure functions of one configuration, compiled when first called.
-
-    Attributes:
-        model: the network.
-        init: `key -> TrainState`.
-        step: `(train) -> step function` of `training.make_train_step`.
-        evaluate: of `training.make_eval_step`.
-        end_epoch: `(state, loss) -> state`, the plateau told of an epoch's loss.
-        learning_rate: the rate by step, before the plateau's factor.
-    """
-
-    model: CNN
-    init: Callable[..., training.TrainState]
-    step: dict[bool, Callable]
-    evaluate: Callable
-    end_epoch: Callable
-    learning_rate: optax.Schedule
-
-
-def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_epoch: int) -> Program:
-    """The program of a configuration.
-
-    Args:
-        config: what to train.
-        classes: number of classes K.
-        shape: of an image, (H, W, 3).
-        steps_per_epoch: steps in an epoch.
-
-    Raises:
-        InputError: where attention, augmentation or schedule is not known.
-    """
-    model = CNN(
-        classes=classes, dropout=config.dropout, attention=attention.resolve(config.attention, config.reduction)
-    )
-    rate = optim.learning_rate(
-        config.schedule,
-        config.learning_rate,
-        config.epochs * steps_per_epoch,
-        round(config.warmup_epochs * steps_per_epoch),
-    )
-    optimizer = optim.adam(rate, config.weight_decay)
-    plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
-    augment = lookup("augmentation", config.augment, AUGMENT)
-    return Program(
-        model=model,
-        init=jax.jit(lambda key: training.init_state(model, optimizer, plateau, key, shape)),
-        step={
-            train: jax.jit(training.make_train_step(model, optimizer, augment, train), donate_argnums=0)
-            for train in (True, False)
-        },
-        evaluate=jax.jit(training.make_eval_step(model), static_argnames="size"),
-        end_epoch=jax.jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
-        learning_rate=rate,
-    )
 
 
 @final
@@ -110,6 +51,13 @@ class Run:
     epoch: int
     metrics: list[dict[str, Any]]
     result: dict[str, Any] | None
+
+
+class _Job(NamedTuple):
+    folder: Path
+    header: Header
+    program: Program
+    screen: Screen
 
 
 def load_data(config: Config, screen: Screen) -> tuple[Config, Splits]:
@@ -170,13 +118,14 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
     claim(folder, header)
 
     program = build(config, len(splits.classes), header.image_shape, len(train) // config.batch_size)
-    state, metrics = _start(folder, program, config)
-    screen.line(_headline(config, train, val, splits.test, state))
+    job = _Job(folder, header, program, screen)
+    state, metrics = _start(job)
     done = len(metrics)
+    screen.line(_headline(config, train, val, splits.test, state))
     if done:
         screen.line(f"going on after epoch {done} of {config.epochs} in {folder}")
     try:
-        state = _train(folder, config, program, state, metrics, train, val, screen)
+        state = _train(job, state, metrics, train, val)
     except KeyboardInterrupt:
         screen.line(f"stopped; {len(metrics)} whole epochs are kept. Go on with: {_resume_command(folder)}")
         raise
@@ -185,7 +134,7 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
             f"cannot write to {folder}: {error.strerror}; free space, then go on with: {_resume_command(folder)}"
         ) from error
     if done < config.epochs or read_result(folder) is None:
-        _test(folder, header, program, state, metrics, splits.test)
+        _test(job, state, metrics, splits.test)
     run = load_run(folder)
     _report_result(run, screen)
     return run
@@ -238,23 +187,13 @@ def best_epoch(metrics: list[dict[str, Any]]) -> int:
     return max(metrics, key=lambda line: (line["val_accuracy"], -line["val_loss"], -line["epoch"]))["epoch"]
 
 
-def evaluate(program: Program, variables: dict[str, Any], split: Split) -> tuple[float, float, np.ndarray]:
-    """Mean loss (nats), accuracy (fraction) and logits [N, K] of a split, over every picture once."""
-    images, labels = jax.device_put((split.images, split.labels))
-    size = min(EVAL_BATCH, len(split))
-    parts = [program.evaluate(variables, images, labels, start, size=size) for start in range(0, len(split), size)]
-    logits = np.concatenate([logits for _, logits in parts])[: len(split)]
-    total = [sum(float(part) for part in column) for column in zip(*(sums for sums, _ in parts), strict=True)]
-    return total[0] / total[2], total[1] / total[2], logits
-
-
-def _start(folder: Path, program: Program, config: Config) -> tuple[training.TrainState, list[dict[str, Any]]]:
+def _start(job: _Job) -> tuple[training.TrainState, list[dict[str, Any]]]:
     """The state and the metrics of the last whole epoch, or fresh ones."""
-    whole = checkpoint.epochs(folder / "checkpoints")
+    whole = checkpoint.epochs(job.folder / "checkpoints")
     if not whole:
-        return program.init(_keys(config)[0]), []
-    metrics = read_metrics(folder, whole[-1])
-    return checkpoint.restore(folder / "checkpoints", whole[-1], _template(program)), metrics
+        return job.program.init(_keys(job.header.config)[0]), []
+    metrics = read_metrics(job.folder, whole[-1])
+    return checkpoint.restore(job.folder / "checkpoints", whole[-1], _template(job.program)), metrics
 
 
 def _template(program: Program) -> training.TrainState:
@@ -266,8 +205,9 @@ def _keys(config: Config) -> jax.Array:
     return jax.random.split(jax.random.key(config.seed), 3)
 
 
-def _train(folder, config, program, state, metrics, train, val, screen):
+def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], train: Split, val: Split):
     """Trains the epochs that `metrics` lacks; each leaves a line there and a checkpoint in the folder."""
+    config, program, checkpoints = job.header.config, job.program, job.folder / "checkpoints"
     data = jax.device_put((train.images, train.labels))
     _, key_order, key_step = _keys(config)
     for epoch in range(len(metrics) + 1, config.epochs + 1):
@@ -275,17 +215,10 @@ def _train(folder, config, program, state, metrics, train, val, screen):
         step = program.step[config.train_mode == "every-epoch" or epoch == 1]
         rows = np.asarray(training.epoch_rows(key_order, epoch, len(train), config.batch_size))
         rate = _rounded(program.learning_rate(state.step + len(rows) - 1) * state.plateau.scale)
-        with screen.bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
+        with job.screen.bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
             state, train_loss, train_accuracy = _train_epoch(step, state, key_step, data, rows, progress)
         trained = time.perf_counter() - started
         val_loss, val_accuracy, _ = evaluate(program, state.variables, val)
-        if not math.isfinite(train_loss + val_loss):
-            kept = f"the checkpoint of epoch {epoch - 1} is kept in {folder}" if epoch > 1 else "nothing was kept"
-            raise InputError(
-                f"the loss stopped being finite in epoch {epoch}, step {int(state.step)} (train {train_loss}, "
-                f"{config.steer} {val_loss}); {kept}; a lower learning_rate than {config.learning_rate} may help"
-            )
-        state = program.end_epoch(state, val_loss)
         line = {
             "epoch": epoch,
             "train_loss": train_loss,
@@ -296,11 +229,23 @@ def _train(folder, config, program, state, metrics, train, val, screen):
             "images_per_second": round(rows.size / trained, 1),
             "seconds": round(time.perf_counter() - started, 3),
         }
-        write_metrics(folder, [*metrics, line])
-        checkpoint.save(folder / "checkpoints", epoch, state, {epoch, best_epoch([*metrics, line])})
+        if not math.isfinite(train_loss + val_loss):
+            raise InputError(_diverged(job, line, int(state.step)))
+        state = program.end_epoch(state, val_loss)
+        write_metrics(job.folder, [*metrics, line])
+        checkpoint.save(checkpoints, epoch, state, {epoch, best_epoch([*metrics, line])})
         metrics.append(line)
-        screen.line(_epoch_line(line, config))
+        job.screen.line(_epoch_line(line, config))
     return state
+
+
+def _diverged(job, line, step):
+    epoch, config = line["epoch"], job.header.config
+    kept = f"the checkpoint of epoch {epoch - 1} is kept in {job.folder}" if epoch > 1 else "nothing was kept"
+    return (
+        f"the loss stopped being finite in epoch {epoch}, step {step} (train {line['train_loss']}, "
+        f"{config.steer} {line['val_loss']}); {kept}; a lower learning_rate than {config.learning_rate} may help"
+    )
 
 
 def _train_epoch(step, state, key, data, rows, progress):
@@ -324,13 +269,13 @@ def _train_epoch(step, state, key, data, rows, progress):
     return state, sums[0] / sums[2], sums[1] / sums[2]
 
 
-def _test(folder, header, program, state, metrics, test):
+def _test(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], test: Split) -> None:
     """Reads the test set, once, with the weights that the configuration says, and writes `result.json`."""
-    config = header.config
+    config = job.header.config
     tested = best_epoch(metrics) if config.keep == "best" else len(metrics)
     if tested != len(metrics):
-        state = checkpoint.restore(folder / "checkpoints", tested, _template(program))
-    loss, accuracy, _ = evaluate(program, state.variables, test)
+        state = checkpoint.restore(job.folder / "checkpoints", tested, _template(job.program))
+    loss, accuracy, _ = evaluate(job.program, state.variables, test)
     result = {
         "test_loss": loss,
         "test_accuracy": accuracy,
@@ -339,7 +284,7 @@ def _test(folder, header, program, state, metrics, test):
         "epochs": len(metrics),
         "steered_by": config.steer,
         "dataset": config.dataset,
-        "dataset_hash": header.dataset_hash,
+        "dataset_hash": job.header.dataset_hash,
         "attention": config.attention,
         "recipe": config.recipe,
         "seed": config.seed,
@@ -353,7 +298,7 @@ def _test(folder, header, program, state, metrics, test):
         },
         "device": _device(),
     }
-    write_json(folder / "result.json", result)
+    write_json(job.folder / "result.json", result)
 
 
 def _rounded(value: jax.Array) -> float:
@@ -391,7 +336,8 @@ def _headline(config, train, val, test, state):
 def _epoch_line(line, config):
     steer = "val" if config.steer == "validation" else "TEST"
     return (
-        f"epoch {line['epoch']:3d}/{config.epochs}  train loss {line['train_loss']:.4f} acc {line['train_accuracy']:.2%}"
+        f"epoch {line['epoch']:3d}/{config.epochs}"
+        f"  train loss {line['train_loss']:.4f} acc {line['train_accuracy']:.2%}"
         f"  {steer} loss {line['val_loss']:.4f} acc {line['val_accuracy']:.2%}  lr {line['learning_rate']:.2e}"
         f"  {line['images_per_second']:,.0f} images/s"
     )

@@ -35,6 +35,8 @@ class Screen:
     def bar(self, text: str, total: int) -> Iterator[Callable[[int], Any]]:
         """A live bar of `total` steps with the time left; gives the function that sets how many are done."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
+        with Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        ) as progress:
             task = progress.add_task(text, total=total)
             yield lambda done: progress.update(task, completed=done)

@@ -1,6 +1,6 @@
 """Trains the CNN, with or without channel attention, and writes a run folder.
 
-    python -m jaxattn.train --attention
+python -m jaxattn.train --attention
 """
 
 from jaxattn.cli import Parser, add_config_flags, keep_compiled_programs, shell
@@ -21,7 +21,9 @@ def parser() -> Parser:
     )
     where = made.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")
-    where.add_argument("--resume", metavar="DIR", help="go on with the run in DIR; only --epochs and --data-dir go with it")
+    where.add_argument(
+        "--resume", metavar="DIR", help="go on with the run in DIR; only --epochs and --data-dir go with it"
+    )
     add_config_flags(made, {"attention": ATTENTION, "dataset": DATASETS, "augment": AUGMENT, "schedule": SCHEDULES})
     return made
 

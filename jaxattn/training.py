@@ -74,7 +74,9 @@ def tally(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Tally:
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     correct = logits.argmax(axis=-1) == labels
     return Tally(
-        loss=jnp.sum(jnp.where(valid, losses, 0)), correct=jnp.sum(correct & valid), count=jnp.sum(valid, dtype=jnp.int32)
+        loss=jnp.sum(jnp.where(valid, losses, 0)),
+        correct=jnp.sum(correct & valid),
+        count=jnp.sum(valid, dtype=jnp.int32),
     )
 
 

@@ -146,10 +146,10 @@ def cbam(p, x):
 
 
 def bam_convolutions(p, x, between):
-    y = between("reduce", convolution(p.under("reduce"), x))
+    y = between("reduce", linear(p.under("reduce"), x))
     y = between("context_1", convolution(p.under("context_1"), y, padding=4, dilation=4))
     y = between("context_2", convolution(p.under("context_2"), y, padding=4, dilation=4))
-    return convolution(p.under("project"), y)
+    return linear(p.under("project"), y)
 
 
 def bam(p, x):

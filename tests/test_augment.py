@@ -46,9 +46,10 @@ def test_rotation_equals_pillows(pictures, size):
     pictures = pictures[:, :height, :width]
     degrees = np.array([-15, -7.3, 0, 3.1, 11, 15], np.float32)
     ours = np.asarray(augment.rotate(pictures, degrees))
-    theirs = np.stack(
-        [np.asarray(Image.fromarray(p).rotate(float(d), Image.Resampling.NEAREST)) for p, d in zip(pictures, degrees)]
-    )
+    turned = [
+        Image.fromarray(p).rotate(float(d), Image.Resampling.NEAREST) for p, d in zip(pictures, degrees, strict=True)
+    ]
+    theirs = np.stack([np.asarray(image) for image in turned])
     # A point that falls on the edge of two pixels may go to either: float32 here, float64 there.
     assert (ours != theirs).any(axis=-1).mean() < 1e-3
 
@@ -62,7 +63,7 @@ def test_rotation_equals_pillows(pictures, size):
     ],
 )
 def test_jitter_equals_pillows_enhancement(pictures, ours, pillow):
-    theirs = [np.asarray(pillow(Image.fromarray(p)).enhance(float(f))) for p, f in zip(pictures, FACTORS)]
+    theirs = [np.asarray(pillow(Image.fromarray(p)).enhance(float(f))) for p, f in zip(pictures, FACTORS, strict=True)]
     # 2 levels: Pillow also rounds the grey picture, and the mean of it, before it blends.
     np.testing.assert_allclose(ours(augment.to_float(pictures), FACTORS), np.stack(theirs) / 255, atol=2 * LEVEL)
 
@@ -88,7 +89,7 @@ def test_augmentation_keeps_shape_type_and_range(name, pictures):
     images = augment.to_float(pictures)
     result = jax.jit(augment.AUGMENT[name])(jax.random.key(0), images)
     assert result.shape == images.shape and result.dtype == jnp.float32
-    assert 0 <= float(result.min()) and float(result.max()) <= 1
+    assert float(result.min()) >= 0 and float(result.max()) <= 1
 
 
 @pytest.mark.parametrize("name", ["basic", "full"])

@@ -22,7 +22,9 @@ def sizes(variables):
     return {"/".join(path): leaf.shape for path, leaf in flatten_dict(variables["params"]).items()}
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("none", 1_147_914), ("se", 1_147_914 + 2 * (32 * 2 + 64 * 4 + 128 * 8))])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("none", 1_147_914), ("se", 1_147_914 + 2 * (32 * 2 + 64 * 4 + 128 * 8))]
+)
 def test_parameters_are_those_of_the_tutorials_network(name, parameters):
     variables = init(CNN(attention=resolve(name)))
     assert sum(math.prod(shape) for shape in sizes(variables).values()) == parameters
@@ -31,7 +33,9 @@ def test_parameters_are_those_of_the_tutorials_network(name, parameters):
 def test_blocks_halve_the_map_and_widen_it():
     model = CNN()
     _, captured = model.apply(
-        init(model), IMAGES, capture_intermediates=lambda module, name: isinstance(module, ConvBlock) and name == "__call__"
+        init(model),
+        IMAGES,
+        capture_intermediates=lambda module, name: isinstance(module, ConvBlock) and name == "__call__",
     )
     shapes = [captured["intermediates"][f"block_{i}"]["__call__"][0].shape for i in (1, 2, 3)]
     assert shapes == [(2, 16, 16, 32), (2, 8, 8, 64), (2, 4, 4, 128)]

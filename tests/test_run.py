@@ -6,9 +6,9 @@ import json
 import jax
 import numpy as np
 import pytest
+import tiny
 
 import jaxattn
-import tiny
 from jaxattn import ATTENTION, CNN, Config, checkpoint, fit, load_run, resume, run
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError, UnavailableError
@@ -39,8 +39,8 @@ def test_run_folder_holds_what_is_promised(tmp_path, quiet):
         assert 0 <= line["val_accuracy"] <= 1 and line["train_loss"] > 0 and line["learning_rate"] == 1e-3
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert {
-        "test_loss", "test_accuracy", "best_epoch", "dataset", "dataset_hash", "attention", "seed", "parameters", "seconds",
-        "versions", "device",
+        "test_loss", "test_accuracy", "best_epoch", "dataset", "dataset_hash", "attention", "seed", "parameters",
+        "seconds", "versions", "device",
     } < result.keys()  # fmt: skip
     assert result["versions"].keys() == {"jax", "flax", "optax", "python"}
     assert result["parameters"] == 1_150_602 and result["dataset_hash"] == tiny.splits().digest()
@@ -157,7 +157,7 @@ def test_loss_that_stops_being_finite_is_told_and_the_last_checkpoint_kept(tmp_p
 
 
 def test_diverging_training_is_told(tmp_path, quiet):
-    with pytest.raises(InputError, match="stopped being finite in epoch 1.*a lower learning_rate than 1e"):
+    with pytest.raises(InputError, match=r"stopped being finite in epoch 1.*a lower learning_rate than 1e"):
         fit(Config(**QUICK | {"learning_rate": 1e30}), tmp_path / "run", quiet)
 
 
@@ -185,7 +185,9 @@ def test_checkpoint_cut_short_is_told(tmp_path, quiet):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"classes": [], "image_shape": [], "dataset_hash": "", "x": 1}'])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "{}", '{"classes": [], "image_shape": [], "dataset_hash": "", "x": 1}']
+)
 def test_damaged_configuration_is_told(tmp_path, damage):
     with pytest.raises(InputError, match="holds no run"):
         load_run(tmp_path)

@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-
 import tiny
+
 from jaxattn import load_run
 
 FLAGS = ["--dataset", "cifar10", "--batch-size", "16", "--attention", "--dropout", "0.2"]
@@ -60,9 +60,9 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
     assert code == 0, err
     folder = tmp_path / "killed"
     moments = [
-        lambda: (folder / "metrics.jsonl").exists(),  # in the first epoch
+        (folder / "metrics.jsonl").exists,  # in the first epoch
         lambda: list((folder / "checkpoints").glob("1.orbax*")),  # while the first checkpoint is written
-        lambda: (folder / "checkpoints" / "2").exists(),  # before the old one is deleted
+        (folder / "checkpoints" / "2").exists,  # before the old one is deleted
         lambda: len((folder / "metrics.jsonl").read_text().splitlines()) == 3,  # a line without its checkpoint
     ]
     arguments = [*flags, "--out", folder]
@@ -86,7 +86,7 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
 def test_stopped_run_says_how_to_go_on(tmp_path, data_dir, number, code):
     folder = tmp_path / "run"
     process = start(*FLAGS, "--data-dir", data_dir, "--epochs", 500, "--out", folder, cwd=tmp_path)
-    wait_for(lambda: (folder / "checkpoints" / "1").exists(), process)
+    wait_for((folder / "checkpoints" / "1").exists, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code

@@ -7,13 +7,22 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxattn import init
+from jaxattn.attention.convolution import conv_general_dilated
 from jaxattn.norm import BatchNorm
 
 DILATION = 4
 
 
 def _dilated(features: int, inputs: int, name: str) -> nn.Conv:
-    return init.conv(features, inputs, 3, padding=DILATION, kernel_dilation=(DILATION, DILATION), name=name)
+    return init.conv(
+        features,
+        inputs,
+        3,
+        padding=DILATION,
+        kernel_dilation=(DILATION, DILATION),
+        conv_general_dilated=conv_general_dilated,
+        name=name,
+    )
 
 
 @final
@@ -47,10 +56,10 @@ class BottleneckAttention(nn.Module):
         by_channel = nn.relu(init.dense(hidden, channels, name="squeeze")(by_channel))
         by_channel = init.dense(channels, hidden, name="excite")(by_channel)
         by_channel = BatchNorm(name="channel_norm")(by_channel, self.train)
-        by_place = nn.relu(init.conv(hidden, channels, 1, name="reduce")(x))
+        by_place = nn.relu(init.dense(hidden, channels, name="reduce")(x))
         by_place = nn.relu(_dilated(hidden, hidden, "context_1")(by_place))
         by_place = nn.relu(_dilated(hidden, hidden, "context_2")(by_place))
-        by_place = init.conv(1, hidden, 1, name="project")(by_place)
+        by_place = init.dense(1, hidden, name="project")(by_place)
         by_place = BatchNorm(name="spatial_norm")(by_place, self.train)
         return nn.sigmoid(by_channel + by_place)
 
@@ -93,10 +102,10 @@ class BottleneckAttentionCode(nn.Module):
         by_channel = jnp.mean(x, axis=(1, 2), keepdims=True)
         by_channel = activate(init.dense(hidden, channels, name="squeeze")(by_channel), "squeeze_norm")
         by_channel = init.dense(channels, hidden, name="excite")(by_channel)
-        by_place = activate(init.conv(hidden, channels, 1, name="reduce")(x), "reduce_norm")
+        by_place = activate(init.dense(hidden, channels, name="reduce")(x), "reduce_norm")
         by_place = activate(_dilated(hidden, hidden, "context_1")(by_place), "context_1_norm")
         by_place = activate(_dilated(hidden, hidden, "context_2")(by_place), "context_2_norm")
-        by_place = init.conv(1, hidden, 1, name="project")(by_place)
+        by_place = init.dense(1, hidden, name="project")(by_place)
         return nn.sigmoid(by_channel * by_place)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxattn import init
+from jaxattn.attention.convolution import conv_general_dilated
 from jaxattn.attention.gate import Gate
 from jaxattn.norm import BatchNorm
 
@@ -126,7 +127,15 @@ class GatherExciteLearned(Gate):
         for i in range(1, layers + 1):
             # a depthwise kernel sees one channel: its fan-in is 9
             gathered = init.conv(
-                channels, 1, 3, padding=1, strides=2, feature_group_count=channels, use_bias=False, name=f"gather_{i}"
+                channels,
+                1,
+                3,
+                padding=1,
+                strides=2,
+                feature_group_count=channels,
+                use_bias=False,
+                conv_general_dilated=conv_general_dilated,
+                name=f"gather_{i}",
             )(gathered)
             gathered = BatchNorm(name=f"norm_{i}")(gathered, self.train)
             gathered = nn.relu(gathered) if i < layers else gathered

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxattn import init
+from jaxattn.attention.convolution import conv_general_dilated
 from jaxattn.norm import BatchNorm
 
 
@@ -57,6 +58,7 @@ class SelectiveKernel(nn.Module):
                 kernel_dilation=(dilation, dilation),
                 feature_group_count=groups,
                 use_bias=False,
+                conv_general_dilated=conv_general_dilated,
                 name=f"{name}_conv",
             )(x)
             return nn.relu(BatchNorm(name=f"{name}_norm")(y, self.train))

@@ -49,7 +49,7 @@ def crop_and_flip(images: jax.Array, top: jax.Array, left: jax.Array, flip: jax.
         top, left: integers [B] in 0..2 * PADDING, the first row and column of the cut.
         flip: bool [B].
     """
-    batch, height, width, _ = images.shape
+    _, height, width, _ = images.shape
     across = jnp.arange(width)[None]
     rows = jnp.arange(height)[None] + top[:, None] - PADDING
     columns = jnp.where(flip[:, None], across[:, ::-1], across) + left[:, None] - PADDING
@@ -95,17 +95,17 @@ def blend(images: jax.Array, other: jax.typing.ArrayLike, factor: jax.Array) -> 
 
 
 def adjust_brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Blends with black."""
+    """Blends images [B, H, W, 3] with black by factors [B]."""
     return blend(images, 0.0, factor)
 
 
 def adjust_contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Blends with the mean of the image's luma."""
+    """Blends images [B, H, W, 3] with the mean of their luma by factors [B]."""
     return blend(images, grayscale(images).mean(axis=(1, 2), keepdims=True), factor)
 
 
 def adjust_saturation(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Blends with the image's luma."""
+    """Blends images [B, H, W, 3] with their luma by factors [B]."""
     return blend(images, grayscale(images), factor)
 
 
@@ -130,12 +130,12 @@ def adjust_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
 
 
 def none(key: jax.Array, images: jax.Array) -> jax.Array:
-    """The images as they are."""
+    """The images [B, H, W, 3] as they are."""
     return images
 
 
 def basic(key: jax.Array, images: jax.Array) -> jax.Array:
-    """A random cut of the padded image, mirrored one time in two."""
+    """A random cut of each padded image [B, H, W, 3], mirrored one time in two."""
     batch = len(images)
     key_top, key_left, key_flip = jax.random.split(key, 3)
     top = jax.random.randint(key_top, (batch,), 0, 2 * PADDING + 1)
@@ -144,8 +144,9 @@ def basic(key: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def full(key: jax.Array, images: jax.Array) -> jax.Array:
-    """`basic`, then colour jitter (brightness, contrast, saturation by up to .2, hue by up to .1 turn), then a turn.
+    """`basic`, then colour jitter, then a turn by up to 15 degrees, of each image [B, H, W, 3].
 
+    Brightness, contrast and saturation change by factors in .8-1.2, hue by up to a tenth of the colour circle.
     torchvision draws the order of the four jitters anew for each image; here it is the order above.
     """
     key_basic, key_jitter, key_hue, key_angle = jax.random.split(key, 4)

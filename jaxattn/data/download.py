@@ -60,8 +60,8 @@ def fetch(remote: Remote, path: Path) -> None:
         if digest != remote.sha256:
             part.unlink()
             raise InputError(
-                f"{remote.url} must have SHA-256 {remote.sha256[:12]}..., what came has {digest[:12]}... and is removed; "
-                f"try again, or put {path.name} into {path.parent} yourself"
+                f"{remote.url} must have SHA-256 {remote.sha256[:12]}..., what came has {digest[:12]}... and is "
+                f"removed; try again, or put {path.name} into {path.parent} yourself"
             )
         part.replace(path)
     except OSError as error:

@@ -19,7 +19,7 @@ _BLOCK = 1000  # pictures decoded at once
 
 
 def encode(images: np.ndarray) -> list[bytes]:
-    """PNG files of uint8 images [N, H, W, 3], filtered but not deflated, for record files that compress what they hold."""
+    """PNG files of uint8 images [N, H, W, 3], filtered but not deflated: record files compress what they hold."""
     count, height, width, _ = images.shape
     rows = np.full((count, height, 1 + 3 * width), _SUB, np.uint8)
     differences = images.copy()

@@ -65,10 +65,13 @@ def read(folder: Path, size: int, classes: int) -> Splits:
             f"{image.np_dtype} in {len(names)} classes; it is another data set, choose another folder"
         )
     parts = {part: _read_split(folder, files, size, "id" in features) for part, files in shards.items()}
-    return Splits(info.name, names, **parts)
+    try:
+        return Splits(info.name, names, **parts)
+    except InputError as error:
+        raise _damaged(folder, error) from error
 
 
-def _read_split(folder: Path, shards: dict[os.PathLike, int], size: int, has_id: bool) -> Split:
+def _read_split(folder: Path, shards: dict[Path, int], size: int, has_id: bool) -> Split:
     from tensorflow_datasets.proto import tf_example_pb2
 
     examples = []
@@ -93,7 +96,7 @@ def _read_split(folder: Path, shards: dict[os.PathLike, int], size: int, has_id:
         raise _damaged(folder, error) from error
 
 
-def _records(path: os.PathLike) -> list[bytes]:
+def _records(path: Path) -> list[bytes]:
     """The records of one file, in file order."""
     if ".array_record" in path.name:
         from array_record.python import array_record_module
@@ -172,6 +175,7 @@ def _write_draft(draft: Path, version: str, splits: Splits) -> None:
     )
 
 
-def _damaged(path: os.PathLike, reason: object) -> InputError:
-    reason = " ".join(str(reason).split())[:200] or type(reason).__name__
-    return InputError(f"{path} is not whole as part of a TFDS data set: {reason}; remove its folder and start again")
+def _damaged(path: Path, reason: str | Exception) -> InputError:
+    if isinstance(reason, Exception):
+        reason = " ".join(f"{type(reason).__name__}: {reason}".split())[:200]
+    return InputError(f"{path} is not whole as part of a TFDS data set: {reason}; take its folder away and start again")

@@ -20,7 +20,7 @@ def load(data_dir: Path) -> Splits:
 
 
 def make(seed: int = 0, train: int = 10_000, test: int = 2_000) -> Splits:
-    """Draws 32x32 pictures of one shape each: any colour and place, 8 to 13 pixels in radius, turned up to half a radian.
+    """Draws 32x32 pictures of one shape each, of any colour and place, turned by up to half a radian.
 
     The ground is a gradient with ripples, blobs and lines; there is noise over all, and the contrast may be low.
     Classes are equally frequent, to within one picture. The same arguments give the same pictures.

@@ -1,0 +1,84 @@
+"""From a configuration to the compiled functions that train and evaluate it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from jaxattn import attention, optim, training
+from jaxattn.config import Config
+from jaxattn.data.augment import AUGMENT
+from jaxattn.data.splits import Split
+from jaxattn.errors import lookup
+from jaxattn.model import CNN
+
+EVAL_BATCH = 250
+
+
+class Program(NamedTuple):
+    """The pure functions of one configuration, compiled when first called.
+
+    Attributes:
+        model: the network.
+        init: `key -> TrainState`.
+        step: `(train) -> step function` of `training.make_train_step`.
+        evaluate: of `training.make_eval_step`.
+        end_epoch: `(state, loss) -> state`, the plateau told of an epoch's loss.
+        learning_rate: the rate by step, before the plateau's factor.
+    """
+
+    model: CNN
+    init: Callable[..., training.TrainState]
+    step: dict[bool, Callable]
+    evaluate: Callable
+    end_epoch: Callable
+    learning_rate: optax.Schedule
+
+
+def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_epoch: int) -> Program:
+    """The program of a configuration.
+
+    Args:
+        config: what to train.
+        classes: number of classes K.
+        shape: of an image, (H, W, 3).
+        steps_per_epoch: steps in an epoch.
+
+    Raises:
+        InputError: where attention, augmentation or schedule is not known.
+    """
+    model = CNN(
+        classes=classes, dropout=config.dropout, attention=attention.resolve(config.attention, config.reduction)
+    )
+    rate = optim.learning_rate(
+        config.schedule,
+        config.learning_rate,
+        config.epochs * steps_per_epoch,
+        round(config.warmup_epochs * steps_per_epoch),
+    )
+    optimizer = optim.adam(rate, config.weight_decay)
+    plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
+    augment = lookup("augmentation", config.augment, AUGMENT)
+    return Program(
+        model=model,
+        init=jax.jit(lambda key: training.init_state(model, optimizer, plateau, key, shape)),
+        step={
+            train: jax.jit(training.make_train_step(model, optimizer, augment, train), donate_argnums=0)
+            for train in (True, False)
+        },
+        evaluate=jax.jit(training.make_eval_step(model), static_argnames="size"),
+        end_epoch=jax.jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
+        learning_rate=rate,
+    )
+
+
+def evaluate(program: Program, variables: dict[str, Any], split: Split) -> tuple[float, float, np.ndarray]:
+    """Mean loss (nats), accuracy (fraction) and logits [N, K] of a split, over every picture once."""
+    images, labels = jax.device_put((split.images, split.labels))
+    size = min(EVAL_BATCH, len(split))
+    parts = [program.evaluate(variables, images, labels, start, size=size) for start in range(0, len(split), size)]
+    logits = np.concatenate([logits for _, logits in parts])[: len(split)]
+    total = [sum(float(part) for part in column) for column in zip(*(sums for sums, _ in parts), strict=True)]
+    return total[0] / total[2], total[1] / total[2], logits
