@@ -60,6 +60,10 @@ class Config:
     recipe: str = _flag("standard", "what to train", "named set of training flags", choices=tuple(RECIPES))
     attention: str = _flag("none", "what to train", "attention module in each block; --attention alone means se")
     reduction: int = _flag(16, "what to train", "channels per hidden unit of the attention", at_least=1)
+    attention_at: str = _flag("1,2,3", "what to train", "blocks that get the attention")
+    attention_position: str = _flag(
+        "before", "what to train", "where in the block, seen from the pool", choices=("before", "after")
+    )
     seed: int = _flag(0, "what to train", "draws weights, batches, augmentation and the held-out part", at_least=0)
 
     dataset: str | None = _flag(None, "data", "data set (default: cifar10 where it can be had, else shapes)")

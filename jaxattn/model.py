@@ -1,6 +1,5 @@
 """The network: convolution blocks with a place for attention, and a dense head."""
 
-import inspect
 from collections.abc import Callable
 from typing import final
 
@@ -8,7 +7,10 @@ import jax
 from flax import linen as nn
 
 from jaxattn import init, ops
+from jaxattn.attention.chain import takes
 from jaxattn.norm import BatchNorm
+
+Attention = Callable[..., nn.Module] | None
 
 
 @final
@@ -19,10 +21,12 @@ class ConvBlock(nn.Module):
         channels: width C of the block.
         attention: makes the attention module when called with `name=` (and `train=`, where it takes that: a module
             that acts otherwise in training); None for none. A Linen class or a partial of one.
+        position: whether attention stands "before" the pool or "after" it.
     """
 
     channels: int
-    attention: Callable[..., nn.Module] | None = None
+    attention: Attention = None
+    position: str = "before"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -31,10 +35,12 @@ class ConvBlock(nn.Module):
             self.channels, x.shape[-1], 3, padding=1, conv_general_dilated=ops.conv_general_dilated, name="conv"
         )(x)
         x = nn.relu(BatchNorm(name="norm")(x, train))
+        if self.position == "after":
+            x = ops.max_pool_2x2(x)
         if self.attention is not None:
-            mode = {"train": train} if "train" in inspect.signature(self.attention).parameters else {}
+            mode = {"train": train} if takes(self.attention, "train") else {}
             x = self.attention(**mode, name="attention")(x)
-        return ops.max_pool_2x2(x)
+        return ops.max_pool_2x2(x) if self.position == "before" else x
 
 
 @final
@@ -46,14 +52,18 @@ class CNN(nn.Module):
         widths: channels of each block; the picture is halved by each.
         hidden: units of the dense layer.
         dropout: fraction of them dropped in training, in [0, 1).
-        attention: what stands in each block (see `ConvBlock`).
+        attention: what stands in the blocks (see `ConvBlock`).
+        attention_at: in which of them, counted from 1; None for all.
+        attention_position: "before" the pool or "after" it.
     """
 
     classes: int = 10
     widths: tuple[int, ...] = (32, 64, 128)
     hidden: int = 512
     dropout: float = 0.5
-    attention: Callable[..., nn.Module] | None = None
+    attention: Attention = None
+    attention_at: tuple[int, ...] | None = None
+    attention_position: str = "before"
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -62,8 +72,9 @@ class CNN(nn.Module):
         if images.ndim != 4 or min(images.shape[1:3]) < smallest:
             raise ValueError(f"images must be [B, H, W, C] with H, W >= {smallest}, got {list(images.shape)}")
         x = images
-        for i, channels in enumerate(self.widths):
-            x = ConvBlock(channels, self.attention, name=f"block_{i + 1}")(x, train)
+        for i, channels in enumerate(self.widths, 1):
+            attention = self.attention if self.attention_at is None or i in self.attention_at else None
+            x = ConvBlock(channels, attention, self.attention_position, name=f"block_{i}")(x, train)
         x = x.reshape(x.shape[0], -1)
         x = nn.relu(init.dense(self.hidden, x.shape[-1], name="hidden")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -8,10 +8,11 @@ import numpy as np
 import optax
 
 from jaxattn import attention, optim, training
+from jaxattn.attention.wide import widened
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split
-from jaxattn.errors import lookup
+from jaxattn.errors import InputError, lookup
 from jaxattn.model import CNN
 
 EVAL_BATCH = 250
@@ -49,9 +50,7 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     Raises:
         InputError: where attention, augmentation or schedule is not known.
     """
-    model = CNN(
-        classes=classes, dropout=config.dropout, attention=attention.resolve(config.attention, config.reduction)
-    )
+    model = _model(config, classes, shape)
     rate = optim.learning_rate(
         config.schedule,
         config.learning_rate,
@@ -72,6 +71,36 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
         end_epoch=jax.jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
         learning_rate=rate,
     )
+
+
+def _model(config: Config, classes: int, shape: tuple[int, int, int]) -> CNN:
+    module = attention.resolve(config.attention, config.reduction)
+    model = CNN(
+        classes=classes,
+        dropout=config.dropout,
+        attention=module,
+        attention_at=_blocks(config.attention_at, len(CNN.widths)),
+        attention_position=config.attention_position,
+    )
+    matched = attention.widened_after(config.attention)
+    if matched is None:
+        return model
+
+    def parameters(widths, attention):
+        variables = jax.eval_shape(
+            model.clone(widths=widths, attention=attention).init, jax.random.key(0), np.zeros((1, *shape), np.float32)
+        )
+        return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+    return model.clone(widths=widened(model.widths, attention.resolve(matched, config.reduction), parameters))
+
+
+def _blocks(text: str, count: int) -> tuple[int, ...]:
+    """Blocks 1..count from "1,3"."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and 1 <= int(part) <= count for part in parts):
+        raise InputError(f"attention_at must be blocks from 1 to {count} with commas between, got {text!r}")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def evaluate(program: Program, variables: dict[str, Any], split: Split) -> tuple[float, float, np.ndarray]:
