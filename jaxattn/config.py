@@ -8,15 +8,16 @@ from typing import Any, final
 from jaxattn.errors import InputError
 
 RECIPES: dict[str, dict[str, Any]] = {
+    # Chosen by validation accuracy alone.
     "standard": {
         "epochs": 50,
-        "batch_size": 64,
-        "learning_rate": 1e-3,
-        "schedule": "plateau",
-        "warmup_epochs": 0,
-        "weight_decay": 0.0,
-        "dropout": 0.5,
-        "augment": "full",
+        "batch_size": 128,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_epochs": 1.0,
+        "weight_decay": 0.02,
+        "dropout": 0.3,
+        "augment": "basic",
         "steer": "validation",
         "train_mode": "every-epoch",
         "keep": "best",
@@ -28,7 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "learning_rate": 1e-3,
         "schedule": "plateau",
-        "warmup_epochs": 0,
+        "warmup_epochs": 0.0,
         "weight_decay": 0.0,
         "dropout": 0.5,
         "augment": "full",

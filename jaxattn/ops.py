@@ -5,7 +5,77 @@ import functools
 import jax
 import jax.numpy as jnp
 
-conv_general_dilated = jax.lax.conv_general_dilated
+FEW_CHANNELS = 8
+
+
+def conv_general_dilated(x: jax.Array, kernel: jax.Array, window_strides, padding, **options) -> jax.Array:
+    """`jax.lax.conv_general_dilated` for `nn.Conv`, by `conv_same` where that is what is asked for.
+
+    Args:
+        x: [B, H, W, Cin].
+        kernel: [K, K, Cin, Cout].
+        window_strides, padding, options: as `jax.lax.conv_general_dilated` takes them.
+    """
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    size = kernel.shape[0]
+    same = tuple(window_strides) == (1, 1) and list(padding) == [(size // 2, size // 2)] * 2 and size % 2
+    plain = options["feature_group_count"] == 1 and tuple(options["rhs_dilation"]) == (1, 1)
+    if same and plain and kernel.shape[1] == size:
+        return conv_same(x, kernel)
+    return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
+
+
+@jax.custom_vjp
+def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolution with stride 1 that keeps H and W: x [B, H, W, Cin], kernel [K, K, Cin, Cout], K odd.
+
+    On a CPU it is a product of matrices, [B H W, K K Cin] patches times the kernel, where that is faster: forward for few
+    channels (a picture), and for the gradient of the kernel always. That gradient is taken in two halves of the
+    batch, which run at once. Elsewhere it is `lax.conv`.
+    """
+    return jax.lax.platform_dependent(x, kernel, cpu=_conv_cpu, default=_conv)
+
+
+def _conv(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _conv_cpu(x, kernel):
+    if x.shape[-1] >= FEW_CHANNELS:
+        return _conv(x, kernel)
+    return (_patches(x, len(kernel)) @ kernel.reshape(-1, kernel.shape[-1])).reshape(*x.shape[:3], -1)
+
+
+def _patches(x, size):
+    """What each output meets: [B H W, K K C], ordered as a kernel [K, K, C, .] is."""
+    _, height, width, channels = x.shape
+    edge = size // 2
+    padded = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+    taps = [padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
+    return jnp.concatenate(taps, axis=-1).reshape(-1, size * size * channels)
+
+
+def _conv_forward(x, kernel):
+    return conv_same(x, kernel), (x, kernel)
+
+
+def _conv_backward(residuals, dy):
+    x, kernel = residuals
+    dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
+
+    def plain(x, dy):
+        return jax.vjp(lambda kernel: _conv(x, kernel), kernel)[1](dy)[0]
+
+    def cpu(x, dy):
+        middle = len(x) // 2
+        parts = ((x[:middle], dy[:middle]), (x[middle:], dy[middle:])) if middle else ((x, dy),)
+        products = [_patches(x, len(kernel)).T @ dy.reshape(-1, dy.shape[-1]) for x, dy in parts]
+        return sum(products).reshape(kernel.shape)
+
+    return dx, jax.lax.platform_dependent(x, dy, cpu=cpu, default=plain)
+
+
+conv_same.defvjp(_conv_forward, _conv_backward)
 
 
 def max_pool_2x2(x: jax.Array) -> jax.Array:

@@ -3,7 +3,7 @@
 python -m jaxattn.train --attention
 """
 
-from jaxattn.cli import Parser, add_config_flags, keep_compiled_programs, shell
+from jaxattn.cli import Parser, add_config_flags, shell, tune_process
 from jaxattn.config import Config
 from jaxattn.errors import InputError
 
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     out, folder = values.pop("out"), values.pop("resume")
     if folder is not None and (out is not None or values.keys() - {"epochs", "data_dir"}):
         raise InputError("--resume takes its flags from the run; only --epochs and --data-dir may be given with it")
-    keep_compiled_programs()
+    tune_process()
     from jaxattn.run import fit, resume
 
     if folder is not None:

@@ -33,6 +33,38 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
+def plain_conv(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "features"),
+    [((4, 8, 8, 3), 3, 5), ((3, 7, 5, 9), 3, 4), ((1, 2, 3, 16), 3, 2), ((1, 5, 6, 2), 5, 3), ((2, 4, 4, 8), 1, 3)],
+)
+def test_convolution_equals_laxs(shape, size, features):
+    assert_same(ops.conv_same, plain_conv, draw(*shape), draw(size, size, shape[-1], features, seed=1))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"strides": 2}, {"padding": 0}, {"kernel_dilation": 2, "padding": 2}, {"feature_group_count": 2}]
+)
+def test_layer_with_our_convolution_equals_flaxs(options):
+    x = draw(2, 6, 7, 4).astype(np.float32)
+    layers = [
+        nn.Conv(6, (3, 3), conv_general_dilated=ours, **{"padding": 1} | options)
+        for ours in (ops.conv_general_dilated, None)
+    ]
+    variables = layers[0].init(jax.random.key(0), x)
+    np.testing.assert_allclose(*(layer.apply(variables, x) for layer in layers), atol=1e-6)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_accelerators_get_no_cpu_form(platform):
+    function = jax.jit(jax.grad(lambda x, kernel: ops.conv_same(x, kernel).sum(), argnums=(0, 1)))
+    module = jax.export.export(function, platforms=[platform])(draw(4, 8, 8, 3), draw(3, 3, 3, 5)).mlir_module()
+    assert "stablehlo.convolution" in module and "dot_general" not in module and "concatenate" not in module
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_max_pool_equals_reduce_window(shape):
     assert_same(ops.max_pool_2x2, lambda x: nn.max_pool(x, (2, 2), (2, 2)), draw(*shape))
