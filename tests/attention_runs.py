@@ -13,6 +13,7 @@ from jaxattn.attention.chain import takes
 NAMES = [name for name, module in ATTENTION.items() if module is not None]
 SHAPE = (3, 5, 7, 8)  # uneven, odd and not square; three images, so that no statistic is of a mere pair
 REDUCTION = 4
+QUICK = {"xla_backend_optimization_level": 0}  # programs that run a few times on a few numbers: compiling is their cost
 
 
 class Run(NamedTuple):
@@ -84,7 +85,7 @@ def program(name):
         (_, (y, gates)), (gradients, x_gradient) = gradient(values.get("params", {}), x)
         return Run(y, gates, x_gradient, gradients)
 
-    return jax.jit(lambda *arguments: {train: one(train, *arguments) for train in modes(name)})
+    return jax.jit(lambda *arguments: {train: one(train, *arguments) for train in modes(name)}, compiler_options=QUICK)
 
 
 @functools.cache

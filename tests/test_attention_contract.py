@@ -41,8 +41,9 @@ def assert_finite(tree):
 
 
 @every_module
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("shape", [(2, 5, 7, 8), (1, 6, 3, 20), (3, 1, 1, 4)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((2, 5, 7, 8), jnp.bfloat16), ((1, 6, 3, 20), jnp.float32), ((3, 1, 1, 4), jnp.bfloat16)]
+)
 def test_shape_and_dtype_are_kept(name, shape, dtype):
     x = jax.ShapeDtypeStruct(shape, dtype)
     for train in modes(name):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attention_runs import NAMES, SHAPE, gates_by_path, program, randoms, runs, variables
+from attention_runs import NAMES, QUICK, SHAPE, gates_by_path, make, program, randoms, runs, variables
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxattn.attention import resolve
@@ -133,11 +133,10 @@ def test_shuffled_gate_is_the_se_gate_of_the_image_before():
     np.testing.assert_array_equal(runs("shuffled")[False].gates["gate"], gates[jnp.array([2, 0, 1])])
 
 
-@pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("name", ["gc", "nonlocal", "nonlocal-code"])
+@pytest.mark.parametrize(("name", "train"), [("gc", False), ("nonlocal", True), ("nonlocal-code", False)])
 def test_residual_block_begins_as_the_identity(name, train):
-    module = resolve(name)(**({"train": True} if train and name != "gc" else {}))
-    y, _ = jax.jit(lambda x: module.init_with_output(jax.random.key(0), x))(randoms(2))
+    module = make(name, train)
+    y, _ = jax.jit(lambda x: module.init_with_output(jax.random.key(0), x), compiler_options=QUICK)(randoms(2))
     np.testing.assert_array_equal(y, randoms(2))
 
 
@@ -175,7 +174,8 @@ def flat(values):
 def test_attention_weights_are_captured_and_sum_to_one(name, shape):
     module = resolve(name, 4)()
     _, captured = jax.jit(
-        lambda values, x: module.apply(values, x, capture_intermediates=lambda _, method: method == "weights")
+        lambda values, x: module.apply(values, x, capture_intermediates=lambda _, method: method == "weights"),
+        compiler_options=QUICK,
     )(variables(name), randoms(2))
     (weights,) = gates_by_path(captured["intermediates"]).values()
     assert weights.shape == shape

@@ -6,10 +6,11 @@
 In each round every module is timed once, right after the plain network, and its time is divided by that one; the
 table gives the median over the rounds, so that a slow spell of the machine falls on both. A step is one of the training
 loop (batch 64, Adam, dropout, batch statistics, no augmentation), inference one batch of one image. Multiply-adds are
-half of what XLA's cost analysis counts in the module's program, for one image in evaluation, all three blocks together;
-"formula" is the package's own count over it. "Arithmetic" is the plain network's multiply-adds with the module's over
-those without: what the module would cost if time went by arithmetic. A gate reads and writes its whole map for a few
-operations on each number, so it costs more than that on every machine.
+half of what XLA's cost analysis counts in the module's program for an accelerator (on a CPU some convolutions are done
+as other products), for one image in evaluation, all blocks together; "formula" is the package's own count over it.
+"Arithmetic" is the plain network's multiply-adds with the module's over those without: what the module would cost if
+time went by arithmetic. A gate reads and writes its whole map for a few operations on each number, so it costs more
+than that on every machine.
 
 Writes `<platform>.json` and `<platform>.md` beside this file.
 """
@@ -31,24 +32,25 @@ from jaxattn import optim, training
 from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.cost import cost
 from jaxattn.model import CNN
-from jaxattn.modules import IMAGE, block_shapes, rows
+from jaxattn.modules import IMAGE, block_shapes
 
 BATCH = 64
-STEPS = 5
+SECONDS = 0.5  # of one timing, about
 
 
 def xla_multiply_adds(module, shape):
     """Half the floating-point operations that XLA counts for one map [H, W, C], without compiling."""
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     variables = jax.eval_shape(module.init, jax.random.key(0), image)
-    return jax.jit(module.apply).lower(variables, image).cost_analysis()["flops"] / 2
+    lowered = jax.jit(module.apply).trace(variables, image).lower(lowering_platforms=("cuda",))
+    return lowered.cost_analysis()["flops"] / 2
 
 
 class Subject:
     """A network with one module, compiled and ready to be timed."""
 
-    def __init__(self, name, images, labels):
-        model = CNN(attention=resolve(name))
+    def __init__(self, name, blocks, images, labels):
+        model = CNN(attention=resolve(name), attention_at=blocks)
         optimizer = optim.adam(lambda step: 1e-3, 0.0)
         plateau = optim.plateau("constant", 0.5, 3)
         self.state = training.init_state(model, optimizer, plateau, jax.random.key(0), IMAGE)
@@ -58,39 +60,41 @@ class Subject:
         )
         self.infer = functools.partial(jax.jit(model.apply), jax.tree.map(jnp.copy, self.state.variables))
         self.image = jnp.zeros((1, *IMAGE))
-        self.time_step()
-        self.time_inference()
+        self.repeats = {}
+        for call in (self.train_once, self.infer_once):
+            call()  # compiles
+            self.repeats[call] = min(200, max(1, round(SECONDS / self.time(call, 1))))
 
-    def time_step(self):
-        """Seconds of one training step, over a few in a row."""
+    def train_once(self):
+        self.state, tally = self.step(self.state)
+        jax.block_until_ready(tally)
+
+    def infer_once(self):
+        self.infer(self.image).block_until_ready()
+
+    def time(self, call, repeats=None):
+        """Seconds of one call, over some in a row."""
+        repeats = repeats or self.repeats[call]
         start = time.perf_counter()
-        for _ in range(STEPS):
-            self.state, tally = self.step(self.state)
-            jax.block_until_ready(tally)
-        return (time.perf_counter() - start) / STEPS
-
-    def time_inference(self):
-        """Seconds from one image to its logits, over many in a row."""
-        start = time.perf_counter()
-        for _ in range(10 * STEPS):
-            self.infer(self.image).block_until_ready()
-        return (time.perf_counter() - start) / (10 * STEPS)
+        for _ in range(repeats):
+            call()
+        return (time.perf_counter() - start) / repeats
 
 
-def measure(names, rounds):
+def measure(names, blocks, rounds):
     """{name: {"step": ratios, "inference": ratios}} and the plain network's seconds, over the rounds."""
     random = np.random.default_rng(0)
     images = jnp.asarray(random.integers(0, 256, (BATCH, *IMAGE), dtype=np.uint8))
     labels = jnp.asarray(random.integers(0, 10, BATCH, dtype=np.int32))
-    plain = Subject("none", images, labels)
+    plain = Subject("none", blocks, images, labels)
     seconds = {"step": [], "inference": []}
     ratios = {name: {"step": [], "inference": []} for name in names}
-    subjects = {name: Subject(name, images, labels) for name in names}
+    subjects = {name: Subject(name, blocks, images, labels) for name in names}
     for _ in range(rounds):
         for name, subject in subjects.items():
-            for what, timed in (("step", Subject.time_step), ("inference", Subject.time_inference)):
-                seconds[what].append(timed(plain))
-                ratios[name][what].append(timed(subject) / seconds[what][-1])
+            for what, call in (("step", "train_once"), ("inference", "infer_once")):
+                seconds[what].append(plain.time(getattr(plain, call)))
+                ratios[name][what].append(subject.time(getattr(subject, call)) / seconds[what][-1])
     return ratios, seconds
 
 
@@ -113,9 +117,10 @@ def table(result):
     plain = result["none"]
     lines.append("")
     lines.append(
-        f"Plain network: step of {result['batch']} images {1e3 * plain['step']:.1f} ms, inference of one image "
-        f"{1e3 * plain['inference']:.2f} ms, {plain['multiply_adds']:,.0f} multiply-adds. Medians of "
-        f"{result['rounds']} rounds on {result['device']}, jax {result['jax']}, flax {result['flax']}, Python {result['python']}."
+        f"Attention in blocks {', '.join(map(str, result['at']))}. Plain network: step of {result['batch']} images "
+        f"{1e3 * plain['step']:.1f} ms, inference of one image {1e3 * plain['inference']:.2f} ms, "
+        f"{plain['multiply_adds']:,.0f} multiply-adds. Medians of {result['rounds']} rounds on {result['device']}, "
+        f"jax {result['jax']}, flax {result['flax']}, Python {result['python']}."
     )
     return "\n".join(lines)
 
@@ -124,20 +129,24 @@ def main():
     parser = argparse.ArgumentParser(description="Measure what each attention module costs.")
     names = [name for name in ATTENTION if name != "none"]
     parser.add_argument("--modules", default=",".join(names), help="names to measure (default: all)")
+    parser.add_argument("--at", default="1,2,3", help="blocks that have attention (default: all)")
     parser.add_argument("--rounds", type=int, default=15, help="times each module is timed")
     parser.add_argument("--out", default=Path(__file__).parent, type=Path, help="folder for the two files")
     arguments = parser.parse_args()
     names = arguments.modules.split(",")
-    said = {row.name: row.cost for row in rows()}
+    blocks = tuple(map(int, arguments.at.split(",")))
+    shapes = [shape for i, shape in enumerate(block_shapes(), 1) if i in blocks]
     plain = cost(CNN(), IMAGE).multiply_adds
-    ratios, seconds = measure(names, arguments.rounds)
+    ratios, seconds = measure(names, blocks, arguments.rounds)
     modules = {}
     for name in names:
-        counted = sum(xla_multiply_adds(resolve(name)(), shape) for shape in block_shapes())
+        module = resolve(name)()
+        counted = sum(xla_multiply_adds(module, shape) for shape in shapes)
+        costs = [cost(module, shape) for shape in shapes]
         modules[name] = {
-            "parameters": said[name].parameters,
+            "parameters": sum(one.parameters for one in costs),
             "xla_multiply_adds": counted,
-            "formula": said[name].multiply_adds / counted,
+            "formula": sum(one.multiply_adds for one in costs) / counted,
             "arithmetic": (plain + counted) / plain,
             **{what: summary(values) for what, values in ratios[name].items()},
         }
@@ -147,6 +156,7 @@ def main():
         "flax": flax.__version__,
         "python": platform.python_version(),
         "batch": BATCH,
+        "at": blocks,
         "rounds": arguments.rounds,
         "none": {"multiply_adds": plain} | {what: statistics.median(values) for what, values in seconds.items()},
         "modules": modules,

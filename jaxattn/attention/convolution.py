@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxattn import ops
+
 Pairs = Sequence[tuple[int, int]]
 
 
@@ -21,7 +23,7 @@ def conv_general_dilated(
     rhs_dilation: Sequence[int],
     **options,
 ) -> jax.Array:
-    """What `jax.lax.conv_general_dilated` gives, for `nn.Conv(conv_general_dilated=...)`."""
+    """What `jax.lax.conv_general_dilated` gives, [B, H', W', F], for `nn.Conv(conv_general_dilated=...)`."""
     x, kernel = map(jnp.asarray, (x, kernel))
     shape = {"window_strides": window_strides, "padding": padding, "rhs_dilation": rhs_dilation}
     groups = options["feature_group_count"]
@@ -30,11 +32,11 @@ def conv_general_dilated(
         return jax.lax.conv_general_dilated(x, kernel, **shape, **options)
 
     def cpu(x, kernel):
-        if groups == x.shape[-1]:
+        if groups == x.shape[-1] == kernel.shape[-1]:
             return _by_taps(x, kernel, **shape)
         if groups > 1:
             dense = _block_diagonal(kernel, groups)
-            return jax.lax.conv_general_dilated(x, dense, **shape, **options | {"feature_group_count": 1})
+            return ops.conv_general_dilated(x, dense, **shape, **options | {"feature_group_count": 1})
         if max(window_strides) == max(rhs_dilation) == 1:
             return _by_rows(x, kernel, padding)
         return _by_patches(x, kernel, **shape)
@@ -68,6 +70,8 @@ def _by_patches(x, kernel, **shape):
 def _by_rows(x, kernel, padding):
     """One matrix product over whole rows, which meet a band matrix for each row of the kernel: for two channels."""
     batch, height, width, _ = x.shape
+    if width > height:  # short rows make small matrices
+        return _by_rows(x.swapaxes(1, 2), kernel.swapaxes(0, 1), padding[::-1]).swapaxes(1, 2)
     size, features = len(kernel), kernel.shape[-1]
     out_height, out_width = (n + low + high - size + 1 for n, (low, high) in zip((height, width), padding, strict=True))
     x = jnp.pad(x.reshape(batch, height, -1), ((0, 0), padding[0], (0, 0)))

@@ -1,0 +1,64 @@
+"""The course of training: loss, accuracy and learning rate by epoch."""
+
+from typing import TYPE_CHECKING, Any
+
+from jaxattn.plots import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TRAIN, STEER = "#440154", "#1f9e89"
+
+
+def draw(
+    metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], tested_epoch: int, caption: str
+) -> "Figure":
+    """Loss (nats) and accuracy of train and of what steers, and the learning rate.
+
+    Args:
+        metrics: a dict an epoch, as in `metrics.jsonl`.
+        steered_by: "validation" or "test".
+        plateaus: epochs before which a plateau lowered the learning rate.
+        tested_epoch: whose weights were tested.
+        caption: which run it is.
+    """
+    made = canvas.figure("How it learned", caption, (9.5, 3))
+    axes = made.subplots(1, 3)
+    epochs = [line["epoch"] for line in metrics]
+    steer = "validation" if steered_by == "validation" else "TEST (it steered)"
+    for axis, quantity, unit in zip(axes, ("loss", "accuracy"), (", nats", ""), strict=False):
+        for name, label, colour in (("train", "train", TRAIN), ("val", steer, STEER)):
+            values = [line[f"{name}_{quantity}"] for line in metrics]
+            axis.plot(epochs, values, color=colour, label=label, linewidth=1.5, marker="o", markersize=_dot(epochs))
+        canvas.plain_axes(axis, quantity + unit, "epoch")
+    rates = [line["learning_rate"] for line in metrics]
+    axes[2].plot(epochs, rates, color=TRAIN, linewidth=1.5, marker="o", markersize=_dot(epochs), label="learning rate")
+    canvas.plain_axes(axes[2], "learning rate at the end of the epoch", "epoch")
+    axes[1].yaxis.set_major_formatter("{x:.0%}")
+    _scale_rates(axes[2], rates, bool(plateaus))
+    for axis in axes:
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+        axis.axvline(tested_epoch, color="0.6", linewidth=1, linestyle=":", label=f"tested: epoch {tested_epoch}")
+        for i, epoch in enumerate(plateaus):
+            label = f"plateaus: {len(plateaus)}" if i == 0 else None
+            axis.axvline(epoch - 0.5, color="#fca50a", linewidth=1, linestyle="--", zorder=0, label=label)
+    handles, labels = axes[0].get_legend_handles_labels()
+    made.legend(handles, labels, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
+    return canvas.finish(made)
+
+
+def _dot(epochs):
+    return 3 if len(epochs) <= 30 else 0
+
+
+def _scale_rates(axis, rates, halved):
+    """Logarithmic where plateaus divide the rate, without powers in its labels; else from 0."""
+    if halved:
+        from matplotlib.ticker import NullFormatter
+
+        axis.set_yscale("log")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_ylim(0, max(rates) * 1.1)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")

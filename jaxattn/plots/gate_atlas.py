@@ -1,0 +1,47 @@
+"""Gate atlas: the mean weight of each channel for each class."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxattn.plots import canvas
+from jaxattn.plots.gate_profiles import gate_limits
+from jaxattn.scores import class_means
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw(
+    gate_profiles: dict[str, np.ndarray], studied_labels: np.ndarray, classes: tuple[str, ...], caption: str
+) -> "Figure":
+    """A class by channel map for each gate, channels sorted by their mean weight.
+
+    Args:
+        gate_profiles: weight of each channel for each of N pictures, {gate: [N, C]}, a panel each.
+        studied_labels: classes of the pictures, int [N].
+        classes: names [K].
+        caption: which run it is.
+
+    Raises:
+        NothingToDrawError: where no gate weighs channels.
+    """
+    if not gate_profiles:
+        raise canvas.NothingToDrawError("no gates to draw: nothing in this network weighs its channels")
+    room = min(len(classes) * 0.16, 5)
+    title = f"Mean gate of each class, over {len(studied_labels):,} pictures"
+    made = canvas.figure(title, caption, (7.5, len(gate_profiles) * (room + 0.65)))
+    axes = made.subplots(len(gate_profiles), squeeze=False)[:, 0]
+    limits = gate_limits(gate_profiles.values())
+    for axis, (gate, profiles) in zip(axes, gate_profiles.items(), strict=True):
+        order = np.argsort(profiles.mean(axis=0), kind="stable")
+        means = class_means(profiles, studied_labels, len(classes))[:, order]
+        axis.imshow(means, cmap=canvas.COLOURS, vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest")
+        canvas.class_ticks(axis.yaxis, classes, room)
+        axis.set_title(
+            f"{gate}: {len(order)} channels, by mean weight", fontsize=canvas.SMALL + 1, color=canvas.INK, loc="left"
+        )
+        axis.set_xticks([])
+        axis.spines[:].set_visible(False)
+    canvas.colour_bar(made, list(axes), "weight", limits)
+    return canvas.finish(made)

@@ -1,0 +1,123 @@
+"""Draws what a trained network sees, and how it was trained, into the run's `figures/`.
+
+python -m jaxattn.visualize RUN
+"""
+
+from pathlib import Path
+
+from jaxattn.cli import Parser, shell, tune_process
+from jaxattn.errors import InputError, lookup
+
+FORMATS = ("png", "svg")
+MOST = 64  # pictures on a sheet
+
+
+def parser() -> Parser:
+    """The command line of `python -m jaxattn.visualize`."""
+    from jaxattn.plots import PLOTS
+
+    made = Parser(
+        prog="python -m jaxattn.visualize",
+        description="Draw feature maps, gates, class activation maps, curves and scores of a run into RUN/figures.",
+    )
+    made.add_argument("run", metavar="RUN", help="folder of the run")
+    made.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {', '.join(PLOTS)}")
+    made.add_argument(
+        "--layers",
+        nargs="+",
+        metavar="LAYER",
+        default=(),
+        help="layers to look at, such as conv1 norm1 attention1 block1 (default: every conv)",
+    )
+    which = made.add_mutually_exclusive_group()
+    which.add_argument(
+        "--images", type=int, metavar="N", default=3, help="test pictures to look at, classes in turn (default: 3)"
+    )
+    which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their places in the test set instead, from 0")
+    made.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
+    made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
+    made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
+    made.add_argument("--format", nargs="+", metavar="F", default=FORMATS, help="png, svg or both (default: both)")
+    made.add_argument("--data-dir", metavar="DIR", help="folder that holds the data set (default: as it was trained)")
+    made.add_argument("--out", metavar="DIR", help="folder for the figures (default: RUN/figures)")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        InputError: where the command line or what it names cannot be used.
+    """
+    flags = parser().parse_args(arguments)
+    from jaxattn.plots import PLOTS
+    from jaxattn.plots.canvas import NothingToDrawError
+
+    for kind, names, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
+        for name in names:
+            lookup(kind, name, known)
+    tune_process()
+    from jaxattn.pictures import Choice, draw
+
+    choice = Choice(tuple(flags.layers), flags.channels, flags.target)
+    sources = _sources(flags, choice)
+    out = Path(flags.out) if flags.out else Path(flags.run, "figures")
+    for name in dict.fromkeys(flags.plot or PLOTS):
+        try:
+            figure = draw(name, *sources)
+        except NothingToDrawError as nothing:
+            print(f"{name}: {nothing}")
+            continue
+        for form in dict.fromkeys(flags.format):
+            print(_write(figure, out / f"{name}.{form}"))
+
+
+def _sources(flags, choice):
+    """The pictures that are looked at, and the study of the whole test set."""
+    import dataclasses
+
+    from jaxattn.folder import read_header
+    from jaxattn.pictures import Look, Study, balanced
+    from jaxattn.run import load_data, load_run
+    from jaxattn.screen import Screen
+
+    run = load_run(flags.run, flags.weights)
+    config = run.config if flags.data_dir is None else dataclasses.replace(run.config, data_dir=flags.data_dir)
+    _, splits = load_data(config, Screen())
+    if splits.digest() != read_header(run.folder).dataset_hash:
+        raise InputError(
+            f"the pictures of {config.dataset} in {config.data_dir} are not those that {run.folder} was trained on "
+            "(their hash differs); name their folder with --data-dir"
+        )
+    shown = splits.test.take(_places(flags, splits.test.labels, balanced))
+    look = Look(run, shown.images, shown.labels, shown.masks, choice)
+    return look, Study(run, splits.test, choice)
+
+
+def _places(flags, labels, balanced):
+    if flags.pick is None:
+        if not 1 <= flags.images <= MOST:
+            raise InputError(f"--images must be from 1 to {MOST}, got {flags.images}")
+        return balanced(labels, flags.images)
+    outside = [place for place in flags.pick if not 0 <= place < len(labels)]
+    if outside or len(flags.pick) > MOST:
+        raise InputError(
+            f"--pick takes up to {MOST} places from 0 to {len(labels) - 1}, got "
+            + (f"{outside[0]}" if outside else f"{len(flags.pick)} of them")
+        )
+    return flags.pick
+
+
+def _write(figure, path):
+    from jaxattn.plots.canvas import encode
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(figure, path.suffix[1:]))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name another folder with --out") from error
+    return path
+
+
+if __name__ == "__main__":
+    shell(main)
