@@ -29,8 +29,8 @@ def conv_general_dilated(x: jax.Array, kernel: jax.Array, window_strides, paddin
 def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolution with stride 1 that keeps H and W: x [B, H, W, Cin], kernel [K, K, Cin, Cout], K odd.
 
-    On a CPU it is a product of matrices, [B H W, K K Cin] patches times the kernel, where that is faster: forward for few
-    channels (a picture), and for the gradient of the kernel always. That gradient is taken in two halves of the
+    On a CPU it is a product of matrices, [B H W, K K Cin] patches times the kernel, where that is faster: forward for
+    few channels (a picture), and for the gradient of the kernel always. That gradient is taken in two halves of the
     batch, which run at once. Elsewhere it is `lax.conv`.
     """
     return jax.lax.platform_dependent(x, kernel, cpu=_conv_cpu, default=_conv)

@@ -57,7 +57,10 @@ def init_state(
     key: jax.Array,
     shape: tuple[int, int, int],
 ) -> TrainState:
-    """A fresh state for images of `shape` (H, W, C). Names give keys: equal names start equal under any attention."""
+    """A fresh state for images [B, H, W, C] of `shape` (H, W, C), from a scalar key.
+
+    A parameter's key comes from its name: what has one name under two kinds of attention starts equal.
+    """
     variables = model.init(key, jnp.zeros((1, *shape)))
     params = variables["params"]
     return TrainState(

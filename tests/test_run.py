@@ -14,7 +14,15 @@ from jaxattn.data import DATASETS
 from jaxattn.errors import InputError, UnavailableError
 from jaxattn.screen import Screen
 
-QUICK = {"dataset": "tiny", "epochs": 2, "batch_size": 16, "augment": "none"}
+QUICK = {
+    "dataset": "tiny",
+    "epochs": 2,
+    "batch_size": 16,
+    "augment": "none",
+    "schedule": "plateau",
+    "learning_rate": 1e-3,
+    "warmup_epochs": 0.0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +152,7 @@ def test_without_cifar10_shapes_are_trained_on_after_a_warning(tmp_path, capsys,
 
 def test_damaged_cifar10_is_told_and_never_replaced_by_shapes(tmp_path, quiet):
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not an archive")
-    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz must be an archive"):
+    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz must be a folder or archive"):
         fit(Config(**QUICK | {"dataset": None, "data_dir": str(tmp_path)}), tmp_path / "run", quiet)
 
 
