@@ -21,12 +21,12 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 LEVELS = {
     0: {
         "errors", "config", "folder", "init", "ops", "optim", "checkpoint", "convert", "screen", "data", "attention",
-        "norm",
+        "norm", "records",
     },
-    1: {"model", "training"},
-    2: {"program", "run"},
+    1: {"model", "training", "capture", "cam", "heatmap", "scores", "plots"},
+    2: {"program", "run", "pictures"},
     3: {"cli"},
-    4: {"train", "modules"},
+    4: {"train", "modules", "visualize"},
 }  # fmt: skip
 
 
