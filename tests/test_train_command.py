@@ -116,7 +116,10 @@ def test_screen_without_a_terminal_has_a_line_an_epoch_and_no_codes(tmp_path, da
         (["--epochs", "0"], "epochs must be >= 1, got 0"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
         (["--dropout", "1"], "dropout must be >= 0 and < 1, got 1.0"),
-        (["--dataset", "cifar10", "--data-dir", "pyproject.toml"], "pyproject.toml must be a folder or archive (.tar.gz) of CIFAR-10"),
+        (
+            ["--dataset", "cifar10", "--data-dir", "pyproject.toml"],
+            "pyproject.toml must be a folder or archive (.tar.gz) of CIFAR-10",
+        ),
         (["--resume", "nowhere"], "nowhere holds no run"),
         (["--resume", "nowhere", "--seed", "1"], "--resume takes its flags from the run"),
         (["--dataset", "shapes", "--augment", "heavy"], "unknown augmentation 'heavy'; known are none, basic, full"),
