@@ -40,14 +40,18 @@ def learning_rate(schedule: str, peak: float, steps: int, warmup: int) -> optax.
 
 
 def adam(rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
-    """Adam with decoupled decay of every kernel (no bias, scale or gate vector): AdamW; plain Adam at decay 0.
+    """Adam with decoupled decay of every parameter called "kernel", and of no other: AdamW; plain Adam at decay 0.
 
     Source: arXiv:1412.6980, algorithm 1; arXiv:1711.05101, algorithm 2 (decay scaled by the learning rate, as PyTorch
     and optax do).
     """
     if not weight_decay:
         return optax.adam(rate)
-    return optax.adamw(rate, weight_decay=weight_decay, mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params))
+    return optax.adamw(rate, weight_decay=weight_decay, mask=_kernels)
+
+
+def _kernels(params):
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def plateau(schedule: str, factor: float, patience: int) -> optax.GradientTransformationExtraArgs:

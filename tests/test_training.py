@@ -98,3 +98,16 @@ def test_epoch_takes_each_picture_at_most_once_in_a_new_order():
     assert len(set(rows[0].ravel())) == 40 and rows[0].max() < 43
     assert not np.array_equal(*rows)
     np.testing.assert_array_equal(rows[0], training.epoch_rows(key, 1, 43, 8))
+
+
+def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
+    from jaxattn.attention import resolve
+
+    model = CNN(widths=(4, 8), hidden=16, attention=resolve("random"))
+    optimizer = optim.adam(lambda step: 0.1, weight_decay=0.5)
+    start = training.init_state(model, optimizer, PLATEAU, jax.random.key(0), (32, 32, 3))
+    step = jax.jit(training.make_train_step(model, optimizer, AUGMENT["none"], True))
+    state, _ = step(start, jax.random.key(0), IMAGES, LABELS, ROWS)
+    gates = [s.params["block_1"]["attention"] for s in (start, state)]
+    assert equal(*gates)
+    assert not equal(start.params["hidden"], state.params["hidden"])

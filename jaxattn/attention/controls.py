@@ -30,15 +30,16 @@ class Constant(Gate):
 
 @final
 class _Frozen(nn.Module):
-    """A layer without bias, drawn as `init.dense` draws it, whose kernel takes no gradient."""
+    """A layer without bias, drawn as `init.dense` draws it, whose weights take no gradient."""
 
     features: int
     inputs: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", init.uniform(self.inputs), (self.inputs, self.features))
-        return jnp.dot(x, jax.lax.stop_gradient(kernel))
+        # Not called "kernel": the optimiser decays those.
+        frozen = self.param("frozen", init.uniform(self.inputs), (self.inputs, self.features))
+        return jnp.dot(x, jax.lax.stop_gradient(frozen))
 
 
 @final
@@ -48,7 +49,7 @@ class Random(Gate):
     Attributes:
         reduction: r of the gate, as in `se`.
 
-    Source: none; a gate that sees its input but cannot learn. An optimiser that decays weights would still shrink them.
+    Source: none; a gate that sees its input but cannot learn.
     """
 
     paper = "control"
