@@ -107,9 +107,16 @@ def write_metrics(folder: Path, metrics: list[dict[str, Any]]) -> None:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The contents of `result.json`; None where the run has not ended."""
+    """The contents of `result.json`; None where the run has not ended.
+
+    Raises:
+        InputError: where it is damaged.
+    """
     path = folder / "result.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    try:
+        return json.loads(path.read_text()) if path.exists() else None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}; delete it and resume the run, which writes it anew") from error
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -207,7 +207,7 @@ class Study:
         metrics: a dict an epoch, as in `metrics.jsonl`.
         steered_by: "validation" or "test".
         plateaus: epochs before which a plateau lowered the learning rate.
-        tested_epoch: the epoch whose weights these are.
+        epoch: the epoch whose weights these are.
         studied_labels: int [n], classes of the pictures of `gate_profiles`, at most `STUDIED`.
     """
 
@@ -218,7 +218,7 @@ class Study:
             InputError: where a layer of `choice` is not known.
         """
         self.classes, self.caption, self.metrics = run.classes, caption(run), run.metrics
-        self.steered_by, self.tested_epoch = run.config.steer, run.epoch
+        self.steered_by, self.epoch = run.config.steer, run.epoch
         self.plateaus = _plateaus(run) if run.config.schedule == "plateau" else []
         self._run, self._test = run, test
         self._studied = test.take(balanced(test.labels, STUDIED))

@@ -204,6 +204,15 @@ def test_damaged_configuration_is_told(tmp_path, damage):
         load_run(tmp_path)
 
 
+def test_damaged_result_is_told_and_written_anew_on_resume(tmp_path, quiet):
+    result = fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet).result
+    (tmp_path / "run" / "result.json").write_text('{"test_acc')
+    with pytest.raises(InputError, match=r"result\.json is damaged"):
+        load_run(tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    assert resume(tmp_path / "run", screen=quiet).result == result
+
+
 def test_damaged_metrics_are_told(tmp_path, quiet):
     fit(Config(**QUICK), tmp_path / "run", quiet)
     (tmp_path / "run" / "metrics.jsonl").write_text('{"epoch": 1}\n')

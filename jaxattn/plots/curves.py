@@ -11,7 +11,7 @@ TRAIN, STEER = "#440154", "#1f9e89"
 
 
 def draw(
-    metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], tested_epoch: int, caption: str
+    metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], epoch: int, caption: str
 ) -> "Figure":
     """Loss (nats) and accuracy of train and of what steers, and the learning rate.
 
@@ -19,7 +19,7 @@ def draw(
         metrics: a dict an epoch, as in `metrics.jsonl`.
         steered_by: "validation" or "test".
         plateaus: epochs before which a plateau lowered the learning rate.
-        tested_epoch: whose weights were tested.
+        epoch: whose weights the other pictures are of.
         caption: which run it is.
     """
     made = canvas.figure("How it learned", caption, (9.5, 3))
@@ -39,10 +39,10 @@ def draw(
     for axis in axes:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
-        axis.axvline(tested_epoch, color="0.6", linewidth=1, linestyle=":", label=f"tested: epoch {tested_epoch}")
-        for i, epoch in enumerate(plateaus):
+        axis.axvline(epoch, color="0.6", linewidth=1, linestyle=":", label=f"weights of epoch {epoch}")
+        for i, place in enumerate(plateaus):
             label = f"plateaus: {len(plateaus)}" if i == 0 else None
-            axis.axvline(epoch - 0.5, color="#fca50a", linewidth=1, linestyle="--", zorder=0, label=label)
+            axis.axvline(place - 0.5, color="#fca50a", linewidth=1, linestyle="--", zorder=0, label=label)
     handles, labels = axes[0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
     return canvas.finish(made)
