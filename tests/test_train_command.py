@@ -31,9 +31,13 @@ def environment():
     }
 
 
+# A shell's background job is born deaf to SIGINT, and hands that down: this hears it wherever the tests run.
+HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, ['python', *sys.argv[1:]])"
+
+
 def start(*arguments, cwd):
     return subprocess.Popen(
-        [sys.executable, "-m", "jaxattn.train", *map(str, arguments)],
+        [sys.executable, "-c", HEARING, "-m", "jaxattn.train", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=cwd,
     )  # fmt: skip
 
