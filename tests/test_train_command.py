@@ -32,7 +32,11 @@ def environment():
 
 
 # A shell's background job is born deaf to SIGINT, and hands that down: this hears it wherever the tests run.
-HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, ['python', *sys.argv[1:]])"
+HEARING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 def start(*arguments, cwd):
