@@ -10,9 +10,7 @@ if TYPE_CHECKING:
 TRAIN, STEER = "#440154", "#1f9e89"
 
 
-def draw(
-    metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], epoch: int, caption: str
-) -> "Figure":
+def draw(metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], epoch: int, caption: str) -> "Figure":
     """Loss (nats) and accuracy of train and of what steers, and the learning rate.
 
     Args:
