@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxattn.capture import capture, layer_of
+from jaxattn.capture import Captured, capture, layer_of
 from jaxattn.model import CNN
 
 
@@ -47,8 +47,8 @@ CAMS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {"Grad-CAM": grad
 
 def layer_gradients(
     model: CNN, variables: dict[str, Any], images: jax.Array, targets: jax.Array, layers: tuple[str, ...]
-) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """What each layer gives and the gradient of a class's logit by it, for all layers in one backward pass.
+) -> tuple[Captured, dict[str, jax.Array]]:
+    """One pass, what is captured in it, and the gradients of a class's logit by layers, all in one way back.
 
     Zeros are added to what a layer gives, and the gradient is taken by them.
 
@@ -56,33 +56,42 @@ def layer_gradients(
         model: the network, in evaluation.
         variables: of the model.
         images: normalised, [B, H, W, 3].
-        targets: int [B], the class whose logit is explained.
+        targets: int [B], the class whose logit is explained; below 0 for the one that is predicted.
         layers: names as in `capture.Captured.layers`.
 
     Returns:
-        {layer: (activations, gradients)}, both [B, h, w, C].
+        What `capture` gives, and {layer: gradients [B, h, w, C]}.
     """
 
-    def logit(shifts):
-        def shifted(call, args, kwargs, context):
+    def shifted_by(shifts):
+        def add(call, args, kwargs, context):
             name = layer_of(context.module) if context.method_name == "__call__" else None
             given = call(*args, **kwargs)
             return given + shifts[name] if name in shifts else given
 
-        with nn.intercept_methods(shifted):
+        with nn.intercept_methods(add):
             captured = capture(model, variables, images)
-        chosen = jnp.take_along_axis(captured.logits, targets[:, None], axis=1)
-        return jnp.sum(chosen), captured.layers
+        return captured.logits, captured
 
     shapes = jax.eval_shape(lambda values, x: capture(model, values, x).layers, variables, images)
     zeros = {layer: jnp.zeros(shapes[layer].shape, shapes[layer].dtype) for layer in layers}
-    gradients, activations = jax.grad(logit, has_aux=True)(zeros)
-    return {layer: (activations[layer], gradients[layer]) for layer in layers}
+    logits, pull, captured = jax.vjp(shifted_by, zeros, has_aux=True)
+    explained = jnp.where(targets < 0, logits.argmax(axis=1), targets)
+    (gradients,) = pull(jax.nn.one_hot(explained, logits.shape[1], dtype=logits.dtype))
+    return captured, gradients
 
 
-def cams(
+def explain(
     model: CNN, variables: dict[str, Any], images: jax.Array, targets: jax.Array, layers: tuple[str, ...]
-) -> dict[str, dict[str, jax.Array]]:
-    """Every kind of map in `CAMS` at each layer: {kind: {layer: [B, h, w]}}; arguments as in `layer_gradients`."""
-    found = layer_gradients(model, variables, images, targets, layers)
-    return {kind: {layer: method(*pair) for layer, pair in found.items()} for kind, method in CAMS.items()}
+) -> tuple[Captured, dict[str, dict[str, jax.Array]]]:
+    """What is captured in one pass, and every kind of map in `CAMS` at each layer; arguments as in `layer_gradients`.
+
+    Returns:
+        What `capture` gives, and {kind: {layer: [B, h, w]}}.
+    """
+    captured, gradients = layer_gradients(model, variables, images, targets, layers)
+    maps = {
+        kind: {layer: method(captured.layers[layer], gradients[layer]) for layer in layers}
+        for kind, method in CAMS.items()
+    }
+    return captured, maps

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxattn import heatmap, scores
-from jaxattn.cam import CAMS, cams
+from jaxattn.cam import CAMS, explain
 from jaxattn.capture import Captured, capture, in_order, layer_shapes
 from jaxattn.data.augment import MEAN, normalize, to_float
 from jaxattn.data.splits import Split
@@ -92,7 +92,7 @@ class Look:
     @functools.cached_property
     def pictures(self) -> Pictures:
         """The pictures, and what the network says of them."""
-        probabilities = _softmax(self._captured.logits)
+        probabilities = _softmax(self._seen[0].logits)
         return Pictures(self._images, probabilities, self._run.classes, self._labels, self._masks)
 
     @functools.cached_property
@@ -104,12 +104,12 @@ class Look:
     @property
     def features(self) -> dict[str, np.ndarray]:
         """What each chosen layer gives, {layer: [N, h, w, C]}."""
-        return {layer: self._captured.layers[layer] for layer in self.layers}
+        return {layer: self._seen[0].layers[layer] for layer in self.layers}
 
     @property
     def gates(self) -> dict[str, np.ndarray]:
         """Every gate, {gate: [N, h, w, C]} where h, w and C may each be 1; named as in `capture.Captured`."""
-        return _sorted(self._captured.gates)
+        return _sorted(self._seen[0].gates)
 
     @property
     def heatmaps(self) -> list[Heatmap]:
@@ -152,24 +152,18 @@ class Look:
         )
 
     @functools.cached_property
-    def _captured(self) -> Captured:
-        return self._capture(self._run.variables)
-
-    @functools.cached_property
-    def _maps(self) -> Maps:
-        return self._maps_of(self._run.variables, self._captured)
+    def _seen(self) -> tuple[Captured, Maps]:
+        target = -1 if self._target is None else self._target
+        return self._see(self._run.variables, np.full(len(self._images), target, np.int32))
 
     @functools.cached_property
     def _unlearned(self) -> Maps:
         variables = _unlearned_variables(self._run.model, self._run.config.seed, self._images.shape[1:])
-        return self._maps_of(variables, self._capture(variables))
+        return self._see(variables, self.targets)[1]
 
-    def _capture(self, variables):
-        return _in_batches(_capturing(self._run.model), CAPTURED, variables, self._images)
-
-    def _maps_of(self, variables, captured):
-        explain = _explaining(self._run.model, self.layers)
-        found = _in_batches(explain, CAPTURED, variables, self._images, self.targets)
+    def _see(self, variables, targets):
+        seeing = _seeing(self._run.model, self.layers)
+        captured, found = _in_batches(seeing, CAPTURED, variables, self._images, targets)
         maps = {(kind, layer): found[kind][layer] for kind in CAMS for layer in self.layers}
         for layer in dict.fromkeys((*self.layers, self._last)):
             _, strongest = heatmap.strongest(captured.layers[layer], len(RANKS) if layer == self._last else 1)
@@ -177,13 +171,14 @@ class Look:
         for name, gate in _sorted(captured.gates).items():
             if max(gate.shape[1:3]) > 1:
                 maps["gate", name] = gate.mean(axis=3)
-        return maps | {("attended", name): values for name, values in _sorted(captured.attended).items()}
+        return captured, maps | {("attended", name): values for name, values in _sorted(captured.attended).items()}
 
     def _scored(self, wanted):
-        keys = [key for key in self._maps if wanted(*key)]
+        maps = self._seen[1]
+        keys = [key for key in maps if wanted(*key)]
         for key in keys:
             if key not in self._heatmaps:
-                values, unlearned = self._maps[key], self._unlearned[key]
+                values, unlearned = maps[key], self._unlearned[key]
                 self._heatmaps[key] = Heatmap(*key, values, unlearned, self.score(values, unlearned))
         return [self._heatmaps[key] for key in keys]
 
@@ -327,29 +322,24 @@ def _sorted(named: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 # Compiled once for each network, however many pictures are looked at.
 
 
-def _seen(images: jax.Array) -> jax.Array:
+def _normal(images: jax.Array) -> jax.Array:
     return normalize(to_float(images))
 
 
 @functools.lru_cache(maxsize=8)
-def _capturing(model):
-    return jax.jit(lambda variables, images: capture(model, variables, _seen(images)))
-
-
-@functools.lru_cache(maxsize=8)
-def _explaining(model, layers):
-    return jax.jit(lambda variables, images, targets: cams(model, variables, _seen(images), targets, layers))
+def _seeing(model, layers):
+    return jax.jit(lambda variables, images, targets: explain(model, variables, _normal(images), targets, layers))
 
 
 @functools.lru_cache(maxsize=8)
 def _predicting(model):
-    return jax.jit(lambda variables, images: model.apply(variables, _seen(images)))
+    return jax.jit(lambda variables, images: model.apply(variables, _normal(images)))
 
 
 @functools.lru_cache(maxsize=8)
 def _profiling(model):
     def profiles(variables, images):
-        gates = capture(model, variables, _seen(images)).gates
+        gates = capture(model, variables, _normal(images)).gates
         by_channel = {name: gate for name, gate in gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
         return {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
 
@@ -358,8 +348,8 @@ def _profiling(model):
 
 @functools.lru_cache(maxsize=2)
 def _unlearned_variables(model, seed, shape) -> dict[str, Any]:
-    """Variables drawn anew, from a key that no run starts from."""
-    key = jax.random.fold_in(jax.random.key(seed), 1)
+    """Variables drawn anew, by a generator that no run uses and that compiles in a third of the time."""
+    key = jax.random.key(seed, impl="rbg")
     return jax.jit(lambda key: model.init(key, jnp.zeros((1, *shape))))(key)
 
 

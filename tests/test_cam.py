@@ -9,7 +9,7 @@ import pytest
 from test_capture import SHAPE, drawn, images, network
 
 from jaxattn.attention import ATTENTION, resolve
-from jaxattn.cam import CAMS, cams, grad_cam, hires_cam, layer_gradients
+from jaxattn.cam import CAMS, explain, grad_cam, hires_cam, layer_gradients
 from jaxattn.model import CNN
 
 TARGETS = np.array([0, 2, 1], np.int32)
@@ -39,23 +39,23 @@ def by_hand(variables, x, targets):
 
 @functools.cache
 def plain():
+    """A net of one block, and its compiled `(images, targets) -> (captured, gradients, maps)`."""
     model = network(None, (8,))
     variables = drawn(model)
-    explain = jax.jit(
-        lambda values, x, targets: (
-            layer_gradients(model, values, x, targets, ("block1", "conv1")),
-            cams(model, values, x, targets, ("block1", "conv1")),
-        ),
-    )
-    return variables, explain
+
+    def run(x, targets):
+        captured, gradients = layer_gradients(model, variables, x, targets, ("block1", "conv1"))
+        return captured, gradients, explain(model, variables, x, targets, ("block1", "conv1"))[1]
+
+    return variables, jax.jit(run)
 
 
 def test_maps_of_a_small_net_equal_numpy():
-    variables, explain = plain()
-    pairs, maps = explain(variables, images(), TARGETS)
+    variables, run = plain()
+    captured, found, maps = run(images(), TARGETS)
     for layer, (activations, gradients) in by_hand(variables, images(), TARGETS).items():
-        np.testing.assert_allclose(pairs[layer][0], activations, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(pairs[layer][1], gradients, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(captured.layers[layer], activations, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found[layer], gradients, rtol=1e-4, atol=1e-5)
         weights = gradients.mean(axis=(1, 2), keepdims=True)
         expected = {
             "Grad-CAM": np.maximum((weights * activations).sum(axis=3), 0),
@@ -66,11 +66,21 @@ def test_maps_of_a_small_net_equal_numpy():
             np.testing.assert_allclose(maps[kind][layer], one, rtol=1e-3, atol=1e-4)
 
 
+def test_a_negative_target_is_the_predicted_class():
+    _, run = plain()
+    captured, *expected = run(images(), np.full(3, -1, np.int32))
+    predicted = np.asarray(captured.logits).argmax(axis=1).astype(np.int32)
+    assert (predicted != TARGETS).any()
+    _, *found = run(images(), predicted)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
 def test_an_image_has_the_same_maps_in_any_batch():
-    variables, explain = plain()
-    _, maps = explain(variables, images(), TARGETS)
-    _, turned = explain(variables, images()[::-1], TARGETS[::-1])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[::-1], rtol=1e-5, atol=1e-6), maps, turned)
+    _, run = plain()
+    turned = run(images()[::-1], TARGETS[::-1])[2]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b[::-1], rtol=1e-5, atol=1e-6), run(images(), TARGETS)[2], turned
+    )
 
 
 def test_formulas_by_hand():
@@ -94,7 +104,7 @@ def test_every_module_has_maps_at_every_layer(name):
     model = network(resolve(name, 4), (8,))
     layers = ("conv1", "norm1", "block1", *(["attention1"] if name != "none" else []))
     variables = jax.eval_shape(model.init, jax.random.key(0), images())
-    shapes = jax.eval_shape(lambda values: cams(model, values, images(), TARGETS, layers), variables)
+    _, shapes = jax.eval_shape(lambda values: explain(model, values, images(), TARGETS, layers), variables)
     for maps in shapes.values():
         for layer, found in maps.items():
             height, width = (size // 2 if layer == "block1" else size for size in SHAPE[1:3])
@@ -110,7 +120,7 @@ def test_maps_equal_pytorchs():
     colours = np.random.default_rng(0).uniform(-2, 2, (2, 1, 1, 3))  # pure noise would make all images alike
     x = (np.random.default_rng(1).normal(size=(2, 32, 32, 3)) * colours).astype(np.float32)
     targets, layers = np.array([3, 7], np.int32), ("conv1", "conv2", "conv3")
-    ours = jax.jit(lambda values, x, targets: cams(model, values, x, targets, layers))(variables, x, targets)
+    _, ours = jax.jit(lambda values, x, targets: explain(model, values, x, targets, layers))(variables, x, targets)
 
     twin, kept = twins.carry(variables, attention=True).eval(), {}
 

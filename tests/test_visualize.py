@@ -1,101 +1,159 @@
-"""`python -m jaxattn.visualize`: every picture, of networks with and without gates, and one line for wrong input."""
+"""`python -m jaxattn.visualize`: every picture in files, its flags, and one line for wrong input."""
 
+import json
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 from PIL import Image
 
-from jaxattn import Config, cli, fit, pictures, visualize
-from jaxattn.plots import PLOTS
-from jaxattn.screen import Screen
+from jaxattn import checkpoint, cli, pictures, program, visualize
+from jaxattn.config import Config
+from jaxattn.data import DATASETS
+from jaxattn.errors import UnavailableError
+from jaxattn.folder import Header, claim, write_metrics
+from jaxattn.model import CNN
+from jaxattn.plots import PLOTS, canvas
 
-GATED = {"gates", "gates-by-class"}
+ROOT = Path(__file__).parents[1]
+
+
+def small(**options):
+    """The network, narrow: what is drawn does not hang on its width, compiling it does."""
+    return CNN(widths=(4, 4, 8), hidden=8, **options)
+
+
+small.widths = CNN.widths
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_pictures_of_a_small_net():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "CNN", small)
+        patch.setattr(pictures, "SCORED", 4)
+        patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+        yield
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Runs of one epoch by attention, with the folder of their data."""
-    root = tmp_path_factory.mktemp("runs")
-    data_dir = tiny.folder(root / "data")
-
-    def run(name, **flags):
-        folder = root / name
-        if not folder.exists():
-            config = Config(
-                attention=name,
-                dataset="cifar10",
-                data_dir=str(data_dir),
-                epochs=1,
-                batch_size=16,
-                augment="none",
-                **flags,
-            )
-            fit(config, folder, Screen(quiet=True))
-        return folder
-
-    return run
+def run(tmp_path_factory):
+    """The folder of a run of two epochs whose weights are drawn here and whose end was not reached."""
+    folder, splits = tmp_path_factory.mktemp("runs") / "se", tiny.splits()
+    config = Config(attention="se", dataset="tiny", epochs=3, batch_size=16, recipe="original")
+    claim(folder, Header(config, splits.classes, (32, 32, 3), splits.digest()))
+    template = jax.eval_shape(program.build(config, 10, (32, 32, 3), 1).init, jax.random.key(0))
+    random = np.random.default_rng(0)
+    state = jax.tree.map(lambda leaf: jnp.asarray(random.uniform(0, 0.3, leaf.shape), leaf.dtype), template)
+    checkpoint.save(folder / "checkpoints", 2, state, {2})
+    keys = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    write_metrics(folder, [{"epoch": i, "learning_rate": 1e-3, **dict.fromkeys(keys, 0.5 / i)} for i in (1, 2)])
+    return folder
 
 
-@pytest.fixture(autouse=True)
-def few_pictures(monkeypatch):
-    """Scores and gates of a few pictures: of how many is not what is tested here."""
-    monkeypatch.setattr(pictures, "SCORED", 4)
-    monkeypatch.setattr(pictures, "STUDIED", 20)
-
-
-def call(*arguments):
+def call(capsys, *arguments):
     visualize.main([str(argument) for argument in arguments])
+    return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize(("name", "missing"), [("none", GATED), ("cbam", set())])
-def test_every_picture_is_drawn_or_said_to_have_nothing(runs, tmp_path, capsys, name, missing):
-    call(runs(name), "--format", "png", "--out", tmp_path, "--images", "2", "--channels", "4")
-    drawn = {path.stem for path in tmp_path.iterdir()}
-    said = {line.split(":")[0] for line in capsys.readouterr().out.splitlines() if ": " in line}
-    assert drawn | said == PLOTS.keys() and not drawn & said
-    assert missing <= said and {"curves", "confusion", "features", "heatmap", "cam", "scores"} <= drawn
-    for path in tmp_path.iterdir():
+def test_every_picture_is_a_file_or_said_to_have_nothing(run, capsys):
+    said = call(capsys, run, "--layers", "conv2", "block3", "--pick", "7", "3", "--channels", "4", "--format", "png")
+    nothing = [line for line in said if ": " in line]
+    assert [line.split(":")[0] for line in nothing] == ["gates-by-place", "attended"]
+    written = sorted((run / "figures").iterdir())
+    assert sorted(line for line in said if line not in nothing) == [str(path) for path in written]
+    drawn = [name for name in PLOTS if name not in ("gates-by-place", "attended")]
+    assert {path.name for path in written} == {f"{name}.png" for name in drawn}
+    for path in written:
         pixels = np.asarray(Image.open(path).convert("L"))
-        assert min(pixels.shape) > 200 and np.ptp(pixels) > 100, path  # a picture, not a blank page
+        assert min(pixels.shape) > 300 and np.ptp(pixels) > 100, path  # a picture, not a blank page
 
 
-def test_chosen_picture_layers_and_class_are_drawn_as_svg(runs, tmp_path, capsys):
-    call(
-        runs("cbam"), "--plot", "cam", "--layers", "conv2", "block3", "--pick", "7", "--class", "frog",
-        "--format", "svg", "--out", tmp_path,
-    )  # fmt: skip
-    assert [path.name for path in tmp_path.iterdir()] == ["cam.svg"]
-    assert "frog" in capsys.readouterr().out or (tmp_path / "cam.svg").read_text().startswith("<?xml")
+def test_flags_choose_what_is_drawn(run, tmp_path, capsys, monkeypatch):
+    seen = {}
 
+    def drawing(name, look, study):
+        seen[name] = look, study
+        return canvas.figure(name, "", (5, 1))
 
-def test_run_steered_by_the_test_set_says_so_in_its_pictures(runs):
-    from jaxattn.pictures import caption
-    from jaxattn.run import load_run
-
-    assert "The TEST set steered this run" in caption(load_run(runs("se", recipe="original")))
-    assert "TEST" not in caption(load_run(runs("none")))
+    monkeypatch.setattr(pictures, "draw", drawing)
+    flags = [
+        "--plot",
+        "cam",
+        "curves",
+        "--images",
+        "4",
+        "--class",
+        "frog",
+        "--format",
+        "svg",
+        "--out",
+        tmp_path / "new",
+    ]
+    assert call(capsys, run, *flags) == [str(tmp_path / "new" / name) for name in ("cam.svg", "curves.svg")]
+    look, study = seen["cam"]
+    np.testing.assert_array_equal(look.pictures.labels, [0, 1, 2, 3])
+    assert set(look.targets) == {6} and look.layers == ("conv1", "conv2", "conv3")
+    assert "The TEST set steered this run" in study.caption and study.epoch == 2 and len(study.metrics) == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--plot", "pie"], "unknown plot 'pie'; known are curves,"),
-        (["--layers", "conv9"], "unknown layer 'conv9'; known are conv1,"),
+        (["--layers", "conv9"], "unknown layer 'conv9'; known are conv1, norm1, attention1, block1, conv2,"),
         (["--images", "0"], "--images must be from 1 to 64, got 0"),
+        (["--images", "many"], "argument --images: invalid int value: 'many'"),
         (["--pick", "40"], "--pick takes up to 64 places from 0 to 39, got 40"),
+        (["--pick", *["1"] * 65], "--pick takes up to 64 places from 0 to 39, got 65 of them"),
+        (["--pick", "1", "--images", "2"], "argument --images: not allowed with argument --pick"),
         (["--class", "unicorn"], "unknown class 'unicorn'; known are airplane,"),
         (["--channels", "0"], "channels must be at least 1, got 0"),
         (["--format", "gif"], "unknown format 'gif'; known are png, svg"),
+        (["--weights", "first"], "unknown choice of weights 'first'; known are best, last, tested"),
+        (["--out", __file__, "--plot", "curves"], f"cannot write {__file__}/curves.png: "),
+        (["--colour"], "unknown flag --colour; known are --channels,"),
     ],
 )
-def test_wrong_input_gets_one_line_and_exit_code_2(runs, capsys, monkeypatch, arguments, message):
-    folder = runs("none")
-    capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", ["visualize", str(folder), *arguments])
+def test_wrong_input_gets_one_line_and_exit_code_2(run, capsys, monkeypatch, arguments, message):
+    refused(capsys, monkeypatch, [run, *arguments], message)
+
+
+def test_a_folder_without_a_run_and_other_or_missing_data_get_one_line(run, tmp_path, capsys, monkeypatch):
+    refused(capsys, monkeypatch, [tmp_path], f"{tmp_path} holds no run")
+    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
+    refused(capsys, monkeypatch, [run, "--data-dir", "/else"], "the pictures of tiny in /else are not those that")
+
+    def missing(data_dir):
+        raise UnavailableError("nothing here")
+
+    monkeypatch.setitem(DATASETS, "tiny", missing)
+    refused(capsys, monkeypatch, [run], "nothing here")
+    shutil.copytree(run, tmp_path / "old")
+    values = json.loads((run / "config.json").read_text())
+    (tmp_path / "old" / "config.json").write_text(json.dumps(values | {"dataset": "gone"}))
+    refused(capsys, monkeypatch, [tmp_path / "old"], "unknown dataset 'gone'")
+
+
+def refused(capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["visualize", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         cli.shell(visualize.main)
     printed = capsys.readouterr()
-    assert caught.value.code == 2 and printed.err.count("\n") == 1
+    assert caught.value.code == 2
+    assert printed.out == "" and printed.err.count("\n") == 1
     assert printed.err.startswith(f"error: {message}")
+
+
+def test_help_names_every_picture_and_loads_no_matplotlib():
+    code = (
+        "import sys; from jaxattn.visualize import parser; print(parser().format_help());"
+        "print([m for m in ('matplotlib', 'jaxattn.run', 'orbax') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert all(name in done.stdout for name in PLOTS) and done.stdout.endswith("\n[]\n")

@@ -35,7 +35,7 @@ def draw(pictures: Pictures, targets: np.ndarray, cams: list[Heatmap], caption: 
     ]
     return canvas.gallery(
         f"Where the evidence for {explained} lies",
-        f"{caption}\n{canvas.SCORES}",
+        canvas.with_scores(caption, pictures),
         pictures,
         panels,
         {"label": "evidence, each map on its own scale", "ends": ("least", "greatest")},

@@ -3,6 +3,7 @@
 Matplotlib loads when a figure is made. Nothing here touches pyplot or rcParams.
 """
 
+import collections
 import functools
 import io
 import textwrap
@@ -27,14 +28,12 @@ CELL = 1.5  # inches, the width of a picture with the gap beside it
 GAP = 0.08  # inches
 BAR = 0.95  # inches, the width of a bar of colours with its numbers and its label
 ACROSS = 7  # pictures side by side
-LONGEST = 16  # letters of a class name
+LONGEST = 16  # letters of a class name on an axis
+SHORT = 11  # and over a picture
 DPI = 150
+LARGEST = 60_000  # pixels, just under what Matplotlib can draw
 LUMA = np.array([0.299, 0.587, 0.114])
-SCORES = (
-    "del, ins: areas under deletion (low is good) and insertion (high is good); on object: share of the map's mass, "
-    "✓ where its peak lies there"
-)
-INCH_PER_LETTER = 0.0085  # for each point of size
+INCH_PER_LETTER = 0.0075  # for each point of size
 
 
 class NothingToDrawError(ValueError):
@@ -73,8 +72,8 @@ def grid(rows: int, columns: int, title: str, caption: str, cell: tuple[float, f
 def bare(axes: np.ndarray) -> np.ndarray:
     """The same axes [rows, columns], without ticks and frames; what they hold stands on the ground."""
     for axis in axes.flat:
+        axis.set(xticks=(), yticks=(), anchor="S")  # ticks that nobody sees would still be laid out
         axis.set_axis_off()
-        axis.set_anchor("S")
     return axes
 
 
@@ -187,7 +186,7 @@ def class_ticks(axis: Any, classes: Sequence[str], room: float, **options: Any) 
 
 def verdict(pictures: Pictures, index: int) -> str:
     """Two lines on one picture: its class, where it is known, and what the network says with what probability."""
-    labels, guess = names(pictures.classes), pictures.predicted[index]
+    labels, guess = names(pictures.classes, SHORT), pictures.predicted[index]
     said = f"{labels[guess]} {pictures.probabilities[index, guess]:.0%}"
     if pictures.labels is None:
         return f"says\n{said}"
@@ -203,13 +202,35 @@ def score_lines(scores: Scores, index: int) -> str:
     return f"{first}\non object {scores.object_share[index]:.0%}" + (" ✓" if scores.pointing[index] >= 1 else "")
 
 
-def names(classes: Sequence[str]) -> tuple[str, ...]:
+def decimals(value: float) -> str:
+    """A number with two decimals, and no minus before a zero."""
+    return f"{round(float(value), 2) + 0.0:.2f}"
+
+
+def with_scores(caption: str, pictures: Pictures) -> str:
+    """A caption, and below it how to read `score_lines`."""
+    note = "del, ins: areas under deletion (low is good) and insertion (high is good)"
+    if pictures.masks is not None:
+        note += "; on object: share of the map's mass, ✓ where its peak lies there"
+    return f"{caption}\n{note}"
+
+
+def whole_ticks(axis: Any) -> None:
+    """Ticks of a Matplotlib axis at whole numbers only."""
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def names(classes: Sequence[str], longest: int = LONGEST) -> tuple[str, ...]:
     """Names of classes [K] that can be drawn: short, on one line, unlike, without letters that no font here has."""
     shown = []
     for i, name in enumerate(classes):
         letters = " ".join("".join(letter if _drawable(letter) else " " for letter in name).split())
-        shown.append((letters if len(letters) <= LONGEST else letters[: LONGEST - 1] + "…") or f"class {i}")
-    return tuple(name if shown.count(name) == 1 else f"{name[: LONGEST - 6]} ({i})" for i, name in enumerate(shown))
+        shown.append((letters if len(letters) <= longest else letters[: longest - 1] + "…") or f"class {i}")
+    counts = collections.Counter(shown)
+    return tuple(
+        name if counts[name] == 1 else f"{name[: longest - 3 - len(str(i))].rstrip()} ({i})"
+        for i, name in enumerate(shown)
+    )
 
 
 def finish(made: "Figure") -> "Figure":
@@ -228,7 +249,8 @@ def finish(made: "Figure") -> "Figure":
 def encode(made: "Figure", form: str = "png") -> bytes:
     """The sheet as a file: "png" or "svg" (letters as outlines, no date)."""
     file = io.BytesIO()
-    made.savefig(file, format=form, dpi=DPI, metadata={"Date": None} if form == "svg" else {"Software": None})
+    dpi = min(DPI, LARGEST / max(made.get_size_inches()))
+    made.savefig(file, format=form, dpi=dpi, metadata={"Date": None} if form == "svg" else {"Software": None})
     return file.getvalue()
 
 

@@ -15,7 +15,7 @@ NUMBERS = 20  # classes up to which cells hold a number
 
 
 def draw(tested: Pictures, caption: str) -> "Figure":
-    """Shares of each class's pictures by what they were taken for, and its accuracy with a 95 % interval.
+    """Shares of each class's pictures by what they were taken for, and its accuracy with a 95% interval.
 
     Args:
         tested: all pictures of the test set, with their labels.
@@ -47,8 +47,9 @@ def _bars(axis, counts, classes, room):
     accuracy, interval = per_class_accuracy(counts)
     places = np.arange(len(classes))
     axis.barh(places, accuracy, color="#21918c", height=0.7)
-    axis.hlines(places, *interval.T, color=canvas.INK, linewidth=1)
-    canvas.plain_axes(axis, "accuracy by class,\nwith 95 % interval")
+    seen = counts.any(axis=1)
+    axis.hlines(places[seen], *interval[seen].T, color=canvas.INK, linewidth=1)
+    canvas.plain_axes(axis, "accuracy by class,\nwith 95% interval")
     canvas.class_ticks(axis.yaxis, classes, room)
     axis.set_ylim(len(classes) - 0.5, -0.5)
     axis.set_xlim(0, 1)

@@ -35,7 +35,7 @@ def draw(metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], ep
     axes[1].yaxis.set_major_formatter("{x:.0%}")
     _scale_rates(axes[2], rates, bool(plateaus))
     for axis in axes:
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        canvas.whole_ticks(axis.xaxis)
         axis.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         axis.axvline(epoch, color="0.6", linewidth=1, linestyle=":", label=f"weights of epoch {epoch}")
         for i, place in enumerate(plateaus):

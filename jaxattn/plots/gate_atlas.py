@@ -28,7 +28,7 @@ def draw(
     """
     if not gate_profiles:
         raise canvas.NothingToDrawError("no gates to draw: nothing in this network weighs its channels")
-    room = min(len(classes) * 0.16, 5)
+    room = min(len(classes) * 0.16, max(12 / len(gate_profiles), 1.6))
     title = f"Mean gate of each class, over {len(studied_labels):,} pictures"
     made = canvas.figure(title, caption, (7.5, len(gate_profiles) * (room + 0.65)))
     axes = made.subplots(len(gate_profiles), squeeze=False)[:, 0]

@@ -40,9 +40,11 @@ def overlays(title: str, caption: str, pictures: Pictures, maps: list[Heatmap], 
     for i, image in enumerate(pictures.images):
         zoomed = [heatmap.zoom(one.values[i], *image.shape[:2]) for one in maps]
         titles = [
-            f"{one.layer}\n{one.values[i].min():.2f} to {one.values[i].max():.2f}\n{canvas.score_lines(one.scores, i)}"
+            f"{one.layer}\n{one.values[i].min():.3g} to {one.values[i].max():.3g}\n{canvas.score_lines(one.scores, i)}"
             for one in maps
         ]
         panels.append(list(map(canvas.Panel, titles, zoomed)))
     limits = gate_limits([one.values for one in maps])
-    return canvas.gallery(title, f"{caption}\n{canvas.SCORES}", pictures, panels, {"label": label, "limits": limits})
+    return canvas.gallery(
+        title, canvas.with_scores(caption, pictures), pictures, panels, {"label": label, "limits": limits}
+    )

@@ -15,7 +15,7 @@ CONSTANT = 0.01  # of a weight: pictures that move it less do not move it
 
 
 def draw(gate_profiles: dict[str, np.ndarray], studied_labels: np.ndarray, caption: str) -> "Figure":
-    """The weight of each channel: its mean over pictures, and the band that holds 90 % of them.
+    """The weight of each channel: its mean over pictures, and the band that holds 90% of them.
 
     Args:
         gate_profiles: weight of each channel for each of N pictures, {gate: [N, C]}, a panel each.
@@ -57,9 +57,10 @@ def _panel(axis, gate, profiles, labels):
     order = np.argsort(profiles.mean(axis=0), kind="stable")
     places = np.arange(len(order)) + 1
     low, high = np.quantile(profiles[:, order], [0.05, 0.95], axis=0)
-    axis.fill_between(places, low, high, color="#2a788e", alpha=0.3, linewidth=0, label="90 % of pictures", step="mid")
+    axis.fill_between(places, low, high, color="#2a788e", alpha=0.3, linewidth=0, label="90% of pictures", step="mid")
     axis.plot(places, profiles.mean(axis=0)[order], color="#440154", linewidth=1.2, drawstyle="steps-mid", label="mean")
     moved = f"{found.by_class:.0%} by class" if found.between_pictures >= CONSTANT else "a constant"
     title = f"{gate}\nchannels ±{found.between_channels:.3f}\npictures ±{found.between_pictures:.3f}, {moved}"
     canvas.plain_axes(axis, title, "channel, by mean weight")
     axis.set_xlim(0.5, len(order) + 0.5)
+    canvas.whole_ticks(axis.xaxis)

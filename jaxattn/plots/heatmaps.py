@@ -27,8 +27,8 @@ def draw(pictures: Pictures, strongest: list[Heatmap], caption: str) -> "Figure"
         titles = [f"{one.kind}\n{canvas.score_lines(one.scores, i)}" for one in strongest]
         panels.append(list(map(canvas.Panel, titles, row)))
     return canvas.gallery(
-        f"Attention heatmap: the channels of {strongest[0].layer} with the highest mean activation",
-        f"{caption}\n{canvas.SCORES}",
+        f"Attention heatmap: the most active channels of {strongest[0].layer}",
+        canvas.with_scores(caption, pictures),
         pictures,
         panels,
         {"label": "activation, one scale for each picture", "ends": ("least", "greatest")},

@@ -23,7 +23,7 @@ def draw(tested: Pictures, caption: str) -> "Figure":
     worst, unsure = worst_mistakes(tested, SHOWN), least_sure(tested, SHOWN)
     wrong = int((tested.predicted != tested.labels).sum())
     title = f"Worst mistakes (above; of {wrong:,} among {len(tested.labels):,}) and least sure answers (below)"
-    made, axes = canvas.grid(2, SHOWN, title, caption, canvas.picture_cell(tested.images, 2))
+    made, axes = canvas.grid(2, len(unsure), title, caption, canvas.picture_cell(tested.images, 2))
     for row, chosen in zip(axes, (worst, unsure), strict=True):
         for axis, index in zip(row, chosen, strict=False):
             canvas.picture(axis, tested.images[index], canvas.verdict(tested, index))

@@ -22,7 +22,7 @@ def draw(pictures: Pictures, cams: list[Heatmap], caption: str) -> "Figure":
 
     def pair(cam, i):
         size, name = pictures.images.shape[1:3], f"{cam.kind} {cam.layer}"
-        likeness = f"random weights\nrank correlation {cam.scores.agreement[i]:.2f}"
+        likeness = f"random weights\nrank correlation {canvas.decimals(cam.scores.agreement[i])}"
         return (
             canvas.Panel(f"{name}\ntrained weights\n", heatmap.over_picture(cam.values[i], *size)),
             canvas.Panel(f"{name}\n{likeness}", heatmap.over_picture(cam.unlearned[i], *size)),

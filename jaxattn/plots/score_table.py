@@ -92,8 +92,8 @@ def draw(scored: list[Heatmap], caption: str) -> "Figure":
         values = [row._asdict()[name] for row in table]
         best = BEST[name](values) if name in BEST else None
         for j, value in enumerate(values):
-            text = "–" if value is None else f"{value:.0%}" if name in ("object_share", "pointing") else f"{value:.2f}"
             weight = "bold" if best is not None and value == best else "normal"
+            text = _cell(name, value)
             axis.text(i, j, text, ha="center", va="center", fontsize=canvas.SMALL + 1, color=canvas.INK, weight=weight)
     for j, row in enumerate(table):
         if j % 2:
@@ -101,3 +101,9 @@ def draw(scored: list[Heatmap], caption: str) -> "Figure":
         label = f"{row.kind} {row.layer}".strip()
         axis.text(-3.35, j, label, va="center", fontsize=canvas.SMALL + 1, color=canvas.INK)
     return canvas.finish(made)
+
+
+def _cell(name, value):
+    if value is None:
+        return "–"
+    return f"{value:.0%}" if name in ("object_share", "pointing") else canvas.decimals(value)
