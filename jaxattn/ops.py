@@ -81,13 +81,39 @@ conv_same.defvjp(_conv_forward, _conv_backward)
 def max_pool_2x2(x: jax.Array) -> jax.Array:
     """Largest of each 2x2 window, stride 2: [B, H, W, C] to [B, H // 2, W // 2, C]; an odd last row or column is cut.
 
-    Written as a reshape: on a CPU the gradient of `reduce_window` costs five times this one's. Where a window's
-    largest value stands twice, the gradient is shared between its places (`reduce_window` gives it to the first).
+    The gradient goes to the window's first largest value, row by row, as PyTorch's does. It is written out: on a
+    2-core CPU that of `reduce_window` took ten times as long, and that of `max` over a reshape divides by the number
+    of values that equal the largest, which is 0 where XLA computes them anew with other rounding.
     """
+    _, height, width, _ = x.shape
+    return _max_pool_even(x[:, : height // 2 * 2, : width // 2 * 2])
+
+
+@jax.custom_vjp
+def _max_pool_even(x):
+    return _max_pool_forward(x)[0]
+
+
+def _max_pool_forward(x):
     batch, height, width, channels = x.shape
-    height, width = height // 2, width // 2
-    windows = x[:, : 2 * height, : 2 * width].reshape(batch, height, 2, width, 2, channels)
-    return windows.max(axis=(2, 4))
+    windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    a, b, c, d = (windows[:, :, i, :, j] for i in (0, 1) for j in (0, 1))
+    top, bottom = jnp.maximum(a, b), jnp.maximum(c, d)
+    return jnp.maximum(top, bottom), (a >= b, c >= d, top >= bottom)
+
+
+def _max_pool_backward(residuals, dy):
+    left_of_top, left_of_bottom, is_top = residuals
+    top, bottom = jnp.where(is_top, dy, 0), jnp.where(is_top, 0, dy)
+    rows = [
+        jnp.stack([jnp.where(is_left, row, 0), jnp.where(is_left, 0, row)], axis=3)
+        for is_left, row in ((left_of_top, top), (left_of_bottom, bottom))
+    ]
+    batch, height, width, channels = dy.shape
+    return (jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels),)
+
+
+_max_pool_even.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def affine(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
