@@ -105,11 +105,15 @@ def _keep_compiled_programs():
 
 
 def _keep_pages():
-    """glibc keeps freed memory of up to a gigabyte; else each step's large temporaries fault their pages in anew."""
+    """glibc keeps freed memory of up to a gigabyte; else each step faults the pages of its temporaries in anew.
+
+    In one arena: those of threads hold no block as large, and map it anew whatever the thresholds say.
+    """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    trim_threshold, mmap_threshold = -1, -3  # from glibc's malloc.h
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # from glibc's malloc.h
+    mallopt(arena_max, 1)
     mallopt(trim_threshold, 1 << 30)
     mallopt(mmap_threshold, 1 << 30)

@@ -5,6 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from jaxattn import winograd
+
 FEW_CHANNELS = 8
 
 
@@ -29,9 +31,13 @@ def conv_general_dilated(x: jax.Array, kernel: jax.Array, window_strides, paddin
 def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolution with stride 1 that keeps H and W: x [B, H, W, Cin], kernel [K, K, Cin, Cout], K odd.
 
-    On a CPU it is a product of matrices, [B H W, K K Cin] patches times the kernel, where that is faster: forward for
-    few channels (a picture), and for the gradient of the kernel always. That gradient is taken in two halves of the
-    batch, which run at once. Elsewhere it is `lax.conv`.
+    Elsewhere than on a CPU it is `lax.conv`. There it is
+
+    * `winograd`, where the kernel is 3x3, H and W multiples of 4, numbers float32 or wider, and channels not few;
+    * a product of matrices for few channels (a picture): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a
+      row, times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does
+      in the same time, and half the bytes to copy;
+    * `lax.conv` for the rest, and a product of windows with R = 1 for the gradient of their kernel.
     """
     return jax.lax.platform_dependent(x, kernel, cpu=_conv_cpu, default=_conv)
 
@@ -41,18 +47,43 @@ def _conv(x, kernel):
 
 
 def _conv_cpu(x, kernel):
+    if _suits_winograd(x, kernel):
+        return winograd.convolve(x, kernel)
     if x.shape[-1] >= FEW_CHANNELS:
         return _conv(x, kernel)
-    return (_patches(x, len(kernel)) @ kernel.reshape(-1, kernel.shape[-1])).reshape(*x.shape[:3], -1)
+    run = _run(x)
+    return (_windows(x, len(kernel), run) @ _band(kernel, run)).reshape(*x.shape[:3], -1)
 
 
-def _patches(x, size):
-    """What each output meets: [B H W, K K C], ordered as a kernel [K, K, C, .] is."""
+def _suits_winograd(x, kernel):
     _, height, width, channels = x.shape
-    edge = size // 2
-    padded = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-    taps = [padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
-    return jnp.concatenate(taps, axis=-1).reshape(-1, size * size * channels)
+    whole = len(kernel) == winograd.SIZE and height % winograd.TILE == width % winograd.TILE == 0
+    return whole and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
+
+
+def _run(x):
+    """Outputs in a row that one window serves."""
+    return 4 if x.shape[-1] < FEW_CHANNELS and x.shape[2] % 4 == 0 else 1
+
+
+def _windows(x, size, run):
+    """What each `run` outputs in a row meet: [B H W / run, K (run + K - 1) C], ordered as a band's rows are."""
+    batch, height, width, channels = x.shape
+    edge, reach = size // 2, run + size - 1
+    starts = range(0, reach, run)
+    groups = width // run + len(starts) - 1
+    x = jnp.pad(x, ((0, 0), (edge, edge), (edge, groups * run - width - edge), (0, 0)))
+    x = x.reshape(batch, height + 2 * edge, groups, run * channels)
+    parts = [x[:, :, i : i + width // run, : (reach - start) * channels] for i, start in enumerate(starts)]
+    rows = jnp.concatenate(parts, axis=-1)
+    rows = jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
+    return rows.reshape(-1, size * reach * channels)
+
+
+def _band(kernel, run):
+    """The kernel [K, K, C, F] at each of `run` places in a row: [K (run + K - 1) C, run F]."""
+    moved = [jnp.pad(kernel, ((0, 0), (i, run - 1 - i), (0, 0), (0, 0))) for i in range(run)]
+    return jnp.stack(moved, axis=3).reshape(-1, run * kernel.shape[-1])
 
 
 def _conv_forward(x, kernel):
@@ -60,19 +91,18 @@ def _conv_forward(x, kernel):
 
 
 def _conv_backward(residuals, dy):
-    x, kernel = residuals
-    dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
+    def plain(x, kernel, dy):
+        return jax.vjp(_conv, x, kernel)[1](dy)
 
-    def plain(x, dy):
-        return jax.vjp(lambda kernel: _conv(x, kernel), kernel)[1](dy)[0]
+    def cpu(x, kernel, dy):
+        if _suits_winograd(x, kernel):
+            return winograd.gradients(x, kernel, dy)
+        dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
+        run = _run(x)
+        dband = _windows(x, len(kernel), run).T @ dy.reshape(-1, run * dy.shape[-1])
+        return dx, jax.linear_transpose(functools.partial(_band, run=run), kernel)(dband)[0]
 
-    def cpu(x, dy):
-        middle = len(x) // 2
-        parts = ((x[:middle], dy[:middle]), (x[middle:], dy[middle:])) if middle else ((x, dy),)
-        products = [_patches(x, len(kernel)).T @ dy.reshape(-1, dy.shape[-1]) for x, dy in parts]
-        return sum(products).reshape(kernel.shape)
-
-    return dx, jax.lax.platform_dependent(x, dy, cpu=cpu, default=plain)
+    return jax.lax.platform_dependent(*residuals, dy, cpu=cpu, default=plain)
 
 
 conv_same.defvjp(_conv_forward, _conv_backward)

@@ -20,7 +20,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 # A module may import modules of lower levels only, or of its own level within its own package.
 LEVELS = {
     0: {
-        "errors", "config", "folder", "init", "ops", "optim", "checkpoint", "convert", "screen", "data", "attention",
+        "errors", "config", "folder", "init", "ops", "winograd", "optim", "checkpoint", "convert", "screen", "data", "attention",
         "norm", "records",
     },
     1: {"model", "training", "capture", "cam", "heatmap", "scores", "plots"},

@@ -39,10 +39,26 @@ def plain_conv(x, kernel):
 
 @pytest.mark.parametrize(
     ("shape", "size", "features"),
-    [((4, 8, 8, 3), 3, 5), ((3, 7, 5, 9), 3, 4), ((1, 2, 3, 16), 3, 2), ((1, 5, 6, 2), 5, 3), ((2, 4, 4, 8), 1, 3)],
+    [
+        ((4, 8, 8, 3), 3, 5),
+        ((2, 5, 12, 3), 5, 4),
+        ((3, 7, 5, 9), 3, 4),
+        ((1, 2, 3, 16), 3, 2),
+        ((1, 5, 6, 2), 5, 3),
+        ((2, 4, 4, 8), 1, 3),
+        ((3, 8, 12, 8), 3, 5),
+        ((1, 4, 4, 9), 3, 1),
+    ],
 )
 def test_convolution_equals_laxs(shape, size, features):
     assert_same(ops.conv_same, plain_conv, draw(*shape), draw(size, size, shape[-1], features, seed=1))
+
+
+def test_winograd_is_as_exact_as_float32_allows():
+    x, kernel = draw(4, 16, 16, 32).astype(np.float32), draw(3, 3, 32, 64, seed=1).astype(np.float32)
+    exact = value_and_gradients(plain_conv, x, kernel)
+    for ours, plain in zip(*map(jax.tree.leaves, (value_and_gradients(ops.conv_same, x, kernel), exact)), strict=True):
+        np.testing.assert_allclose(ours, plain, atol=3e-5 * np.abs(plain).max())
 
 
 @pytest.mark.parametrize(
