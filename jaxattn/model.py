@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxattn import init, ops
 from jaxattn.attention.chain import takes
+from jaxattn.errors import InputError
 from jaxattn.norm import BatchNorm
 
 Attention = Callable[..., nn.Module] | None
@@ -30,7 +31,11 @@ class ConvBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        """x [B, H, W, Cin] to [B, H // 2, W // 2, C]."""
+        """x [B, H, W, Cin] to [B, H // 2, W // 2, C].
+
+        Raises:
+            InputError: where the attention does not keep the shape of its input.
+        """
         x = init.conv(
             self.channels, x.shape[-1], 3, padding=1, conv_general_dilated=ops.conv_general_dilated, name="conv"
         )(x)
@@ -39,7 +44,12 @@ class ConvBlock(nn.Module):
             x = ops.max_pool_2x2(x)
         if self.attention is not None:
             mode = {"train": train} if takes(self.attention, "train") else {}
-            x = self.attention(**mode, name="attention")(x)
+            attended = self.attention(**mode, name="attention")(x)
+            if attended.shape != x.shape:
+                raise InputError(
+                    f"attention must give the shape it was given, {list(x.shape)}, got {list(attended.shape)}"
+                )
+            x = attended
         return ops.max_pool_2x2(x) if self.position == "before" else x
 
 

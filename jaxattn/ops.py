@@ -1,6 +1,7 @@
 """Convolution, pooling and normalisation as this program needs them on each platform."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -144,6 +145,31 @@ def _max_pool_backward(residuals, dy):
 
 
 _max_pool_even.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def largest(x: jax.Array, axis: tuple[int, ...]) -> jax.Array:
+    """Largest values of x along axes, counted from 0, that stay with length 1.
+
+    The gradient goes to the first largest value, as that of PyTorch's pools does. `jnp.max` divides it among all by
+    their number, which is 0, and the gradient NaN, where XLA computes x anew with other rounding.
+    """
+    return jnp.max(x, axis, keepdims=True)
+
+
+def _largest_forward(x, axis):
+    y = largest(x, axis)
+    shape = [n if i in axis else 1 for i, n in enumerate(x.shape)]
+    places = jnp.arange(math.prod(shape)).reshape(shape)
+    return y, (jnp.min(jnp.where(x >= y, places, places.size), axis, keepdims=True), places)
+
+
+def _largest_backward(_, residuals, dy):
+    first, places = residuals
+    return (jnp.where(places == first, dy, 0),)
+
+
+largest.defvjp(_largest_forward, _largest_backward)
 
 
 def affine(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:

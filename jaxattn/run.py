@@ -110,7 +110,7 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
         InputError: where the input cannot be used, the folder holds another run, or the loss stops being finite.
     """
     screen = screen or Screen()
-    build(config, 10, (32, 32, 3), 1)  # wrong names are found before the data is loaded
+    _template(build(config, 10, (32, 32, 3), 1))  # wrong names and modules are found before the data is loaded
     config, splits = load_data(config, screen)
     train, val = divide(config, splits)
     header = Header(config, splits.classes, splits.train.images.shape[1:], splits.digest())

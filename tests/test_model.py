@@ -1,14 +1,17 @@
 """The network: its shapes, its weights at the start, its statistics."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from jaxattn.attention import SqueezeExcitation, resolve
+from jaxattn.errors import InputError
 from jaxattn.model import CNN, BatchNorm, ConvBlock
 
 IMAGES = np.zeros((2, 32, 32, 3), np.float32)
@@ -50,6 +53,12 @@ def test_any_depth_and_size_classifies(widths):
 def test_too_small_an_image_is_told():
     with pytest.raises(ValueError, match=r"H, W >= 8, got \[2, 4, 32, 3\]"):
         init(CNN(), IMAGES[:, :4])
+
+
+def test_attention_that_changes_the_shape_is_told():
+    model = CNN(widths=(4,), attention=functools.partial(nn.Dense, 5))
+    with pytest.raises(InputError, match=r"must give the shape it was given, \[1, 32, 32, 4\], got \[1, 32, 32, 5\]"):
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
 
 def test_weights_start_uniform_within_pytorchs_bound():

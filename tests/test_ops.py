@@ -111,6 +111,17 @@ def test_gradients_are_finite_however_little_xla_optimises():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), plain, bare)  # float32, one pixel may flip
 
 
+@pytest.mark.parametrize("axis", [(1, 2), (3,), (1,)])
+def test_largest_equals_max(axis):
+    assert_same(lambda x: ops.largest(x, axis), lambda x: x.max(axis, keepdims=True), draw(3, 7, 5, 4))
+
+
+def test_largest_gives_the_gradient_of_a_tie_to_the_first():
+    x = np.array([[0, 2], [2, 1]], np.float32).reshape(1, 2, 2, 1)
+    gradient = jax.grad(lambda x: ops.largest(x, (1, 2)).sum())(x)
+    np.testing.assert_array_equal(gradient[0, ..., 0], [[0, 1], [0, 0]])
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_batch_norm_equals_its_definition(shape):
     def plain(x, scale, bias):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxattn import init
+from jaxattn import init, ops
 from jaxattn.attention.gate import Gate
 
 
@@ -36,5 +36,5 @@ class ChannelAttention(Gate):
         hidden = max(channels // self.reduction, 1)
         squeeze = init.dense(hidden, channels, use_bias=self.bias, name="squeeze")
         excite = init.dense(channels, hidden, use_bias=self.bias, name="excite")
-        pooled = jnp.mean(x, axis=(1, 2), keepdims=True), jnp.max(x, axis=(1, 2), keepdims=True)
+        pooled = jnp.mean(x, axis=(1, 2), keepdims=True), ops.largest(x, (1, 2))
         return nn.sigmoid(sum(excite(nn.relu(squeeze(z))) for z in pooled))

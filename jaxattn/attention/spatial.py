@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxattn import init
+from jaxattn import init, ops
 from jaxattn.attention.convolution import conv_general_dilated
 from jaxattn.attention.gate import Gate
 from jaxattn.norm import BatchNorm
@@ -20,7 +20,7 @@ def pooled_convolution(x: jax.Array, axis: int) -> jax.Array:
     Returns:
         [B, P, Q, 1], P and Q the axes that are left, in their order; the layer belongs to the module that calls it.
     """
-    pooled = jnp.stack([jnp.mean(x, axis=axis), jnp.max(x, axis=axis)], axis=-1)
+    pooled = jnp.stack([jnp.mean(x, axis=axis), ops.largest(x, (axis,)).squeeze(axis)], axis=-1)
     layer = init.conv(1, 2, 7, padding=3, use_bias=False, conv_general_dilated=conv_general_dilated, name="conv")
     return layer(pooled)
 
