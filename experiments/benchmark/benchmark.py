@@ -1,0 +1,270 @@
+"""jaxattn beside plain Flax and PyTorch on this machine: step, epoch, start, memory.
+
+    python experiments/benchmark/benchmark.py --data-dir DIR          # real CIFAR-10 in DIR, about half an hour
+    python experiments/benchmark/benchmark.py --quick                 # built-in pictures, steps only, minutes
+
+All subjects are started once and wait; in each round each is timed in turn, so that a slow spell of the machine falls
+on all. A ratio is that of one round: time of the subject over that of the fastest float32 PyTorch in the round. The
+table gives min, median and max of the rounds' ratios.
+
+* step: forward, backward and Adam for one batch that lies ready, squeeze-and-excitation on, float32 but for bf16.
+* epoch: 50,000 pictures in batches of 64 with the augmentation of the recipe `original`, then the 10,000 test pictures:
+  jaxattn's program against the PyTorch program with per-image transforms in a DataLoader, best of 0, 1, 2 workers.
+* start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache of
+  compiled programs; and `--help`.
+* memory: peak resident set after the epochs.
+
+PyTorch is needed: `pip install torch==2.13.0`. Where torchvision is missing, its transforms are made by the same Pillow
+calls. `--torch-python` names another interpreter for PyTorch, such as that of a venv with
+`pip install torch==2.14.1 torchvision==0.29.1`.
+
+Writes `result.json` and `result.md` beside this file.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+PYTORCH = ("nchw", "channels_last", "compiled")
+SUBJECTS = {
+    "jaxattn": "jax_subject.py",
+    "jaxattn-bf16": "jax_subject.py",
+    "plain-flax": "jax_subject.py",
+    **dict.fromkeys((*PYTORCH, "bf16"), "torch_subject.py"),
+}
+TITLES = {
+    "jaxattn": "jaxattn",
+    "jaxattn-bf16": "jaxattn, bf16",
+    "plain-flax": "plain Flax",
+    "nchw": "PyTorch eager, NCHW",
+    "channels_last": "PyTorch eager, channels_last",
+    "compiled": "PyTorch compiled, channels_last",
+    "bf16": "PyTorch bf16 autocast, channels_last",
+}
+WORKERS = (0, 1, 2)
+
+
+class Child:
+    """A subject in a process of its own, which answers one command at a time."""
+
+    def __init__(self, python, name, batch, data):
+        self.name = name
+        self.process = subprocess.Popen(
+            [python, HERE / SUBJECTS[name], name, str(batch), data],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, command):
+        try:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            error = self.process.communicate()[1].strip().splitlines()
+            sys.exit(f"{TITLES[self.name]} failed: {error[-1] if error else 'no answer'} (PyTorch: see the docstring)")
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def pictures(data_dir, file):
+    """CIFAR-10 from a folder, or as many built-in pictures, as a file of arrays."""
+    if data_dir is None:
+        from jaxattn.data.shapes import make
+
+        splits = make(train=2_000, test=500)
+    else:
+        from jaxattn.data.cifar10 import load
+
+        splits = load(Path(data_dir))
+    arrays = {}
+    for part in ("train", "test"):
+        split = getattr(splits, part)
+        arrays |= {f"{part}_images": split.images, f"{part}_labels": split.labels}
+    np.savez(file, **arrays)
+
+
+def summary(values):
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def ratios(times, peers):
+    """{subject: ratios of the rounds} to the fastest of `peers` in each round."""
+    best = [min(row) for row in zip(*(times[peer] for peer in peers), strict=True)]
+    return {name: summary([a / b for a, b in zip(rounds, best, strict=True)]) for name, rounds in times.items()}
+
+
+def measure_steps(children, rounds, count):
+    """Median seconds of a step, {subject: [rounds]}."""
+    for child in children.values():
+        child.ask("step 10")
+    times = {name: [] for name in children}
+    for _ in range(rounds):
+        for name, child in children.items():
+            times[name].append(statistics.median(child.ask(f"step {count}")))
+    return times
+
+
+def measure_augmentation(child, rounds, count):
+    """Step with `full` augmentation over the bare step, by rounds."""
+    child.ask("step 10 full")
+    found = []
+    for _ in range(rounds):
+        bare, full = (statistics.median(child.ask(f"step {count} {kind}")) for kind in ("none", "full"))
+        found.append(full / bare)
+    return summary(found)
+
+
+def measure_epochs(children, rounds):
+    """Seconds of an epoch, {subject: [rounds]}, and the best number of DataLoader workers."""
+    children["jaxattn"].ask("step 10 full")
+    tried = {workers: children["channels_last"].ask(f"epoch {workers}") for workers in WORKERS}
+    workers = min(tried, key=tried.get)
+    times = {"jaxattn": [], "channels_last": []}
+    for _ in range(rounds):
+        for name, seconds in times.items():
+            seconds.append(children[name].ask(f"epoch {workers}"))
+    return times, workers
+
+
+FIRST_STEP = """
+import sys, time
+import jaxattn.run
+whole = jaxattn.run._train_epoch
+def first(step, state, key, data, rows, *rest):
+    result = whole(step, state, key, data, rows[:1], *rest)
+    print("first step", time.time(), flush=True)
+    raise SystemExit(0)
+jaxattn.run._train_epoch = first
+from jaxattn.train import main
+main(sys.argv[1:])
+"""
+
+
+def measure_start(data_dir, rounds):
+    """Seconds from the command to the first step with a cold and a warm cache, and of `--help`."""
+    found = {"cold": [], "warm": [], "help": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(rounds):
+            cache = Path(folder, f"cache{i}")
+            for kind in ("cold", "warm"):
+                command = [sys.executable, "-c", FIRST_STEP, "--attention", "--out", f"{folder}/{i}{kind}"]
+                command += ["--dataset", "cifar10", "--data-dir", data_dir]
+                start = time.time()
+                output = subprocess.run(
+                    command,
+                    env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+                found[kind].append(float(output.split("first step")[1]) - start)
+            shutil.rmtree(cache)
+            start = time.time()
+            subprocess.run([sys.executable, "-m", "jaxattn.train", "--help"], check=True, capture_output=True)
+            found["help"].append(time.time() - start)
+    return {kind: summary(values) for kind, values in found.items()}
+
+
+def machine():
+    """The processor's name and how many cores there are."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def row(title, times, ratio):
+    spread = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
+    return f"| {title} | {times} | {spread} |"
+
+
+def table(result):
+    """The result as Markdown."""
+    lines = ["| step | ms | ratio to the fastest PyTorch, median (min-max) |", "| --- | ---: | ---: |"]
+    for name, seconds in result["step"].items():
+        lines.append(row(TITLES[name], f"{1e3 * statistics.median(seconds):.1f}", result["step_ratio"][name]))
+    if "epoch" in result:
+        lines += ["", "| epoch with evaluation | s | ratio |", "| --- | ---: | ---: |"]
+        for name, seconds in result["epoch"].items():
+            lines.append(row(TITLES[name], f"{statistics.median(seconds):.1f}", result["epoch_ratio"][name]))
+        start = {kind: f"{value['median']:.1f} s" for kind, value in result["start"].items()}
+        lines += [
+            "",
+            f"From the command to the first step on CIFAR-10: {start['cold']} with an empty cache of compiled "
+            f"programs, {start['warm']} with a filled one; `--help`: {start['help']}. Peak resident set: "
+            + ", ".join(f"{TITLES[name]} {value / 1e9:.2f} GB" for name, value in result["memory"].items())
+            + f". PyTorch's DataLoader: {result['workers']} workers, {result['about']['channels_last']['transforms']}.",
+        ]
+    versions = ", ".join(
+        f"{key} {value}"
+        for part in ("jaxattn", "channels_last")
+        for key, value in result["about"][part].items()
+        if key in ("jax", "torch", "python")
+    )
+    extra = result["augmentation"]
+    lines += [
+        "",
+        f"`full` augmentation makes jaxattn's step {extra['median']:.2f} ({extra['min']:.2f}-{extra['max']:.2f}) "
+        f"times as long. Batch {result['batch']}, {result['rounds']} rounds on {result['machine']}; {versions}.",
+    ]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Time jaxattn beside plain Flax and PyTorch.")
+    parser.add_argument("--data-dir", help="folder that holds CIFAR-10")
+    parser.add_argument("--quick", action="store_true", help="steps only, on built-in pictures")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=30, help="steps of one timing")
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the two files")
+    arguments = parser.parse_args()
+    if not arguments.quick and arguments.data_dir is None:
+        parser.error("--data-dir is needed, or --quick")
+    if subprocess.run([arguments.torch_python, "-c", "import torch"], capture_output=True, check=False).returncode:
+        sys.exit(f"{arguments.torch_python} has no PyTorch: pip install torch==2.13.0, or give --torch-python")
+    with tempfile.TemporaryDirectory() as folder:
+        data = f"{folder}/pictures.npz"
+        pictures(None if arguments.quick else arguments.data_dir, data)
+        children = {
+            name: Child(
+                sys.executable if file.startswith("jax") else arguments.torch_python, name, arguments.batch, data
+            )
+            for name, file in SUBJECTS.items()
+        }
+        result = {"machine": machine(), "batch": arguments.batch, "rounds": arguments.rounds}
+        result["about"] = {name: child.ask("about") for name, child in children.items()}
+        result["step"] = measure_steps(children, arguments.rounds, arguments.steps)
+        result["step_ratio"] = ratios(result["step"], PYTORCH)
+        result["augmentation"] = measure_augmentation(children["jaxattn"], arguments.rounds, arguments.steps)
+        if not arguments.quick:
+            result["epoch"], result["workers"] = measure_epochs(children, arguments.rounds)
+            result["epoch_ratio"] = ratios(result["epoch"], ["channels_last"])
+            result["memory"] = {name: children[name].ask("memory") for name in ("jaxattn", "channels_last")}
+        for child in children.values():
+            child.stop()
+    if not arguments.quick:
+        result["start"] = measure_start(arguments.data_dir, arguments.rounds)
+    (arguments.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    (arguments.out / "result.md").write_text(table(result) + "\n")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

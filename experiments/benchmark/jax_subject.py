@@ -1,0 +1,109 @@
+"""The JAX side of the benchmark: jaxattn itself, or the same network in plain Flax layers. See `torch_subject.py`."""
+
+import collections
+import json
+import platform
+import resource
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+from flax import linen as nn
+
+from jaxattn import training
+from jaxattn.cli import tune_process
+from jaxattn.config import Config
+from jaxattn.data.splits import Split
+from jaxattn.program import build, evaluate
+
+SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+IN_FLIGHT = 2
+
+
+class PlainSqueezeExcitation(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        channels = x.shape[-1]
+        hidden = nn.relu(nn.Dense(max(channels // 16, 1), use_bias=False)(x.mean((1, 2))))
+        return x * nn.sigmoid(nn.Dense(channels, use_bias=False)(hidden))[:, None, None, :]
+
+
+class PlainCNN(nn.Module):
+    """The network as a Flax tutorial writes it."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        for channels in (32, 64, 128):
+            x = nn.Conv(channels, (3, 3))(x)
+            x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+            x = nn.max_pool(PlainSqueezeExcitation()(x), (2, 2), strides=(2, 2))
+        x = nn.relu(nn.Dense(512)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(10)(nn.Dropout(0.5, deterministic=not train)(x))
+
+
+class Subject:
+    def __init__(self):
+        with np.load(DATA) as data:
+            self.train, self.test = (
+                Split(data[f"{part}_images"], data[f"{part}_labels"].astype(np.int32)) for part in ("train", "test")
+            )
+        precision = {"precision": "bf16"} if SETTING == "jaxattn-bf16" else {}
+        config = Config(recipe="original", attention="se", batch_size=BATCH, **precision)
+        self.program = build(config, 10, (32, 32, 3), len(self.train) // BATCH)
+        bare = build(Config(**config.to_json() | {"augment": "none"}), 10, (32, 32, 3), 1).step[True]
+        if SETTING == "plain-flax":
+            bare, init = self.plain()
+        else:
+            init = self.program.init
+        self.bare = bare
+        self.data = jax.device_put((self.train.images, self.train.labels))
+        self.state, self.key = init(jax.random.key(0)), jax.random.key(1)
+        self.epochs = 0
+
+    def plain(self):
+        model, optimizer = PlainCNN(), optax.adam(1e-3)
+        plateau = optax.contrib.reduce_on_plateau()
+        step = training.make_train_step(model, optimizer, lambda key, images: images, True)
+        return jax.jit(step, donate_argnums=0), jax.jit(
+            lambda key: training.init_state(model, optimizer, plateau, key, (32, 32, 3))
+        )
+
+    def step(self, count, augment="none"):
+        step = self.program.step[True] if augment == "full" else self.bare
+        rows, seconds = np.arange(BATCH), []
+        for _ in range(int(count)):
+            start = time.perf_counter()
+            self.state, tally = step(self.state, self.key, *self.data, rows)
+            float(tally.loss)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    def epoch(self, _):
+        start = time.perf_counter()
+        self.epochs += 1
+        rows = np.asarray(training.epoch_rows(self.key, self.epochs, len(self.train), BATCH))
+        waiting = collections.deque()
+        for batch in rows:
+            self.state, tally = self.program.step[True](self.state, self.key, *self.data, batch)
+            waiting.append(tally.loss)
+            if len(waiting) > IN_FLIGHT:
+                float(waiting.popleft())
+        evaluate(self.program, self.state.variables, self.test)
+        return time.perf_counter() - start
+
+    def about(self):
+        return {"jax": jax.__version__, "python": platform.python_version(), "device": jax.devices()[0].device_kind}
+
+    def memory(self):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    if SETTING != "plain-flax":
+        tune_process()
+    subject = Subject()
+    for line in sys.stdin:
+        command, *arguments = line.split()
+        print(json.dumps(getattr(subject, command)(*arguments)), flush=True)
