@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     """
     flags = parser().parse_args(arguments)
     from jaxattn.plots import PLOTS
-    from jaxattn.plots.canvas import NothingToDrawError
+    from jaxattn.plots.canvas import NothingToDrawError, write
 
     for kind, names, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
         for name in names:
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
             print(f"{name}: {nothing}")
             continue
         for form in dict.fromkeys(flags.format):
-            print(_write(figure, out / f"{name}.{form}"))
+            print(write(figure, out / f"{name}.{form}"))
 
 
 def _sources(flags, choice):
@@ -106,17 +106,6 @@ def _places(flags, labels, balanced):
             + (f"{outside[0]}" if outside else f"{len(flags.pick)} of them")
         )
     return flags.pick
-
-
-def _write(figure, path):
-    from jaxattn.plots.canvas import encode
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode(figure, path.suffix[1:]))
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; name another folder with --out") from error
-    return path
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 LEVELS = {
     0: {
         "errors", "config", "folder", "init", "ops", "winograd", "optim", "checkpoint", "convert", "screen", "data",
-        "attention", "norm", "records",
+        "attention", "norm", "records", "picture_file",
     },
     1: {"model", "training", "capture", "cam", "heatmap", "scores", "plots"},
     2: {"program", "run", "pictures"},
     3: {"cli"},
-    4: {"train", "modules", "visualize"},
+    4: {"train", "modules", "visualize", "predict"},
 }  # fmt: skip
 
 

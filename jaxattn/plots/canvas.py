@@ -8,10 +8,12 @@ import functools
 import io
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxattn.errors import InputError
 from jaxattn.records import Pictures, Scores
 from jaxattn.scores import area
 
@@ -252,6 +254,20 @@ def encode(made: "Figure", form: str = "png") -> bytes:
     dpi = min(DPI, LARGEST / max(made.get_size_inches()))
     made.savefig(file, format=form, dpi=dpi, metadata={"Date": None} if form == "svg" else {"Software": None})
     return file.getvalue()
+
+
+def write(made: "Figure", path: Path) -> Path:
+    """The sheet as a file of the kind that its suffix says; gives the path.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(made, path.suffix[1:]))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name another folder with --out") from error
+    return path
 
 
 def _wrapped(text, width, size):
