@@ -3,8 +3,8 @@
     python experiments/modules/measure.py                      # all modules, in all three blocks
     python experiments/modules/measure.py --modules se,cbam --rounds 9
 
-In each round every module is timed once, right after the plain network, and its time is divided by that one; the
-table gives the median over the rounds, so that a slow spell of the machine falls on both. A step is one of the training
+Modules are measured one after the other. In each round a module is timed once, right after the plain network, and its
+time is divided by that one; the table gives the median over the rounds, so that a slow spell of the machine falls on both. A step is one of the training
 loop (batch 64, Adam, dropout, batch statistics, no augmentation), inference one batch of one image. Multiply-adds are
 half of what XLA's cost analysis counts in the module's program for an accelerator (on a CPU some convolutions are done
 as other products), for one image in evaluation, all blocks together; "formula" is the package's own count over it.
@@ -16,10 +16,10 @@ Writes `<platform>.json` and `<platform>.md` beside this file.
 """
 
 import argparse
-import functools
 import json
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -31,11 +31,12 @@ import numpy as np
 from jaxattn import optim, training
 from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.cost import cost
+from jaxattn.cli import tune_process
 from jaxattn.model import CNN
 from jaxattn.modules import IMAGE, block_shapes
 
 BATCH = 64
-SECONDS = 0.5  # of one timing, about
+SECONDS = 0.4  # of one timing, about
 
 
 def xla_multiply_adds(module, shape):
@@ -55,22 +56,21 @@ class Subject:
         plateau = optim.plateau("constant", 0.5, 3)
         self.state = training.init_state(model, optimizer, plateau, jax.random.key(0), IMAGE)
         step = training.make_train_step(model, optimizer, lambda key, images: images, True)
-        self.step = functools.partial(
-            jax.jit(step, donate_argnums=0), key=jax.random.key(1), images=images, labels=labels, rows=jnp.arange(BATCH)
-        )
-        self.infer = functools.partial(jax.jit(model.apply), jax.tree.map(jnp.copy, self.state.variables))
-        self.image = jnp.zeros((1, *IMAGE))
+        self.batch = {"key": jax.random.key(1), "images": images, "labels": labels, "rows": jnp.arange(BATCH)}
+        self.step = jax.jit(step, donate_argnums=0).lower(self.state, **self.batch).compile()
+        self.picture = jax.tree.map(jnp.copy, self.state.variables), jnp.zeros((1, *IMAGE))
+        self.infer = jax.jit(model.apply).lower(*self.picture).compile()
         self.repeats = {}
         for call in (self.train_once, self.infer_once):
             call()  # compiles
             self.repeats[call] = min(200, max(1, round(SECONDS / self.time(call, 1))))
 
     def train_once(self):
-        self.state, tally = self.step(self.state)
+        self.state, tally = self.step(self.state, **self.batch)
         jax.block_until_ready(tally)
 
     def infer_once(self):
-        self.infer(self.image).block_until_ready()
+        self.infer(*self.picture).block_until_ready()
 
     def time(self, call, repeats=None):
         """Seconds of one call, over some in a row."""
@@ -89,12 +89,13 @@ def measure(names, blocks, rounds):
     plain = Subject("none", blocks, images, labels)
     seconds = {"step": [], "inference": []}
     ratios = {name: {"step": [], "inference": []} for name in names}
-    subjects = {name: Subject(name, blocks, images, labels) for name in names}
-    for _ in range(rounds):
-        for name, subject in subjects.items():
+    for name in names:
+        subject = Subject(name, blocks, images, labels)
+        for _ in range(rounds):
             for what, call in (("step", "train_once"), ("inference", "infer_once")):
                 seconds[what].append(plain.time(getattr(plain, call)))
                 ratios[name][what].append(subject.time(getattr(subject, call)) / seconds[what][-1])
+        print(f"{name}: {np.median(ratios[name]['step']):.2f}", file=sys.stderr)
     return ratios, seconds
 
 
@@ -130,9 +131,10 @@ def main():
     names = [name for name in ATTENTION if name != "none"]
     parser.add_argument("--modules", default=",".join(names), help="names to measure (default: all)")
     parser.add_argument("--at", default="1,2,3", help="blocks that have attention (default: all)")
-    parser.add_argument("--rounds", type=int, default=15, help="times each module is timed")
+    parser.add_argument("--rounds", type=int, default=9, help="times each module is timed")
     parser.add_argument("--out", default=Path(__file__).parent, type=Path, help="folder for the two files")
     arguments = parser.parse_args()
+    tune_process()
     names = arguments.modules.split(",")
     blocks = tuple(map(int, arguments.at.split(",")))
     shapes = [shape for i, shape in enumerate(block_shapes(), 1) if i in blocks]
