@@ -16,6 +16,7 @@ from jaxattn.errors import InputError, lookup
 from jaxattn.model import CNN
 
 EVAL_BATCH = 250
+MOST_STEPS = 100
 
 
 class Program(NamedTuple):
@@ -24,7 +25,10 @@ class Program(NamedTuple):
     Attributes:
         model: the network.
         init: `key -> TrainState`.
-        step: `(train) -> step function` of `training.make_train_step`.
+        batch: of `training.make_batch`, what each step does first.
+        step: by whether norms and dropout act as in training, the function of `training.make_train_step`.
+        steps: likewise, of `training.make_train_steps`.
+        steps_in_call: how many of an epoch's steps one call of `steps` is to take; 1 where `step` is to be called.
         evaluate: of `training.make_eval_step`.
         end_epoch: `(state, loss) -> state`, the plateau told of an epoch's loss.
         learning_rate: the rate by step, before the plateau's factor.
@@ -32,7 +36,10 @@ class Program(NamedTuple):
 
     model: CNN
     init: Callable[..., training.TrainState]
+    batch: Callable[..., jax.Array]
     step: dict[bool, Callable]
+    steps: dict[bool, Callable]
+    steps_in_call: int
     evaluate: Callable
     end_epoch: Callable
     learning_rate: optax.Schedule
@@ -60,17 +67,30 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     optimizer = optim.adam(rate, config.weight_decay)
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
     augment = lookup("augmentation", config.augment, AUGMENT)
+    step = {train: training.make_train_step(model, optimizer, augment, train) for train in (True, False)}
     return Program(
         model=model,
         init=jax.jit(lambda key: training.init_state(model, optimizer, plateau, key, shape)),
-        step={
-            train: jax.jit(training.make_train_step(model, optimizer, augment, train), donate_argnums=0)
-            for train in (True, False)
-        },
+        batch=jax.jit(training.make_batch(augment)),
+        step={train: jax.jit(one, donate_argnums=0) for train, one in step.items()},
+        steps={train: jax.jit(training.make_train_steps(one), donate_argnums=0) for train, one in step.items()},
+        steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
         evaluate=jax.jit(training.make_eval_step(model), static_argnames="size"),
         end_epoch=jax.jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
         learning_rate=rate,
     )
+
+
+def steps_in_call(platform: str, steps_per_epoch: int) -> int:
+    """Steps that one call takes: many, where each call costs, but few enough to show progress and see a loss diverge.
+
+    Of 50 to 100 it is the number that leaves fewest steps of the epoch over; these are called one by one. On a CPU
+    it is 1, since XLA's loops run each operation there on one core: a step took 18 times as long in one.
+    """
+    if platform == "cpu":
+        return 1
+    most = min(MOST_STEPS, steps_per_epoch)
+    return min(range(most, most // 2, -1), key=lambda count: steps_per_epoch % count, default=1)
 
 
 def _model(config: Config, classes: int, shape: tuple[int, int, int]) -> CNN:

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import math
 import platform
+import statistics
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -24,7 +25,8 @@ from jaxattn.model import CNN
 from jaxattn.program import Program, build, evaluate
 from jaxattn.screen import Screen
 
-STEPS_IN_FLIGHT = 2
+CALLS_IN_FLIGHT = 2
+BATCHES_TIMED = 5
 
 
 @final
@@ -210,15 +212,18 @@ def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]],
     config, program, checkpoints = job.header.config, job.program, job.folder / "checkpoints"
     data = jax.device_put((train.images, train.labels))
     _, key_order, key_step = _keys(config)
+    batch_seconds = None
     for epoch in range(len(metrics) + 1, config.epochs + 1):
         started = time.perf_counter()
-        step = program.step[config.train_mode == "every-epoch" or epoch == 1]
+        mode = config.train_mode == "every-epoch" or epoch == 1
         rows = np.asarray(training.epoch_rows(key_order, epoch, len(train), config.batch_size))
         rate = _rounded(program.learning_rate(state.step + len(rows) - 1) * state.plateau.scale)
         with job.screen.bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
-            state, train_loss, train_accuracy = _train_epoch(step, state, key_step, data, rows, progress)
+            state, train_loss, train_accuracy = _train_epoch(program, mode, state, (key_step, *data), rows, progress)
         trained = time.perf_counter() - started
         val_loss, val_accuracy, _ = evaluate(program, state.variables, val)
+        seconds = time.perf_counter() - started
+        batch_seconds = batch_seconds or _batch_seconds(program, key_step, data[0], rows[0])
         line = {
             "epoch": epoch,
             "train_loss": train_loss,
@@ -227,7 +232,8 @@ def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]],
             "val_accuracy": val_accuracy,
             "learning_rate": rate,
             "images_per_second": round(rows.size / trained, 1),
-            "seconds": round(time.perf_counter() - started, 3),
+            "seconds": round(seconds, 3),
+            **_shares(len(rows) * batch_seconds, trained, seconds),
         }
         if not math.isfinite(train_loss + val_loss):
             raise InputError(_diverged(job, line, int(state.step)))
@@ -248,25 +254,55 @@ def _diverged(job, line, step):
     )
 
 
-def _train_epoch(step, state, key, data, rows, progress):
-    """One epoch; ends early when a loss is not finite. The host stays a few steps ahead of the device, not more."""
-    in_flight, sums = collections.deque(), np.zeros(3)
+def _batch_seconds(program, key, images, rows):
+    """Seconds that the pictures of a batch take, made by themselves: within a step they cannot be told apart."""
+
+    def once():
+        started = time.perf_counter()
+        jax.block_until_ready(program.batch(key, images, rows))
+        return time.perf_counter() - started
+
+    once()  # compiles
+    return statistics.median(once() for _ in range(BATCHES_TIMED))
+
+
+def _shares(augmenting, training, seconds):
+    """Parts of an epoch's seconds, which add up to 1."""
+    shares = {
+        "augmentation_share": min(augmenting, training) / seconds,
+        "step_share": max(training - augmenting, 0) / seconds,
+        "evaluation_share": 1 - training / seconds,
+    }
+    return {name: round(share, 3) for name, share in shares.items()}
+
+
+def _train_epoch(program, mode, state, inputs, rows, progress):
+    """One epoch; ends early when a loss is not finite. The host stays a few calls ahead of the device, not more."""
+    in_flight, sums, done = collections.deque(), np.zeros(3), 0
 
     def settle():
-        nonlocal sums
-        sums = sums + np.array([float(value) for value in in_flight.popleft()])
+        nonlocal sums, done
+        tally = [np.asarray(column, np.float64) for column in in_flight.popleft()]
+        sums, done = sums + [column.sum() for column in tally], done + tally[0].size
+        progress(done)
 
-    for done, batch in enumerate(rows, 1):
-        state, tally = step(state, key, *data, batch)
+    for batches in _calls(rows, program.steps_in_call):
+        take = program.step if batches.ndim == 1 else program.steps
+        state, tally = take[mode](state, *inputs, batches)
         in_flight.append(tally)
-        if len(in_flight) > STEPS_IN_FLIGHT:
+        if len(in_flight) > CALLS_IN_FLIGHT:
             settle()
-            progress(done)
             if not math.isfinite(sums[0]):
                 break
     while in_flight:
         settle()
     return state, sums[0] / sums[2], sums[1] / sums[2]
+
+
+def _calls(rows, count):
+    """The rows [S, B] of an epoch as its calls take them: `count` steps at once, [count, B], then single ones, [B]."""
+    whole = len(rows) // count * count if count > 1 else 0
+    return [*rows[:whole].reshape(-1, count, rows.shape[1]), *rows[whole:]]
 
 
 def _test(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], test: Split) -> None:

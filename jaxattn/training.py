@@ -83,6 +83,17 @@ def tally(logits: jax.Array, labels: jax.Array, valid: jax.Array) -> Tally:
     )
 
 
+def make_batch(augment: Augment) -> Callable[..., jax.Array]:
+    """The function `(key, images, rows) -> batch` that makes a step's pictures.
+
+    Args of that function:
+        key: the step's, for augmentation.
+        images: uint8 [N, H, W, 3].
+        rows: int [B], the batch's places in them.
+    """
+    return lambda key, images, rows: normalize(augment(key, to_float(images[rows])))
+
+
 def make_train_step(
     model: nn.Module, optimizer: optax.GradientTransformation, augment: Augment, train: bool
 ) -> Callable[..., tuple[TrainState, Tally]]:
@@ -97,10 +108,11 @@ def make_train_step(
     Args:
         train: whether dropout drops and norms use the batch's statistics; False trains the network as it evaluates.
     """
+    make = make_batch(augment)
 
     def step(state, key, images, labels, rows):
         key_augment, key_dropout = jax.random.split(jax.random.fold_in(key, state.step))
-        batch = normalize(augment(key_augment, to_float(images[rows])))
+        batch = make(key_augment, images, rows)
         targets = labels[rows]
 
         def loss_of(params):
@@ -125,6 +137,18 @@ def make_train_step(
         ), sums
 
     return step
+
+
+def make_train_steps(step: Callable[..., tuple[TrainState, Tally]]) -> Callable[..., tuple[TrainState, Tally]]:
+    """The function that takes S steps of `make_train_step` in one call: rows are [S, B], and the tally's sums [S].
+
+    What it gives is what S calls would, since each step's keys come from the run's and the step's number.
+    """
+
+    def steps(state, key, images, labels, rows):
+        return jax.lax.scan(lambda state, batch: step(state, key, images, labels, batch), state, rows)
+
+    return steps
 
 
 def make_eval_step(model: nn.Module) -> Callable[..., tuple[Tally, jax.Array]]:

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 import jaxattn
-from jaxattn import ATTENTION, CNN, Config, checkpoint, fit, load_run, resume, run
+from jaxattn import ATTENTION, CNN, Config, checkpoint, fit, load_run, program, resume, run
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError, UnavailableError
 from jaxattn.screen import Screen
@@ -43,7 +43,10 @@ def test_run_folder_holds_what_is_promised(tmp_path, quiet):
     for line in lines:
         assert {
             "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second", "seconds",
+            "augmentation_share", "step_share", "evaluation_share",
         } < line.keys()  # fmt: skip
+        shares = [line[f"{part}_share"] for part in ("augmentation", "step", "evaluation")]
+        assert min(shares) >= 0 and sum(shares) == pytest.approx(1, abs=0.002)  # rounded to thousandths
         assert 0 <= line["val_accuracy"] <= 1 and line["train_loss"] > 0 and line["learning_rate"] == 1e-3
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert {
@@ -59,8 +62,8 @@ def test_run_folder_holds_what_is_promised(tmp_path, quiet):
 def test_result_is_the_tested_epochs_accuracy_on_the_test_set(tmp_path, quiet):
     done = fit(Config(**QUICK), tmp_path / "run", quiet)
     splits = tiny.splits()
-    program = run.build(done.config, 10, (32, 32, 3), 1)
-    loss, accuracy, logits = run.evaluate(program, done.variables, splits.test)
+    built = run.build(done.config, 10, (32, 32, 3), 1)
+    loss, accuracy, logits = run.evaluate(built, done.variables, splits.test)
     assert (loss, accuracy) == (done.result["test_loss"], done.result["test_accuracy"])
     assert accuracy == np.mean(logits.argmax(-1) == splits.test.labels)
     assert done.epoch == done.result["tested_epoch"] == done.result["best_epoch"]
@@ -242,3 +245,20 @@ def test_too_few_pictures_are_told():
 def test_cifar10_is_the_default_where_it_can_be_had(tmp_path, quiet, monkeypatch):
     monkeypatch.setitem(DATASETS, "cifar10", lambda data_dir: tiny.splits())
     assert fit(Config(**QUICK | {"dataset": None, "epochs": 1}), tmp_path / "run", quiet).config.dataset == "cifar10"
+
+
+@pytest.mark.parametrize("steps", [4, 7])
+def test_run_of_many_steps_a_call_ends_as_one_of_single_steps(tmp_path, quiet, monkeypatch, steps):
+    config = Config(**QUICK | {"augment": "full"})  # 9 steps an epoch: two calls and a step, one call and two steps
+    single = fit(config, tmp_path / "single", quiet)
+    monkeypatch.setattr(program, "steps_in_call", lambda platform, steps_per_epoch: steps)
+    many = fit(config, tmp_path / "many", quiet)
+    for one, other in zip(single.metrics, many.metrics, strict=True):
+        for name in ("train_loss", "val_loss", "learning_rate"):
+            assert one[name] == pytest.approx(other[name], rel=1e-3)  # float32, 18 steps of Adam
+
+
+@pytest.mark.parametrize(("steps", "count"), [(1, 1), (9, 9), (100, 100), (351, 70), (703, 78), (781, 71)])
+def test_calls_leave_few_steps_over_on_accelerators_and_hold_one_on_a_cpu(steps, count):
+    assert program.steps_in_call("tpu", steps) == count
+    assert program.steps_in_call("cpu", steps) == 1

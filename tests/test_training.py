@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxattn import optim, training
@@ -111,3 +112,19 @@ def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
     gates = [s.params["block_1"]["attention"] for s in (start, state)]
     assert equal(*gates)
     assert not equal(start.params["hidden"], state.params["hidden"])
+
+
+def test_steps_in_one_call_equal_single_steps():
+    key, rows = jax.random.key(5), np.arange(40).reshape(5, 8)
+    descent = optax.sgd(0.01)  # Adam would make a step of the noise that a convolution's bias gets before a norm
+    one = training.make_train_step(MODEL, descent, AUGMENT["full"], True)
+    step, steps = jax.jit(one), jax.jit(training.make_train_steps(one))
+    start = state = training.init_state(MODEL, descent, PLATEAU, jax.random.key(0), (32, 32, 3))
+    sums = []
+    for batch in rows:
+        state, tally = step(state, key, IMAGES, LABELS, batch)
+        sums.append([float(value) for value in tally])
+    many, tallies = steps(start, key, IMAGES, LABELS, rows)
+    np.testing.assert_allclose(np.transpose(tallies), sums, rtol=1e-4)
+    for single, other in zip(leaves(state), leaves(many), strict=True):
+        np.testing.assert_allclose(single, other, atol=1e-5)
