@@ -93,6 +93,13 @@ class Config:
     train_mode: str = _recipe(
         str, "training", "epochs with dropout and batch statistics", choices=("every-epoch", "first-epoch")
     )
+    precision: str = _flag(
+        "float32",
+        "training",
+        "numbers that convolutions and dense layers multiply (sums, weights, statistics: float32); a CPU gains only if "
+        "it has AMX, and others imitate it",
+        choices=("float32", "bf16"),
+    )
     keep: str = _recipe(str, "training", "epoch whose weights are tested at the end", choices=("best", "last"))
 
     def __post_init__(self):

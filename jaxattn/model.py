@@ -1,7 +1,8 @@
 """The network: convolution blocks with a place for attention, and a dense head."""
 
+import functools
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import jax
 from flax import linen as nn
@@ -23,11 +24,13 @@ class ConvBlock(nn.Module):
         attention: makes the attention module when called with `name=` (and `train=`, where it takes that: a module
             that acts otherwise in training); None for none. A Linen class or a partial of one.
         position: whether attention stands "before" the pool or "after" it.
+        products: see `CNN`.
     """
 
     channels: int
     attention: Attention = None
     position: str = "before"
+    products: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -36,9 +39,8 @@ class ConvBlock(nn.Module):
         Raises:
             InputError: where the attention does not keep the shape of its input.
         """
-        x = init.conv(
-            self.channels, x.shape[-1], 3, padding=1, conv_general_dilated=ops.conv_general_dilated, name="conv"
-        )(x)
+        convolution = functools.partial(ops.conv_general_dilated, products=self.products)
+        x = init.conv(self.channels, x.shape[-1], 3, padding=1, conv_general_dilated=convolution, name="conv")(x)
         x = nn.relu(BatchNorm(name="norm")(x, train))
         if self.position == "after":
             x = ops.max_pool_2x2(x)
@@ -65,6 +67,8 @@ class CNN(nn.Module):
         attention: what stands in the blocks (see `ConvBlock`).
         attention_at: in which of them, counted from 1; None for all.
         attention_position: "before" the pool or "after" it.
+        products: type that numbers are rounded to where a block's convolution or a dense layer multiplies them; None
+            for their own. Everything else, weights, sums, statistics and attention, keeps its type.
     """
 
     classes: int = 10
@@ -74,6 +78,7 @@ class CNN(nn.Module):
     attention: Attention = None
     attention_at: tuple[int, ...] | None = None
     attention_position: str = "before"
+    products: Any = None
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -84,8 +89,9 @@ class CNN(nn.Module):
         x = images
         for i, channels in enumerate(self.widths, 1):
             attention = self.attention if self.attention_at is None or i in self.attention_at else None
-            x = ConvBlock(channels, attention, self.attention_position, name=f"block_{i}")(x, train)
+            x = ConvBlock(channels, attention, self.attention_position, self.products, name=f"block_{i}")(x, train)
         x = x.reshape(x.shape[0], -1)
-        x = nn.relu(init.dense(self.hidden, x.shape[-1], name="hidden")(x))
+        product = functools.partial(ops.dot_general, products=self.products)
+        x = nn.relu(init.dense(self.hidden, x.shape[-1], dot_general=product, name="hidden")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return init.dense(self.classes, self.hidden, name="head")(x)
+        return init.dense(self.classes, self.hidden, dot_general=product, name="head")(x)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,26 +12,99 @@ from jaxattn import winograd
 FEW_CHANNELS = 8
 
 
-def conv_general_dilated(x: jax.Array, kernel: jax.Array, window_strides, padding, **options) -> jax.Array:
+def conv_general_dilated(
+    x: jax.Array, kernel: jax.Array, window_strides, padding, *, products=None, **options
+) -> jax.Array:
     """`jax.lax.conv_general_dilated` for `nn.Conv`, by `conv_same` where that is what is asked for.
 
     Args:
         x: [B, H, W, Cin].
         kernel: [K, K, Cin, Cout].
         window_strides, padding, options: as `jax.lax.conv_general_dilated` takes them.
+        products: the type to multiply in, as `conv_same` takes it.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     size = kernel.shape[0]
     same = tuple(window_strides) == (1, 1) and list(padding) == [(size // 2, size // 2)] * 2 and size % 2
     plain = options["feature_group_count"] == 1 and tuple(options["rhs_dilation"]) == (1, 1)
     if same and plain and kernel.shape[1] == size:
-        return conv_same(x, kernel)
-    return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
+        return conv_same(x, kernel, products)
+    y = jax.lax.conv_general_dilated(*_cast(products, x, kernel), window_strides, padding, **options)
+    return y.astype(x.dtype)
 
 
-@jax.custom_vjp
-def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _cast(products, *arrays):
+    return [x.astype(products or x.dtype) for x in arrays]
+
+
+def _rounded(products, *arrays):
+    """The arrays as `products` would hold them, in their own type."""
+    if products is None:
+        return arrays
+    info = jnp.finfo(products)
+    return [jax.lax.reduce_precision(x, info.nexp, info.nmant) for x in arrays]
+
+
+@functools.cache
+def cpu_multiplies_bf16() -> bool:
+    """Whether this machine's CPU has units for products of bfloat16 matrices (AMX); only Linux tells."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def _narrow(products):
+    """Whether a CPU is to be given narrow numbers; without units for them it takes far longer than for float32."""
+    return products == jnp.bfloat16 and cpu_multiplies_bf16()
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def dot(x: jax.Array, kernel: jax.Array, products=None) -> jax.Array:
+    """x [B, I] times kernel [I, O], in the type of x.
+
+    The type of `products` is what x, kernel and, on the way back, dy are rounded to before they are multiplied; the
+    sums keep the type of x. A CPU that has no units for bfloat16 multiplies the rounded numbers as float32, where
+    their products are exact: that is the same, and far faster than what it would do with bfloat16.
+    """
+    return _product(x, kernel, products)
+
+
+def _product(a, b, products):
+    def narrow(a, b):
+        return jnp.dot(*_cast(products, a, b), preferred_element_type=a.dtype)
+
+    def rounded(a, b):
+        return jnp.dot(*_rounded(products, a, b))
+
+    return jax.lax.platform_dependent(a, b, cpu=narrow if _narrow(products) else rounded, default=narrow)
+
+
+def _dot_forward(x, kernel, products):
+    return dot(x, kernel, products), (x, kernel)
+
+
+def _dot_backward(products, residuals, dy):
+    x, kernel = residuals
+    return _product(dy, kernel.T, products), _product(x.T, dy, products)
+
+
+dot.defvjp(_dot_forward, _dot_backward)
+
+
+def dot_general(x: jax.Array, kernel: jax.Array, dimensions, *, products=None, **options) -> jax.Array:
+    """`jax.lax.dot_general` for `nn.Dense`: x [B, I], kernel [I, O]; by `dot` where `products` are of another type."""
+    if products is None:
+        return jax.lax.dot_general(x, kernel, dimensions, **options)
+    return dot(x, kernel, products)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_same(x: jax.Array, kernel: jax.Array, products=None) -> jax.Array:
     """Convolution with stride 1 that keeps H and W: x [B, H, W, Cin], kernel [K, K, Cin, Cout], K odd.
+
+    `products` is the type to multiply in, where not that of x: what `dot` says holds here too. GPU and TPU sum in
+    float32 and round each sum to that type once; what flows between layers has the type of x.
 
     Elsewhere than on a CPU it is `lax.conv`. There it is
 
@@ -38,22 +112,43 @@ def conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
     * a product of matrices for few channels (a picture): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a
       row, times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does
       in the same time, and half the bytes to copy;
-    * `lax.conv` for the rest, and a product of windows with R = 1 for the gradient of their kernel.
+    * `lax.conv` for the rest, and a product of windows with R = 1 for the gradient of their kernel;
+    * products of windows throughout, where the CPU has units for bfloat16 and `products` are of it.
     """
-    return jax.lax.platform_dependent(x, kernel, cpu=_conv_cpu, default=_conv)
+    cpu = functools.partial(_conv_cpu, products=products)
+    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=functools.partial(_conv, products=products))
 
 
-def _conv(x, kernel):
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _conv(x, kernel, products=None):
+    y = jax.lax.conv_general_dilated(
+        *_cast(products, x, kernel), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y.astype(x.dtype)
 
 
-def _conv_cpu(x, kernel):
+def _conv_cpu(x, kernel, products):
+    if _narrow(products):
+        return _conv_windows(*_cast(products, x, kernel), x.dtype)
+    x, kernel = _rounded(products, x, kernel)
     if _suits_winograd(x, kernel):
         return winograd.convolve(x, kernel)
     if x.shape[-1] >= FEW_CHANNELS:
         return _conv(x, kernel)
+    return _conv_windows(x, kernel, x.dtype)
+
+
+def _conv_windows(x, kernel, sums):
     run = _run(x)
-    return (_windows(x, len(kernel), run) @ _band(kernel, run)).reshape(*x.shape[:3], -1)
+    y = jnp.dot(_windows(x, len(kernel), run), _band(kernel, run), preferred_element_type=sums)
+    return y.reshape(*x.shape[:3], -1)
+
+
+def _kernel_gradient(x, kernel, dy, sums):
+    run = _run(x)
+    windows = _windows(x, len(kernel), run)
+    dband = jnp.dot(windows.T, dy.reshape(-1, run * dy.shape[-1]), preferred_element_type=sums)
+    kernel = kernel.astype(sums)
+    return jax.linear_transpose(functools.partial(_band, run=run), kernel)(dband)[0]
 
 
 def _suits_winograd(x, kernel):
@@ -87,21 +182,25 @@ def _band(kernel, run):
     return jnp.stack(moved, axis=3).reshape(-1, run * kernel.shape[-1])
 
 
-def _conv_forward(x, kernel):
-    return conv_same(x, kernel), (x, kernel)
+def _conv_forward(x, kernel, products):
+    return conv_same(x, kernel, products), (x, kernel)
 
 
-def _conv_backward(residuals, dy):
+def _conv_backward(products, residuals, dy):
     def plain(x, kernel, dy):
-        return jax.vjp(_conv, x, kernel)[1](dy)
+        return jax.vjp(functools.partial(_conv, products=products), x, kernel)[1](dy)
 
     def cpu(x, kernel, dy):
+        sums = x.dtype
+        if _narrow(products):
+            x, kernel, dy = _cast(products, x, kernel, dy)
+            dx = _conv_windows(dy, kernel[::-1, ::-1].swapaxes(2, 3), sums)
+            return dx, _kernel_gradient(x, kernel, dy, sums)
+        x, kernel, dy = _rounded(products, x, kernel, dy)
         if _suits_winograd(x, kernel):
             return winograd.gradients(x, kernel, dy)
         dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
-        run = _run(x)
-        dband = _windows(x, len(kernel), run).T @ dy.reshape(-1, run * dy.shape[-1])
-        return dx, jax.linear_transpose(functools.partial(_band, run=run), kernel)(dband)[0]
+        return dx, _kernel_gradient(x, kernel, dy, sums)
 
     return jax.lax.platform_dependent(*residuals, dy, cpu=cpu, default=plain)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -17,6 +18,7 @@ from jaxattn.model import CNN
 
 EVAL_BATCH = 250
 MOST_STEPS = 100
+PRODUCTS = {"float32": None, "bf16": jnp.bfloat16}
 
 
 class Program(NamedTuple):
@@ -101,6 +103,7 @@ def _model(config: Config, classes: int, shape: tuple[int, int, int]) -> CNN:
         attention=module,
         attention_at=_blocks(config.attention_at, len(CNN.widths)),
         attention_position=config.attention_position,
+        products=PRODUCTS[config.precision],
     )
     matched = attention.widened_after(config.attention)
     if matched is None:

@@ -1,0 +1,104 @@
+"""Products of bfloat16 with everything else in float32, in each form that a platform gets."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxattn import Config, ops, optim, training
+from jaxattn.attention import resolve
+from jaxattn.data.augment import AUGMENT
+from jaxattn.model import CNN
+from jaxattn.program import build
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)
+LABELS = RNG.integers(0, 10, 16).astype(np.int32)
+
+
+def draw(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def halves(x):
+    return np.asarray(jnp.asarray(x).astype(jnp.bfloat16), np.float64)
+
+
+def plain_conv(x, kernel):
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+@pytest.fixture(params=[False, True], ids=["float32 units", "bfloat16 units"])
+def units(request, monkeypatch):
+    monkeypatch.setattr(ops, "cpu_multiplies_bf16", lambda: request.param)
+
+
+CONVOLUTIONS = [((2, 8, 8, 3), (3, 3, 3, 8)), ((2, 8, 8, 16), (3, 3, 16, 8)), ((2, 5, 6, 9), (3, 3, 9, 4))]
+CASES = [(ops.conv_same, plain_conv, *shapes) for shapes in CONVOLUTIONS] + [(ops.dot, jnp.dot, (5, 7), (7, 3))]
+
+
+@pytest.mark.usefixtures("units")
+@pytest.mark.parametrize(("ours", "plain", "shape", "kernel"), CASES)
+def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, shape, kernel):
+    inputs = draw(*shape), draw(*kernel)
+    value, pull = jax.vjp(lambda *inputs: ours(*inputs, jnp.bfloat16), *inputs)
+    dy = draw(*value.shape)
+    got = value, *pull(dy)
+    with jax.enable_x64(True):
+        exact, pull = jax.vjp(plain, *map(halves, inputs))
+        expected = exact, *pull(jnp.asarray(halves(dy)))
+    for one, other in zip(got, expected, strict=True):
+        assert one.dtype == np.float32
+        # sums of float32, through minimal filtering at worst; one rounding to bfloat16 would be a hundred times that
+        np.testing.assert_allclose(one, other, atol=3e-5 * np.abs(other).max())
+
+
+def outcome(products, attention):
+    model = CNN(widths=(8, 16), hidden=32, dropout=0.2, attention=attention, products=products)
+    optimizer, plateau = optim.adam(lambda step: 1e-3, 0.01), optim.plateau("plateau", 0.5, 3)
+    state = training.init_state(model, optimizer, plateau, jax.random.key(0), (32, 32, 3))
+    step = jax.jit(training.make_train_step(model, optimizer, AUGMENT["full"], True))
+    return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(16))
+
+
+@pytest.mark.usefixtures("units")
+@pytest.mark.parametrize("name", [None, "se", "cbam", "mhsa"])
+def test_step_keeps_float32_and_its_loss_is_that_of_float32_but_for_rounding(name):
+    attention = name and functools.partial(resolve(name))
+    (state, sums), (plain, plain_sums) = (outcome(products, attention) for products in (jnp.bfloat16, None))
+    assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, plain)
+    assert {x.dtype for x in jax.tree.leaves(state.variables)} == {np.dtype(np.float32)}
+    difference = abs(float(sums.loss) - float(plain_sums.loss)) / 16
+    assert 0 < difference < 1e-2
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(state.params))
+
+
+@pytest.mark.parametrize("recipe", ["standard", "original"])
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_accelerators_multiply_bfloat16(platform, recipe):
+    program = build(Config(recipe=recipe, attention="se", precision="bf16"), 10, (32, 32, 3), 50)
+    state = jax.eval_shape(program.init, jax.random.key(0))
+    data = jnp.zeros((40, 32, 32, 3), np.uint8), jnp.zeros(40, np.int32), jnp.zeros(16, np.int32)
+    text = jax.export.export(program.step[True], platforms=[platform])(state, jax.random.key(0), *data).mlir_module()
+    operands = [line.rsplit(":", 1)[1].split("->")[0] for line in text.splitlines() if "stablehlo.convolution" in line]
+    assert len(operands) == 8 and all(line.count("bf16>") == 2 for line in operands)
+    dense = [line for line in text.splitlines() if "stablehlo.dot_general" in line and line.count("bf16>") == 2]
+    assert len(dense) == 6 and all(line.rstrip().split("->")[1].count("xf32>") == 1 for line in dense)
+
+
+def test_optimiser_meets_float32_gradients_only():
+    seen = []
+
+    def update(gradients, state, params=None):
+        seen.append({x.dtype for x in jax.tree.leaves(gradients)})
+        return gradients, state
+
+    model = CNN(widths=(4,), hidden=8, products=jnp.bfloat16)
+    watcher = optax.GradientTransformation(lambda params: (), update)
+    state = training.init_state(model, watcher, optim.plateau("plateau", 0.5, 3), jax.random.key(0), (32, 32, 3))
+    jax.eval_shape(training.make_train_step(model, watcher, AUGMENT["none"], True), state, jax.random.key(0),
+                   jnp.asarray(IMAGES), jnp.asarray(LABELS), jnp.arange(16))  # fmt: skip
+    assert seen == [{np.dtype(np.float32)}]
