@@ -15,9 +15,11 @@ from jaxattn.capture import Captured, capture, in_order, layer_shapes
 from jaxattn.data.augment import MEAN, normalize, to_float
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, lookup
+from jaxattn.folder import read_header
 from jaxattn.plots import PLOTS
 from jaxattn.records import Heatmap, Pictures, Scores
-from jaxattn.run import Run
+from jaxattn.run import Run, load_data
+from jaxattn.screen import Screen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,8 +208,8 @@ class Study:
         studied_labels: int [n], classes of the pictures of `gate_profiles`, at most `STUDIED`.
     """
 
-    def __init__(self, run: Run, test: Split, choice: Choice | None = None):
-        """Takes a run and its test set; of `choice`, only the layers matter here.
+    def __init__(self, run: Run, test: Split, choice: Choice | None = None, scored: int | None = None):
+        """Takes a run and its test set; of `choice`, only the layers matter here; `scored` pictures' maps get scores.
 
         Raises:
             InputError: where a layer of `choice` is not known.
@@ -218,7 +220,7 @@ class Study:
         self._run, self._test = run, test
         self._studied = test.take(balanced(test.labels, STUDIED))
         self.studied_labels = self._studied.labels
-        part = test.take(balanced(test.labels, SCORED))
+        part = test.take(balanced(test.labels, scored or SCORED))
         choice = dataclasses.replace(choice or Choice(), target=None)
         self._look = Look(run, part.images, part.labels, part.masks, choice)
 
@@ -236,7 +238,7 @@ class Study:
 
     @functools.cached_property
     def scored(self) -> list[Heatmap]:
-        """Every map of `SCORED` test pictures with its scores, and "chance": pixels in random order."""
+        """Every map of some test pictures with its scores, and "chance": pixels in random order."""
         even = np.zeros(self._look.pictures.images.shape[:3])
         chance = Heatmap("chance", "", even, even, self._look.score(even, even))
         return [chance, *self._look.heatmaps]
@@ -266,6 +268,22 @@ def drawable(name: str, *sources: Look | Study) -> bool:
 
 def _has(source, name):
     return name in vars(source) or hasattr(type(source), name)
+
+
+def read_test(run: Run, data_dir: str | None = None) -> Split:
+    """The test set of a run, read anew; `data_dir` is where the data lies if not where it lay in training.
+
+    Raises:
+        InputError: where the data cannot be had, or is not what the run was trained on.
+    """
+    config = run.config if data_dir is None else dataclasses.replace(run.config, data_dir=data_dir)
+    _, splits = load_data(config, Screen())
+    if splits.digest() != read_header(run.folder).dataset_hash:
+        raise InputError(
+            f"the pictures of {config.dataset} in {config.data_dir} are not those that {run.folder} was trained on "
+            "(their hash differs); name their folder with --data-dir"
+        )
+    return splits.test
 
 
 def caption(run: Run) -> str:

@@ -74,24 +74,14 @@ def main(arguments: list[str]) -> None:
 
 def _sources(flags, choice):
     """The pictures that are looked at, and the study of the whole test set."""
-    import dataclasses
-
-    from jaxattn.folder import read_header
-    from jaxattn.pictures import Look, Study, balanced
-    from jaxattn.run import load_data, load_run
-    from jaxattn.screen import Screen
+    from jaxattn.pictures import Look, Study, balanced, read_test
+    from jaxattn.run import load_run
 
     run = load_run(flags.run, flags.weights)
-    config = run.config if flags.data_dir is None else dataclasses.replace(run.config, data_dir=flags.data_dir)
-    _, splits = load_data(config, Screen())
-    if splits.digest() != read_header(run.folder).dataset_hash:
-        raise InputError(
-            f"the pictures of {config.dataset} in {config.data_dir} are not those that {run.folder} was trained on "
-            "(their hash differs); name their folder with --data-dir"
-        )
-    shown = splits.test.take(_places(flags, splits.test.labels, balanced))
+    test = read_test(run, flags.data_dir)
+    shown = test.take(_places(flags, test.labels, balanced))
     look = Look(run, shown.images, shown.labels, shown.masks, choice)
-    return look, Study(run, splits.test, choice)
+    return look, Study(run, test, choice)
 
 
 def _places(flags, labels, balanced):
