@@ -5,20 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxattn.errors import InputError
 
 
 def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
-    """Writes `state`, a tree of arrays, as `folder/<epoch>`, whole or not at all; then deletes epochs not in `keep`.
+    """Writes `state`, a tree of arrays that are whole on each device, as `folder/<epoch>`, whole or not at all.
+
+    Then it deletes epochs that are not in `keep`.
 
     Raises:
         InputError: where the disk will not take it.
     """
-    import orbax.checkpoint as ocp
-
+    if jax.process_count() > 1:  # Orbax lets no process write JAX's arrays without the others
+        state = jax.device_get(state)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(folder.absolute() / str(epoch), state, force=True)
     except (OSError, ValueError) as error:  # Orbax's writer reports a full disk as ValueError
         raise InputError(
@@ -35,7 +38,7 @@ def epochs(folder: Path) -> list[int]:
 
 
 def restore(folder: Path, epoch: int, like: Any) -> Any:
-    """The state of `epoch` on this process's first device, whatever device it was saved from.
+    """The state of `epoch` on this process's first device, wherever it was saved; as NumPy where processes are several.
 
     Args:
         folder: of the checkpoints.
@@ -45,18 +48,32 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
     Raises:
         InputError: where it is not there, damaged, or of another network.
     """
-    import orbax.checkpoint as ocp
-
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
+
+    def wanted(leaf):
+        if jax.process_count() > 1:
+            return np.zeros(leaf.shape, leaf.dtype)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
+
+    target = jax.tree.map(wanted, like)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             return checkpointer.restore(folder.absolute() / str(epoch), target)
     except Exception as error:  # whatever a damaged file makes Orbax's readers raise
         raise InputError(
             f"checkpoint {folder / str(epoch)} is damaged or of another network: {_first_line(error)}; "
             "delete that folder to go on from an earlier one, or start a new run"
         ) from error
+
+
+def _checkpointer():
+    """Orbax for this process alone: it would otherwise wait for the others to write their part."""
+    import orbax.checkpoint as ocp
+
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="alone"
+    )
+    return ocp.StandardCheckpointer(**({"multiprocessing_options": alone} if jax.process_count() > 1 else {}))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """From a configuration to the compiled functions that train and evaluate it."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxattn import attention, optim, training
+from jaxattn import attention, devices, optim, training
 from jaxattn.attention.wide import widened
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
@@ -69,16 +70,21 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     optimizer = optim.adam(rate, config.weight_decay)
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
     augment = lookup("augmentation", config.augment, AUGMENT)
+    whole = devices.whole()
+
+    def jit(function, **options):
+        return jax.jit(function, out_shardings=whole, **options)
+
     step = {train: training.make_train_step(model, optimizer, augment, train) for train in (True, False)}
     return Program(
         model=model,
-        init=jax.jit(lambda key: training.init_state(model, optimizer, plateau, key, shape)),
+        init=jit(lambda key: training.init_state(model, optimizer, plateau, key, shape)),
         batch=jax.jit(training.make_batch(augment)),
-        step={train: jax.jit(one, donate_argnums=0) for train, one in step.items()},
-        steps={train: jax.jit(training.make_train_steps(one), donate_argnums=0) for train, one in step.items()},
+        step={train: jit(one, donate_argnums=0) for train, one in step.items()},
+        steps={train: jit(training.make_train_steps(one), donate_argnums=0) for train, one in step.items()},
         steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
-        evaluate=jax.jit(training.make_eval_step(model), static_argnames="size"),
-        end_epoch=jax.jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
+        evaluate=jit(training.make_eval_step(model)),
+        end_epoch=jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
         learning_rate=rate,
     )
 
@@ -128,9 +134,11 @@ def _blocks(text: str, count: int) -> tuple[int, ...]:
 
 def evaluate(program: Program, variables: dict[str, Any], split: Split) -> tuple[float, float, np.ndarray]:
     """Mean loss (nats), accuracy (fraction) and logits [N, K] of a split, over every picture once."""
-    images, labels = jax.device_put((split.images, split.labels))
-    size = min(EVAL_BATCH, len(split))
-    parts = [program.evaluate(variables, images, labels, start, size=size) for start in range(0, len(split), size)]
+    variables, images, labels = devices.put((variables, split.images, split.labels))
+    count = jax.device_count()
+    size = math.ceil(min(EVAL_BATCH, len(split)) / count) * count
+    batches = np.arange(math.ceil(len(split) / size) * size, dtype=np.int32).reshape(-1, size)
+    parts = [devices.settle(program.evaluate(variables, images, labels, devices.deal(batch))) for batch in batches]
     logits = np.concatenate([logits for _, logits in parts])[: len(split)]
     total = [sum(float(part) for part in column) for column in zip(*(sums for sums, _ in parts), strict=True)]
     return total[0] / total[2], total[1] / total[2], logits

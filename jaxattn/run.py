@@ -3,10 +3,12 @@
 import collections
 import dataclasses
 import datetime
+import functools
 import math
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -15,7 +17,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxattn import checkpoint, training
+from jaxattn import checkpoint, devices, training
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
 from jaxattn.data.splits import Split, Splits, hold_out
@@ -111,13 +113,14 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
     Raises:
         InputError: where the input cannot be used, the folder holds another run, or the loss stops being finite.
     """
-    screen = screen or Screen()
+    screen = (screen or Screen()) if devices.is_first() else Screen(quiet=True)
+    devices.check_batch(config.batch_size)
     _template(build(config, 10, (32, 32, 3), 1))  # wrong names and modules are found before the data is loaded
-    config, splits = load_data(config, screen)
+    config, splits = devices.agree(lambda: load_data(config, screen), lambda loaded: loaded[1].digest())
     train, val = divide(config, splits)
     header = Header(config, splits.classes, splits.train.images.shape[1:], splits.digest())
-    folder = Path(out) if out is not None else _default_folder(config)
-    claim(folder, header)
+    folder = Path(out) if out is not None else devices.share(lambda: _default_folder(config))
+    devices.share(lambda: claim(folder, header))
 
     program = build(config, len(splits.classes), header.image_shape, len(train) // config.batch_size)
     job = _Job(folder, header, program, screen)
@@ -131,13 +134,14 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
     except KeyboardInterrupt:
         screen.line(f"stopped; {len(metrics)} whole epochs are kept. Go on with: {_resume_command(folder)}")
         raise
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; free space, then go on with: {_resume_command(folder)}"
-        ) from error
-    if done < config.epochs or read_result(folder) is None:
+    if done < config.epochs or devices.share(lambda: read_result(folder)) is None:
         _test(job, state, metrics, splits.test)
-    run = load_run(folder)
+
+    def ended():
+        run = load_run(folder)
+        return run.variables, run.epoch, run.metrics, run.result
+
+    run = Run(folder, config, splits.classes, program.model, *devices.share(ended))
     _report_result(run, screen)
     return run
 
@@ -154,7 +158,7 @@ def resume(folder: str | Path, epochs: int | None = None, screen: Screen | None 
     Raises:
         InputError: where the folder holds no run, or other data is found than it was trained on.
     """
-    config = read_header(Path(folder)).config
+    config = devices.share(lambda: read_header(Path(folder)).config)
     return fit(dataclasses.replace(config, epochs=epochs or config.epochs, **moved), folder, screen)
 
 
@@ -191,11 +195,37 @@ def best_epoch(metrics: list[dict[str, Any]]) -> int:
 
 def _start(job: _Job) -> tuple[training.TrainState, list[dict[str, Any]]]:
     """The state and the metrics of the last whole epoch, or fresh ones."""
-    whole = checkpoint.epochs(job.folder / "checkpoints")
-    if not whole:
+
+    def last():
+        whole = checkpoint.epochs(job.folder / "checkpoints")
+        if not whole:
+            return None
+        metrics = read_metrics(job.folder, whole[-1])
+        return checkpoint.restore(job.folder / "checkpoints", whole[-1], _template(job.program)), metrics
+
+    found = devices.share(last)
+    if found is None:
         return job.program.init(_keys(job.header.config)[0]), []
-    metrics = read_metrics(job.folder, whole[-1])
-    return checkpoint.restore(job.folder / "checkpoints", whole[-1], _template(job.program)), metrics
+    return devices.put(found[0]), found[1]
+
+
+def _keep(job: _Job, write: Callable[[], None]) -> None:
+    """Has the first process write to the folder.
+
+    Raises:
+        InputError: where that cannot be, on every process.
+    """
+
+    def told():
+        try:
+            write()
+        except OSError as error:
+            raise InputError(
+                f"cannot write to {job.folder}: {error.strerror}; free space, then go on with: "
+                f"{_resume_command(job.folder)}"
+            ) from error
+
+    devices.share(told)
 
 
 def _template(program: Program) -> training.TrainState:
@@ -209,8 +239,8 @@ def _keys(config: Config) -> jax.Array:
 
 def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], train: Split, val: Split):
     """Trains the epochs that `metrics` lacks; each leaves a line there and a checkpoint in the folder."""
-    config, program, checkpoints = job.header.config, job.program, job.folder / "checkpoints"
-    data = jax.device_put((train.images, train.labels))
+    config, program = job.header.config, job.program
+    data = devices.put((train.images, train.labels))
     _, key_order, key_step = _keys(config)
     batch_seconds = None
     for epoch in range(len(metrics) + 1, config.epochs + 1):
@@ -238,11 +268,16 @@ def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]],
         if not math.isfinite(train_loss + val_loss):
             raise InputError(_diverged(job, line, int(state.step)))
         state = program.end_epoch(state, val_loss)
-        write_metrics(job.folder, [*metrics, line])
-        checkpoint.save(checkpoints, epoch, state, {epoch, best_epoch([*metrics, line])})
+        _keep(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
         metrics.append(line)
         job.screen.line(_epoch_line(line, config))
     return state
+
+
+def _keep_epoch(folder, state, metrics):
+    epoch = metrics[-1]["epoch"]
+    write_metrics(folder, metrics)
+    checkpoint.save(folder / "checkpoints", epoch, state, {epoch, best_epoch(metrics)})
 
 
 def _diverged(job, line, step):
@@ -259,7 +294,7 @@ def _batch_seconds(program, key, images, rows):
 
     def once():
         started = time.perf_counter()
-        jax.block_until_ready(program.batch(key, images, rows))
+        jax.block_until_ready(program.batch(key, images, devices.deal(rows)))
         return time.perf_counter() - started
 
     once()  # compiles
@@ -288,7 +323,7 @@ def _train_epoch(program, mode, state, inputs, rows, progress):
 
     for batches in _calls(rows, program.steps_in_call):
         take = program.step if batches.ndim == 1 else program.steps
-        state, tally = take[mode](state, *inputs, batches)
+        state, tally = devices.settle(take[mode](state, *inputs, devices.deal(batches)))
         in_flight.append(tally)
         if len(in_flight) > CALLS_IN_FLIGHT:
             settle()
@@ -310,7 +345,7 @@ def _test(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], 
     config = job.header.config
     tested = best_epoch(metrics) if config.keep == "best" else len(metrics)
     if tested != len(metrics):
-        state = checkpoint.restore(job.folder / "checkpoints", tested, _template(job.program))
+        state = devices.share(lambda: checkpoint.restore(job.folder / "checkpoints", tested, _template(job.program)))
     loss, accuracy, _ = evaluate(job.program, state.variables, test)
     result = {
         "test_loss": loss,
@@ -334,7 +369,7 @@ def _test(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], 
         },
         "device": _device(),
     }
-    write_json(job.folder / "result.json", result)
+    _keep(job, lambda: write_json(job.folder / "result.json", result))
 
 
 def _rounded(value: jax.Array) -> float:

@@ -24,6 +24,9 @@ def parser() -> Parser:
     where.add_argument(
         "--resume", metavar="DIR", help="go on with the run in DIR; only --epochs and --data-dir go with it"
     )
+    where.add_argument(
+        "--distributed", action="store_true", help="be one of several processes, as JAX's environment says"
+    )
     add_config_flags(made, {"attention": ATTENTION, "dataset": DATASETS, "augment": AUGMENT, "schedule": SCHEDULES})
     return made
 
@@ -36,15 +39,21 @@ def main(arguments: list[str]) -> None:
     """
     values = vars(parser().parse_args(arguments))
     out, folder = values.pop("out"), values.pop("resume")
+    distributed = values.pop("distributed")
     if folder is not None and (out is not None or values.keys() - {"epochs", "data_dir"}):
         raise InputError("--resume takes its flags from the run; only --epochs and --data-dir may be given with it")
+    config = None if folder is not None else Config(**values)
     tune_process()
+    if distributed:
+        from jaxattn import devices
+
+        devices.connect()
     from jaxattn.run import fit, resume
 
     if folder is not None:
         resume(folder, **values)
     else:
-        fit(Config(**values), out)
+        fit(config, out)
 
 
 if __name__ == "__main__":

@@ -152,16 +152,15 @@ def make_train_steps(step: Callable[..., tuple[TrainState, Tally]]) -> Callable[
 
 
 def make_eval_step(model: nn.Module) -> Callable[..., tuple[Tally, jax.Array]]:
-    """The function `(variables, images, labels, start, size) -> (tally, logits [size, K])` over one batch.
+    """The function `(variables, images, labels, rows) -> (tally, logits [B, K])` over one batch.
 
     Args of that function:
         variables: of the model.
         images, labels: the data set, uint8 [N, H, W, 3] and int32 [N].
-        start, size: its rows start..start + size; rows past the end count for nothing.
+        rows: int [B], the batch's places in it; those past the end count for nothing.
     """
 
-    def step(variables, images, labels, start, size):
-        rows = start + jnp.arange(size)
+    def step(variables, images, labels, rows):
         valid = rows < len(labels)
         rows = jnp.minimum(rows, len(labels) - 1)
         logits = model.apply(variables, normalize(to_float(images[rows])), train=False)

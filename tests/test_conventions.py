@@ -21,7 +21,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 LEVELS = {
     0: {
         "errors", "config", "folder", "init", "ops", "winograd", "optim", "checkpoint", "convert", "screen", "data",
-        "attention", "norm", "records", "picture_file",
+        "attention", "norm", "records", "devices", "picture_file",
     },
     1: {"model", "training", "capture", "cam", "heatmap", "scores", "plots"},
     2: {"program", "run", "pictures"},

@@ -123,6 +123,7 @@ def test_screen_without_a_terminal_has_a_line_an_epoch_and_no_codes(tmp_path, da
         (["--learning-rat", "1"], "unknown flag --learning-rat; known are --attention,"),
         (["--epochs", "0"], "epochs must be >= 1, got 0"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+        (["--dataset", "shapes", "--distributed"], "--distributed cannot join the other processes: "),
         (["--precision", "half"], "unknown precision 'half'; known are float32, bf16"),
         (["--dropout", "1"], "dropout must be >= 0 and < 1, got 1.0"),
         (
