@@ -103,7 +103,7 @@ def read_metrics(folder: Path, epochs: int) -> list[dict[str, Any]]:
 
 def write_metrics(folder: Path, metrics: list[dict[str, Any]]) -> None:
     """Writes `metrics.jsonl`, whole or not at all."""
-    _write(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -121,10 +121,11 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Writes a JSON file, whole or not at all."""
-    _write(path, json.dumps(values, indent=2) + "\n")
+    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all; letters that UTF-8 does not have become question marks."""
     draft = path.with_name(path.name + ".part")
-    draft.write_text(text)
+    draft.write_bytes(text.encode(errors="replace"))
     os.replace(draft, path)

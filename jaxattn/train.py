@@ -22,11 +22,14 @@ def parser() -> Parser:
     where = made.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")
     where.add_argument(
-        "--resume", metavar="DIR", help="go on with the run in DIR; only --epochs and --data-dir go with it"
+        "--resume",
+        metavar="DIR",
+        help="go on with the run in DIR; only --epochs, --data-dir and --no-report go with it",
     )
     where.add_argument(
         "--distributed", action="store_true", help="be one of several processes, as JAX's environment says"
     )
+    where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
     add_config_flags(made, {"attention": ATTENTION, "dataset": DATASETS, "augment": AUGMENT, "schedule": SCHEDULES})
     return made
 
@@ -39,9 +42,9 @@ def main(arguments: list[str]) -> None:
     """
     values = vars(parser().parse_args(arguments))
     out, folder = values.pop("out"), values.pop("resume")
-    distributed = values.pop("distributed")
+    distributed, silent = values.pop("distributed"), values.pop("no_report")
     if folder is not None and (out is not None or values.keys() - {"epochs", "data_dir"}):
-        raise InputError("--resume takes its flags from the run; only --epochs and --data-dir may be given with it")
+        raise InputError("--resume takes its flags from the run; only --epochs, --data-dir and --no-report may be given with it")
     config = None if folder is not None else Config(**values)
     tune_process()
     if distributed:
@@ -50,10 +53,24 @@ def main(arguments: list[str]) -> None:
         devices.connect()
     from jaxattn.run import fit, resume
 
-    if folder is not None:
-        resume(folder, **values)
-    else:
-        fit(config, out)
+    run = fit(config, out) if folder is None else resume(folder, **values)
+    if not silent:
+        _report(run)
+
+
+def _report(run):
+    """Writes the report, or says in one line why not: the run is whole whatever happens here."""
+    from jaxattn import devices
+    from jaxattn.report import write_report
+    from jaxattn.screen import Screen
+
+    if not devices.is_first():
+        return
+    try:
+        Screen().line(f"report: {write_report([run])}")
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        Screen().line(f"warning: no report: {reason}; try again with: python -m jaxattn.report {run.folder}")
 
 
 if __name__ == "__main__":

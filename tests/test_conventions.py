@@ -23,9 +23,9 @@ LEVELS = {
         "errors", "config", "folder", "init", "ops", "winograd", "optim", "checkpoint", "convert", "screen", "data",
         "attention", "norm", "records", "devices", "picture_file",
     },
-    1: {"model", "training", "capture", "cam", "heatmap", "scores", "plots"},
-    2: {"program", "run", "pictures"},
-    3: {"cli"},
+    1: {"model", "training", "capture", "cam", "heatmap", "scores", "plots", "pixels", "charts"},
+    2: {"program", "run", "pictures", "exhibits", "explorer"},
+    3: {"cli", "report"},
     4: {"train", "modules", "visualize", "predict"},
 }  # fmt: skip
 

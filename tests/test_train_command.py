@@ -15,7 +15,7 @@ import tiny
 
 from jaxattn import load_run
 
-FLAGS = ["--dataset", "cifar10", "--batch-size", "16", "--attention", "--dropout", "0.2"]
+FLAGS = ["--no-report", "--dataset", "cifar10", "--batch-size", "16", "--attention", "--dropout", "0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
         wait_for(moment, process)
         process.kill()
         process.communicate()
-        arguments = ["--resume", folder]
+        arguments = ["--resume", folder, "--no-report"]
     code, _, err = run(*arguments, cwd=tmp_path)
     assert code == 0, err
     for which in ("best", "last"):

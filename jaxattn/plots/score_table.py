@@ -93,7 +93,7 @@ def draw(scored: list[Heatmap], caption: str) -> "Figure":
         best = BEST[name](values) if name in BEST else None
         for j, value in enumerate(values):
             weight = "bold" if best is not None and value == best else "normal"
-            text = _cell(name, value)
+            text = cell(name, value)
             axis.text(i, j, text, ha="center", va="center", fontsize=canvas.SMALL + 1, color=canvas.INK, weight=weight)
     for j, row in enumerate(table):
         if j % 2:
@@ -103,7 +103,8 @@ def draw(scored: list[Heatmap], caption: str) -> "Figure":
     return canvas.finish(made)
 
 
-def _cell(name, value):
+def cell(name: str, value: float | None) -> str:
+    """A value of the column `name` as it is shown."""
     if value is None:
         return "–"
     return f"{value:.0%}" if name in ("object_share", "pointing") else canvas.decimals(value)
