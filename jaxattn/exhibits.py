@@ -46,9 +46,10 @@ KINDS = {
 
 def run_names(runs: list[Run]) -> list[str]:
     """Short names that tell runs apart: their attention, else with the seed, the folder's name, or the whole folder."""
+    short = ["plain" if run.config.attention == "none" else run.config.attention for run in runs]
     tries = (
-        [run.config.attention for run in runs],
-        [f"{run.config.attention}, seed {run.config.seed}" for run in runs],
+        short,
+        [f"{name}, seed {run.config.seed}" for name, run in zip(short, runs, strict=True)],
         [run.folder.resolve().name for run in runs],
         [str(run.folder) for run in runs],
     )

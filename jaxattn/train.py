@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     out, folder = values.pop("out"), values.pop("resume")
     distributed, silent = values.pop("distributed"), values.pop("no_report")
     if folder is not None and (out is not None or values.keys() - {"epochs", "data_dir"}):
-        raise InputError("--resume takes its flags from the run; only --epochs, --data-dir and --no-report may be given with it")
+        raise InputError("--resume takes its flags from the run; only --epochs, --data-dir and --no-report go with it")
     config = None if folder is not None else Config(**values)
     tune_process()
     if distributed:
