@@ -108,7 +108,8 @@ def conv_same(x: jax.Array, kernel: jax.Array, products=None) -> jax.Array:
 
     Elsewhere than on a CPU it is `lax.conv`. There it is
 
-    * `winograd`, where the kernel is 3x3, H and W multiples of 4, numbers float32 or wider, and channels not few;
+    * `winograd`, where the kernel is 3x3, H and W multiples of 4, numbers float32 or wider, and channels not few, but
+      not where `products` name the very type of x: products of other numbers than those of x are not meant then;
     * a product of matrices for few channels (a picture): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a
       row, times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does
       in the same time, and half the bytes to copy;
@@ -130,7 +131,7 @@ def _conv_cpu(x, kernel, products):
     if _narrow(products):
         return _conv_windows(*_cast(products, x, kernel), x.dtype)
     x, kernel = _rounded(products, x, kernel)
-    if _suits_winograd(x, kernel):
+    if _suits_winograd(x, kernel, products):
         return winograd.convolve(x, kernel)
     if x.shape[-1] >= FEW_CHANNELS:
         return _conv(x, kernel)
@@ -151,8 +152,10 @@ def _kernel_gradient(x, kernel, dy, sums):
     return jax.linear_transpose(functools.partial(_band, run=run), kernel)(dband)[0]
 
 
-def _suits_winograd(x, kernel):
+def _suits_winograd(x, kernel, products):
     _, height, width, channels = x.shape
+    if products is not None and jnp.dtype(products) == x.dtype:
+        return False
     whole = len(kernel) == winograd.SIZE and height % winograd.TILE == width % winograd.TILE == 0
     return whole and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
 
@@ -197,7 +200,7 @@ def _conv_backward(products, residuals, dy):
             dx = _conv_windows(dy, kernel[::-1, ::-1].swapaxes(2, 3), sums)
             return dx, _kernel_gradient(x, kernel, dy, sums)
         x, kernel, dy = _rounded(products, x, kernel, dy)
-        if _suits_winograd(x, kernel):
+        if _suits_winograd(x, kernel, products):
             return winograd.gradients(x, kernel, dy)
         dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
         return dx, _kernel_gradient(x, kernel, dy, sums)
@@ -215,8 +218,30 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     2-core CPU that of `reduce_window` took ten times as long, and that of `max` over a reshape divides by the number
     of values that equal the largest, which is 0 where XLA computes them anew with other rounding.
     """
+    return _max_pool_even(_even(x))
+
+
+def gated_max_pool_2x2(x: jax.Array, gate: jax.Array) -> jax.Array:
+    """`max_pool_2x2(x * gate)` of x [B, H, W, C] and a gate that broadcasts to it.
+
+    Of a gate by channel, [B, 1, 1, C], the gradient is the sum over windows, not over places, of dy times the value
+    that was chosen: on a 2-core CPU squeeze-and-excitation then adds 2 ms to a step instead of 5.
+    """
+    gate = gate.astype(x.dtype)
+    if gate.shape[1:3] != (1, 1):
+        return max_pool_2x2(x * gate)
+    return _gated_max_pool_even(_even(x), gate)
+
+
+def _even(x):
     _, height, width, _ = x.shape
-    return _max_pool_even(x[:, : height // 2 * 2, : width // 2 * 2])
+    return x[:, : height // 2 * 2, : width // 2 * 2]
+
+
+def _corners(x):
+    batch, height, width, channels = x.shape
+    windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    return [windows[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
 
 
 @jax.custom_vjp
@@ -225,9 +250,7 @@ def _max_pool_even(x):
 
 
 def _max_pool_forward(x):
-    batch, height, width, channels = x.shape
-    windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
-    a, b, c, d = (windows[:, :, i, :, j] for i in (0, 1) for j in (0, 1))
+    a, b, c, d = _corners(x)
     top, bottom = jnp.maximum(a, b), jnp.maximum(c, d)
     return jnp.maximum(top, bottom), (a >= b, c >= d, top >= bottom)
 
@@ -244,6 +267,28 @@ def _max_pool_backward(residuals, dy):
 
 
 _max_pool_even.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+@jax.custom_vjp
+def _gated_max_pool_even(x, gate):
+    return _max_pool_even(x * gate)
+
+
+def _gated_max_pool_forward(x, gate):
+    y, places = _max_pool_forward(x * gate)
+    left_of_top, left_of_bottom, is_top = places
+    a, b, c, d = _corners(x)
+    chosen = jnp.where(is_top, jnp.where(left_of_top, a, b), jnp.where(left_of_bottom, c, d))
+    return y, (places, chosen, gate)
+
+
+def _gated_max_pool_backward(residuals, dy):
+    places, chosen, gate = residuals
+    dgate = jnp.sum(dy * chosen, axis=[i for i in range(4) if gate.shape[i] == 1], keepdims=True)
+    return *_max_pool_backward(places, dy * gate), dgate
+
+
+_gated_max_pool_even.defvjp(_gated_max_pool_forward, _gated_max_pool_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -86,6 +86,14 @@ def test_max_pool_equals_reduce_window(shape):
     assert_same(ops.max_pool_2x2, lambda x: nn.max_pool(x, (2, 2), (2, 2)), draw(*shape))
 
 
+@pytest.mark.parametrize("gate", [(4, 1, 1, 5), (1, 1, 1, 5), (4, 8, 9, 1), (4, 1, 1, 1)])
+def test_gated_max_pool_equals_a_product_and_a_pool(gate):
+    def plain(x, gate):
+        return nn.max_pool(x * gate, (2, 2), (2, 2))
+
+    assert_same(ops.gated_max_pool_2x2, plain, draw(4, 8, 9, 5), draw(*gate, seed=1))  # negative weights, too
+
+
 def test_max_pool_gives_the_gradient_of_a_tie_to_the_first():
     windows = np.array([[[1, 1], [1, 1]], [[0, 1], [1, 0]], [[0, 0], [2, 2]]], np.float32)[..., None]
     gradient = jax.grad(lambda x: ops.max_pool_2x2(x).sum())(windows)
