@@ -4,7 +4,8 @@
     python experiments/modules/measure.py --modules se,cbam --rounds 9
 
 Modules are measured one after the other. In each round a module is timed once, right after the plain network, and its
-time is divided by that one; the table gives the median over the rounds, so that a slow spell of the machine falls on both. A step is one of the training
+time is divided by that one; the table gives the median over the rounds, so that a slow spell of the machine falls on
+both. A step is one of the training
 loop (batch 64, Adam, dropout, batch statistics, no augmentation), inference one batch of one image. Multiply-adds are
 half of what XLA's cost analysis counts in the module's program for an accelerator (on a CPU some convolutions are done
 as other products), for one image in evaluation, all blocks together; "formula" is the package's own count over it.
