@@ -16,6 +16,7 @@ from jaxattn.data.augment import MEAN, normalize, to_float
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, lookup
 from jaxattn.folder import read_header
+from jaxattn.model import CNN
 from jaxattn.plots import PLOTS
 from jaxattn.records import Heatmap, Pictures, Scores
 from jaxattn.run import Run, load_data
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 CAPTURED = 16  # pictures in a batch that is captured: self-attention holds (HW)^2 numbers for each
 PREDICTED = 64  # pictures in a batch that is only classified
-STUDIED = 2000  # test pictures whose gates are averaged
 SCORED = 64  # test pictures whose maps are scored
 STEPS = 10  # of deletion and insertion
 RANKS = ("strongest channel", "second channel", "third channel")
@@ -187,7 +187,7 @@ class Look:
     def _answers(self, frames):
         """Probability of each picture's target in frames [S + 1, N, H, W, 3]: [N, S + 1]."""
         steps, count = frames.shape[:2]
-        logits = _in_batches(
+        logits, _ = _in_batches(
             _predicting(self._run.model), PREDICTED, self._run.variables, frames.reshape(-1, *frames.shape[2:])
         )
         probabilities = _softmax(logits).reshape(steps, count, -1)
@@ -205,7 +205,7 @@ class Study:
         steered_by: "validation" or "test".
         plateaus: epochs before which a plateau lowered the learning rate.
         epoch: the epoch whose weights these are.
-        studied_labels: int [n], classes of the pictures of `gate_profiles`, at most `STUDIED`.
+        studied_labels: int [N], classes of the pictures of `gate_profiles`: of the whole test set.
     """
 
     def __init__(self, run: Run, test: Split, choice: Choice | None = None, scored: int | None = None):
@@ -217,9 +217,7 @@ class Study:
         self.classes, self.caption, self.metrics = run.classes, caption(run), run.metrics
         self.steered_by, self.epoch = run.config.steer, run.epoch
         self.plateaus = _plateaus(run) if run.config.schedule == "plateau" else []
-        self._run, self._test = run, test
-        self._studied = test.take(balanced(test.labels, STUDIED))
-        self.studied_labels = self._studied.labels
+        self._run, self._test, self.studied_labels = run, test, test.labels
         part = test.take(balanced(test.labels, scored or SCORED))
         choice = dataclasses.replace(choice or Choice(), target=None)
         self._look = Look(run, part.images, part.labels, part.masks, choice)
@@ -227,14 +225,18 @@ class Study:
     @functools.cached_property
     def tested(self) -> Pictures:
         """The test set, and what the network says of it."""
-        logits = _in_batches(_predicting(self._run.model), PREDICTED, self._run.variables, self._test.images)
+        logits, _ = self._answered
         return Pictures(self._test.images, _softmax(logits), self.classes, self._test.labels, self._test.masks)
 
-    @functools.cached_property
+    @property
     def gate_profiles(self) -> dict[str, np.ndarray]:
-        """The weight of each channel for each studied picture, averaged over places, {gate: [n, C]}."""
-        found = _in_batches(_profiling(self._run.model), CAPTURED, self._run.variables, self._studied.images)
-        return _sorted(found)
+        """The weight of each channel for each test picture, averaged over places, {gate: [N, C]}."""
+        _, profiles = self._answered
+        return _sorted(profiles)
+
+    @functools.cached_property
+    def _answered(self):
+        return _in_batches(_predicting(self._run.model), PREDICTED, self._run.variables, self._test.images)
 
     @functools.cached_property
     def scored(self) -> list[Heatmap]:
@@ -344,31 +346,36 @@ def _normal(images: jax.Array) -> jax.Array:
     return normalize(to_float(images))
 
 
+def _direct(model: CNN) -> CNN:
+    """The network with convolutions that compile in a third of the time; in evaluation they take as long."""
+    return model.clone(products=model.products or jnp.float32)
+
+
 @functools.lru_cache(maxsize=8)
 def _seeing(model, layers):
+    model = _direct(model)
     return jax.jit(lambda variables, images, targets: explain(model, variables, _normal(images), targets, layers))
 
 
 @functools.lru_cache(maxsize=8)
 def _predicting(model):
-    return jax.jit(lambda variables, images: model.apply(variables, _normal(images)))
+    """Logits, and each gate's weights by channel; of images of any type, by one program."""
+    model = _direct(model)
 
+    def predict(variables, images):
+        captured = capture(model, variables, _normal(images))
+        by_channel = {k: gate for k, gate in captured.gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
+        return captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
 
-@functools.lru_cache(maxsize=8)
-def _profiling(model):
-    def profiles(variables, images):
-        gates = capture(model, variables, _normal(images)).gates
-        by_channel = {name: gate for name, gate in gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
-        return {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
-
-    return jax.jit(profiles)
+    compiled = jax.jit(predict)
+    return lambda variables, images: compiled(variables, images.astype(np.float32))
 
 
 @functools.lru_cache(maxsize=2)
 def _unlearned_variables(model, seed, shape) -> dict[str, Any]:
     """Variables drawn anew, by a generator that no run uses and that compiles in a third of the time."""
     key = jax.random.key(seed, impl="rbg")
-    return jax.jit(lambda key: model.init(key, jnp.zeros((1, *shape))))(key)
+    return jax.jit(lambda key: _direct(model).init(key, jnp.zeros((1, *shape))))(key)
 
 
 def _in_batches(function, size, variables, *arrays):
