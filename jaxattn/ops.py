@@ -156,8 +156,6 @@ def _suits_winograd(x, kernel, products):
     _, height, width, channels = x.shape
     if products is not None and jnp.dtype(products) == x.dtype:
         return False
-    if products is not None and jnp.dtype(products) == x.dtype:
-        return False
     whole = len(kernel) == winograd.SIZE and height % winograd.TILE == width % winograd.TILE == 0
     return whole and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
 
