@@ -23,8 +23,8 @@ BARS = 5  # classes whose probability is shown
 def places(tested: list[Pictures]) -> np.ndarray:
     """Which test pictures to explore, int [N]: examples of each class, then mistakes of each run in turn."""
     chosen = dict.fromkeys(balanced(tested[0].labels, EXAMPLES).tolist())
-    worst = [worst_mistakes(pictures, MISTAKES).tolist() for pictures in tested]
-    turns = [run[i] for i in range(MISTAKES) for run in worst if i < len(run)]
+    worst = [worst_mistakes(pictures, EXAMPLES + MISTAKES).tolist() for pictures in tested]
+    turns = [run[i] for i in range(EXAMPLES + MISTAKES) for run in worst if i < len(run)]
     fresh = [place for place in dict.fromkeys(turns) if place not in chosen]
     return np.array([*chosen, *fresh[:MISTAKES]])
 

@@ -3,6 +3,7 @@
 python -m jaxattn.report RUN [RUN...]
 """
 
+import functools
 import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,9 +131,15 @@ def render(runs: list["Run"], test: Any) -> str:
 
 
 def _page(**values):
+    folder = importlib.resources.files("jaxattn") / "templates"
+    parts = {kind: (folder / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")}
+    return _template().render(**parts, **values)
+
+
+@functools.cache
+def _template():
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    folder = importlib.resources.files("jaxattn") / "templates"
     environment = Environment(
         loader=PackageLoader("jaxattn", "templates"),
         autoescape=True,
@@ -142,8 +149,7 @@ def _page(**values):
     )
     environment.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
     environment.filters["duration"] = _duration
-    parts = {kind: (folder / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")}
-    return environment.get_template("report.html").render(**parts, **values)
+    return environment.get_template("report.html")
 
 
 def _duration(seconds):
