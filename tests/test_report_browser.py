@@ -1,0 +1,225 @@
+"""The report in a real browser: opened from disk, used by mouse and keyboard, whole on a phone, in both colour schemes.
+
+It needs Playwright (`pip install -e '.[browser]'`) and a Chromium on the path. Without them it is skipped, unless
+JAXATTN_BROWSER=1 asks for it. JAXATTN_REPORT names one more report to open.
+"""
+
+import os
+import shutil
+
+import pytest
+from report_runs import run
+from test_report import quickly  # noqa: F401
+
+from jaxattn import report
+from jaxattn.data import shapes
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+SCHEMES, WIDTHS = ("light", "dark"), (390, 1280)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PAGES = ["one", "several", *(["named"] if "JAXATTN_REPORT" in os.environ else [])]
+
+# What is shown and does not fit: texts wider than their element, and elements that leave the page, but for what lies in
+# a box that scrolls, and for what only screen readers see.
+CUT = """() => {
+  const found = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    const aside = element.closest(".scroll, .hidden, .quiet, .skip, script, style, noscript");
+    if (aside || !element.checkVisibility()) continue;
+    const box = element.getBoundingClientRect();
+    const name = `${element.outerHTML.slice(0, 60)} ${element.textContent.trim().slice(0, 30)}`;
+    if (box.right > innerWidth + 1 || box.left < -1) found.push(`${name}: ${box.left} to ${box.right}`);
+    const cuts = getComputedStyle(element).overflowX !== "visible";
+    if (cuts && !(element instanceof SVGElement) && element.scrollWidth > Math.max(element.clientWidth, 1) + 1)
+      found.push(`${name}: ${element.scrollWidth} in ${element.clientWidth}`);
+  }
+  return found;
+}"""
+
+# Texts whose contrast with what lies behind them is below 4.5 to 1.
+FAINT = """() => {
+  const numbers = (colour) => {
+    const parts = colour.match(/[\\d.]+/g).map(Number);
+    const scale = colour.startsWith("color(") ? 1 : 255;
+    return [...parts.slice(0, 3).map((part) => part / scale), parts[3] ?? 1];
+  };
+  const light = ([r, g, b]) => {
+    const line = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * line(r) + 0.7152 * line(g) + 0.0722 * line(b);
+  };
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const ground = numbers(getComputedStyle(one).backgroundColor);
+      if (ground[3] > 0.99) return ground;
+    }
+    return [1, 1, 1, 1];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    const text = walker.currentNode.textContent.trim();
+    if (!text || element.closest("script, style, noscript, .hidden, .quiet") || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [numbers(element instanceof SVGElement ? style.fill : style.color), behind(element)].map(light);
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) found.push(`${text.slice(0, 30)}: ${contrast.toFixed(2)}`);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    wanted = os.environ.get("JAXATTN_BROWSER") == "1"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        if wanted:
+            raise
+        pytest.skip("Playwright is not installed")
+    if CHROMIUM is None and not wanted:
+        pytest.skip("no Chromium on the path")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Addresses of reports, by name."""
+    folder = tmp_path_factory.mktemp("a folder & more")
+    splits = shapes.make(train=10, test=40)
+    options = {"classes": splits.classes, "shape": (32, 32), "widths": (6, 20)}
+    runs = {
+        "one": [run("cbam", **options)],
+        "several": [run("se", recipe="original", **options), run("none", **options)],
+    }
+    found = {}
+    for name, some in runs.items():
+        found[name] = folder / f"{name}.html"
+        found[name].write_text(report.render(some, splits.test), encoding="utf-8")
+    if "JAXATTN_REPORT" in os.environ:
+        found["named"] = type(folder)(os.environ["JAXATTN_REPORT"]).resolve()
+    return {name: path.as_uri() for name, path in found.items()}
+
+
+@pytest.fixture
+def opened(browser, pages):
+    """Opens a report; at the end, nothing may have gone wrong in it and nothing have been fetched."""
+    contexts, wrong, fetched = [], [], set()
+
+    def go(name, width=1280, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: fetched.add(request.url))
+        page.goto(pages[name])
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert wrong == []
+    assert {address for address in fetched if not address.startswith("data:")} <= set(pages.values())
+
+
+def fits(page):
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert page.evaluate(CUT) == []
+
+
+def shown(page):
+    """What the explorer shows: pictures, texts."""
+    return page.locator("#views").inner_html()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_cut_off_and_every_text_stands_out(opened, name, width, scheme):
+    page = opened(name, width, color_scheme=scheme)
+    page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
+    for layer in page.locator("input[name=layer]").all():
+        layer.check(force=True)
+        fits(page)
+    assert page.evaluate(FAINT) == []
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(ground.split("(")[1].split(",")[0]) < 80) == (scheme == "dark")
+    broken = "all => all.filter((one) => !one.complete || !one.naturalWidth).length"
+    assert page.locator("img").evaluate_all(broken) == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_explorer_follows_the_mouse(opened, name):
+    page = opened(name)
+    before, said = shown(page), page.locator("#said").inner_text()
+    assert page.locator("#views .stack").count() >= 3 and page.locator("#views .features img").count() >= 1
+    page.locator(".thumbs label").nth(3).click()
+    assert page.locator("input[name=picture]").nth(3).is_checked()
+    assert shown(page) != before and page.locator("#said").inner_text() != said
+    assert page.locator(".thumbs img").nth(3).get_attribute("src") == page.locator(".answer img").first.get_attribute(
+        "src"
+    )
+    before = shown(page)
+    page.locator(".segments label").first.click()
+    assert shown(page) != before and "conv1" in page.locator("#said").inner_text()
+    bars = page.locator("#views .view").first.locator(".bars .number").all_inner_texts()
+    assert len(bars) == 5 and all(bar.endswith("%") for bar in bars)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_explorer_follows_the_keyboard_and_shows_where_it_is(opened, name):
+    page = opened(name)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.name") == "picture":
+            break
+    said = page.locator("#said").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("input[name=picture]").nth(1).is_checked() and page.locator("#said").inner_text() != said
+    outline = "getComputedStyle(document.activeElement.closest('label')).outlineStyle"
+    assert page.evaluate(outline) == "solid"
+    page.keyboard.press("Tab")
+    before = page.locator("input[name=layer]:checked").get_attribute("value")
+    page.keyboard.press("ArrowLeft")
+    after = page.locator("input[name=layer]:checked").get_attribute("value")
+    assert before != after and after in page.locator("#said").inner_text() and page.evaluate(outline) == "solid"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Home")
+    assert page.locator("#views .over").first.evaluate("one => one.style.opacity") == "0"
+    page.keyboard.press("End")
+    assert page.locator("#views .over").first.evaluate("one => one.style.opacity") == "1"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_mistake_leads_to_the_explorer(opened, name):
+    page = opened(name)
+    button = page.locator("button[data-place]:visible").first
+    place = button.get_attribute("data-place")
+    button.press("Enter")
+    assert f"Test picture {place}," in page.locator("#said").inner_text()
+    assert page.evaluate("document.activeElement.name") == "picture"
+
+
+def test_without_javascript_all_but_the_explorer_is_there(opened):
+    page = opened("one", java_script_enabled=False)
+    assert page.locator("noscript").is_visible() and not page.locator(".needs-script").is_visible()
+    for part in (".big", ".chart svg", ".matrix", ".thumbs img", ".atlas img", ".gallery img", ".numbers", "pre"):
+        assert page.locator(part).first.is_visible(), part
+    assert not page.locator("button:visible").count()
+
+
+def test_a_printed_page_is_whole_and_light_and_has_no_controls(opened):
+    page = opened("several", 760, color_scheme="dark")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert not page.locator(".controls").is_visible() and not page.locator("nav").is_visible()
+    assert page.locator("details table").first.is_visible() and page.locator("#views .stack").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(CUT.replace(".scroll, ", "")) == [] and page.evaluate(FAINT) == []
