@@ -263,7 +263,7 @@ def test_command_writes_the_report_into_the_folder(folder, capsys):  # noqa: F81
     report.main([str(folder)])
     assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
     text = checked((folder / "report.html").read_text())
-    assert "has not ended" in text and "--recipe original" in text
+    assert "has not ended" in text and "<span>--recipe original</span>" in text
     assert not list(folder.glob("*.part"))
     report.main([str(folder), str(folder), "--out", str(folder / "new" / "both.html")])
     checked((folder / "new" / "both.html").read_text())
