@@ -27,6 +27,8 @@ from jaxattn.model import CNN
 from jaxattn.program import Program, build, evaluate
 from jaxattn.screen import Screen
 
+Data = tuple[jax.Array, jax.Array]  # images uint8 [N, H, W, 3] and labels int32 [N], on the device
+
 CALLS_IN_FLIGHT = 2
 BATCHES_TIMED = 5
 
@@ -119,29 +121,32 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
     config, splits = devices.agree(lambda: load_data(config, screen), lambda loaded: loaded[1].digest())
     train, val = divide(config, splits)
     header = Header(config, splits.classes, splits.train.images.shape[1:], splits.digest())
+    test, sizes = splits.test, [len(part) for part in (train, val, splits.test)]
     folder = Path(out) if out is not None else devices.share(lambda: _default_folder(config))
     devices.share(lambda: claim(folder, header))
 
-    program = build(config, len(splits.classes), header.image_shape, len(train) // config.batch_size)
+    program = build(config, len(header.classes), header.image_shape, len(train) // config.batch_size)
+    data = devices.put((train.images, train.labels))
+    del splits, train  # what trains lies on the device: two more copies of it would be most of the memory of a run
     job = _Job(folder, header, program, screen)
     state, metrics = _start(job)
     done = len(metrics)
-    screen.line(_headline(config, train, val, splits.test, state))
+    screen.line(_headline(config, sizes, state))
     if done:
         screen.line(f"going on after epoch {done} of {config.epochs} in {folder}")
     try:
-        state = _train(job, state, metrics, train, val)
+        state = _train(job, state, metrics, data, val)
     except KeyboardInterrupt:
         screen.line(f"stopped; {len(metrics)} whole epochs are kept. Go on with: {_resume_command(folder)}")
         raise
     if done < config.epochs or devices.share(lambda: read_result(folder)) is None:
-        _test(job, state, metrics, splits.test)
+        _test(job, state, metrics, test)
 
     def ended():
         run = load_run(folder)
         return run.variables, run.epoch, run.metrics, run.result
 
-    run = Run(folder, config, splits.classes, program.model, *devices.share(ended))
+    run = Run(folder, config, header.classes, program.model, *devices.share(ended))
     _report_result(run, screen)
     return run
 
@@ -237,16 +242,15 @@ def _keys(config: Config) -> jax.Array:
     return jax.random.split(jax.random.key(config.seed), 3)
 
 
-def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], train: Split, val: Split):
+def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], data: Data, val: Split):
     """Trains the epochs that `metrics` lacks; each leaves a line there and a checkpoint in the folder."""
     config, program = job.header.config, job.program
-    data = devices.put((train.images, train.labels))
     _, key_order, key_step = _keys(config)
     batch_seconds = None
     for epoch in range(len(metrics) + 1, config.epochs + 1):
         started = time.perf_counter()
         mode = config.train_mode == "every-epoch" or epoch == 1
-        rows = np.asarray(training.epoch_rows(key_order, epoch, len(train), config.batch_size))
+        rows = np.asarray(training.epoch_rows(key_order, epoch, len(data[0]), config.batch_size))
         rate = _rounded(program.learning_rate(state.step + len(rows) - 1) * state.plateau.scale)
         with job.screen.bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
             state, train_loss, train_accuracy = _train_epoch(program, mode, state, (key_step, *data), rows, progress)
@@ -396,11 +400,12 @@ def _resume_command(folder: Path) -> str:
     return f"python -m jaxattn.train --resume {folder}"
 
 
-def _headline(config, train, val, test, state):
+def _headline(config, sizes, state):
+    train, val, test = sizes
     steered = "validation" if config.steer == "validation" else "the TEST set (as the tutorial does)"
     return (
         f"{config.recipe} recipe, attention {config.attention}, {_count(state.params):,} parameters, on {_device()}\n"
-        f"{config.dataset}: {len(train):,} pictures to train on, {len(val):,} steer ({steered}), {len(test):,} test"
+        f"{config.dataset}: {train:,} pictures to train on, {val:,} steer ({steered}), {test:,} test"
     )
 
 
