@@ -13,6 +13,7 @@ table gives min, median and max of the rounds' ratios.
 * start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache of
   compiled programs; and `--help`.
 * memory: peak resident set after the epochs.
+* scale: seconds per image of a step in batches eight times as large, over those of the batches above.
 
 PyTorch is needed: `pip install torch==2.13.0`. Where torchvision is missing, its transforms are made by the same Pillow
 calls. `--torch-python` names another interpreter for PyTorch, such as that of a venv with
@@ -53,6 +54,7 @@ TITLES = {
     "bf16": "PyTorch bf16 autocast, channels_last",
 }
 WORKERS = (0, 1, 2)
+LARGER = 8
 
 
 class Child:
@@ -130,6 +132,18 @@ def measure_augmentation(child, rounds, count):
     return summary(found)
 
 
+def measure_scale(children, larger, rounds, count):
+    """Seconds per image in batches `LARGER` times as large over those in the others, {subject: summary}."""
+    for child in larger.values():
+        child.ask("step 3")
+    found = {name: [] for name in larger}
+    for _ in range(rounds):
+        for name, child in larger.items():
+            small, large = (statistics.median(one.ask(f"step {count}")) for one in (children[name], child))
+            found[name].append(large / small / LARGER)
+    return {name: summary(values) for name, values in found.items()}
+
+
 def measure_epochs(children, rounds):
     """Seconds of an epoch, {subject: [rounds]}, and the best number of DataLoader workers."""
     children["jaxattn"].ask("step 10 full")
@@ -146,8 +160,8 @@ FIRST_STEP = """
 import sys, time
 import jaxattn.run
 whole = jaxattn.run._train_epoch
-def first(step, state, key, data, rows, *rest):
-    result = whole(step, state, key, data, rows[:1], *rest)
+def first(program, mode, state, inputs, rows, progress):
+    whole(program, mode, state, inputs, rows[:1], progress)
     print("first step", time.time(), flush=True)
     raise SystemExit(0)
 jaxattn.run._train_epoch = first
@@ -217,7 +231,15 @@ def table(result):
         if key in ("jax", "torch", "python")
     )
     extra = result["augmentation"]
+    scale = {
+        TITLES[name]: f"{one['median']:.2f} ({one['min']:.2f}-{one['max']:.2f})"
+        for name, one in result["scale"].items()
+    }
     lines += [
+        "",
+        f"Batches {LARGER} times as large cost per image, times that of the others: "
+        + ", ".join(f"{name} {text}" for name, text in scale.items())
+        + ".",
         "",
         f"`full` augmentation makes jaxattn's step {extra['median']:.2f} ({extra['min']:.2f}-{extra['max']:.2f}) "
         f"times as long. Batch {result['batch']}, {result['rounds']} rounds on {result['machine']}; {versions}.",
@@ -242,17 +264,21 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         data = f"{folder}/pictures.npz"
         pictures(None if arguments.quick else arguments.data_dir, data)
-        children = {
-            name: Child(
-                sys.executable if file.startswith("jax") else arguments.torch_python, name, arguments.batch, data
-            )
-            for name, file in SUBJECTS.items()
-        }
+
+        def start(name, batch):
+            python = sys.executable if SUBJECTS[name].startswith("jax") else arguments.torch_python
+            return Child(python, name, batch, data)
+
+        children = {name: start(name, arguments.batch) for name in SUBJECTS}
         result = {"machine": machine(), "batch": arguments.batch, "rounds": arguments.rounds}
         result["about"] = {name: child.ask("about") for name, child in children.items()}
         result["step"] = measure_steps(children, arguments.rounds, arguments.steps)
         result["step_ratio"] = ratios(result["step"], PYTORCH)
         result["augmentation"] = measure_augmentation(children["jaxattn"], arguments.rounds, arguments.steps)
+        larger = {name: start(name, LARGER * arguments.batch) for name in ("jaxattn", "channels_last")}
+        result["scale"] = measure_scale(children, larger, arguments.rounds, arguments.steps // 3)
+        for child in larger.values():
+            child.stop()
         if not arguments.quick:
             result["epoch"], result["workers"] = measure_epochs(children, arguments.rounds)
             result["epoch_ratio"] = ratios(result["epoch"], ["channels_last"])

@@ -46,19 +46,19 @@ class PlainCNN(nn.Module):
 class Subject:
     def __init__(self):
         with np.load(DATA) as data:
-            self.train, self.test = (
+            train, self.test = (
                 Split(data[f"{part}_images"], data[f"{part}_labels"].astype(np.int32)) for part in ("train", "test")
             )
         precision = {"precision": "bf16"} if SETTING == "jaxattn-bf16" else {}
         config = Config(recipe="original", attention="se", batch_size=BATCH, **precision)
-        self.program = build(config, 10, (32, 32, 3), len(self.train) // BATCH)
+        self.program = build(config, 10, (32, 32, 3), len(train) // BATCH)
         bare = build(Config(**config.to_json() | {"augment": "none"}), 10, (32, 32, 3), 1).step[True]
         if SETTING == "plain-flax":
             bare, init = self.plain()
         else:
             init = self.program.init
         self.bare = bare
-        self.data = jax.device_put((self.train.images, self.train.labels))
+        self.data = jax.device_put((train.images, train.labels))
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)
         self.epochs = 0
 
@@ -83,7 +83,7 @@ class Subject:
     def epoch(self, _):
         start = time.perf_counter()
         self.epochs += 1
-        rows = np.asarray(training.epoch_rows(self.key, self.epochs, len(self.train), BATCH))
+        rows = np.asarray(training.epoch_rows(self.key, self.epochs, len(self.data[0]), BATCH))
         waiting = collections.deque()
         for batch in rows:
             self.state, tally = self.program.step[True](self.state, self.key, *self.data, batch)
