@@ -19,6 +19,7 @@ from jaxattn.model import CNN
 
 EVAL_BATCH = 250
 MOST_STEPS = 100
+QUICK = {"xla_backend_optimization_level": 0}  # for what runs once: on a CPU, compiling is most of its time
 PRODUCTS = {"float32": None, "bf16": jnp.bfloat16}
 
 
@@ -75,10 +76,14 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     def jit(function, **options):
         return jax.jit(function, out_shardings=whole, **options)
 
+    on_cpu = jax.default_backend() == "cpu"
     step = {train: training.make_train_step(model, optimizer, augment, train) for train in (True, False)}
     return Program(
         model=model,
-        init=jit(lambda key: training.init_state(model, optimizer, plateau, key, shape)),
+        init=jit(
+            lambda key: training.init_state(model, optimizer, plateau, key, shape),
+            compiler_options=QUICK if on_cpu else None,
+        ),
         batch=jax.jit(training.make_batch(augment)),
         step={train: jit(one, donate_argnums=0) for train, one in step.items()},
         steps={train: jit(training.make_train_steps(one), donate_argnums=0) for train, one in step.items()},
