@@ -1,0 +1,24 @@
+"""Prints the table of the runs whose files stand in this folder, as Markdown.
+
+python experiments/original/table.py
+"""
+
+import json
+from pathlib import Path
+
+HEADER = ("recipe", "attention", "seed", "epochs", "tested epoch", "validation accuracy", "test accuracy")
+
+
+def row(folder):
+    """The cells of one run; where the test set steered, there is no validation accuracy."""
+    result = json.loads((folder / "result.json").read_text())
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steered = "–" if result["steered_by"] == "test" else f"{lines[result['tested_epoch'] - 1]['val_accuracy']:.2%}"
+    names = ("recipe", "attention", "seed", "epochs", "tested_epoch")
+    return [*(str(result[name]) for name in names), steered, f"{result['test_accuracy']:.2%}"]
+
+
+if __name__ == "__main__":
+    folders = sorted(path.parent for path in Path(__file__).parent.glob("*/result.json"))
+    for cells in (HEADER, ["---"] * len(HEADER), *map(row, folders)):
+        print("|", " | ".join(cells), "|")
