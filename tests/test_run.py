@@ -249,13 +249,14 @@ def test_cifar10_is_the_default_where_it_can_be_had(tmp_path, quiet, monkeypatch
 
 @pytest.mark.parametrize("steps", [4, 7])
 def test_run_of_many_steps_a_call_ends_as_one_of_single_steps(tmp_path, quiet, monkeypatch, steps):
-    config = Config(**QUICK | {"augment": "full"})  # 9 steps an epoch: two calls and a step, one call and two steps
+    # 9 steps: two calls and a step, or one call and two steps
+    config = Config(**QUICK | {"augment": "full", "epochs": 1})
     single = fit(config, tmp_path / "single", quiet)
     monkeypatch.setattr(program, "steps_in_call", lambda platform, steps_per_epoch: steps)
     many = fit(config, tmp_path / "many", quiet)
     for one, other in zip(single.metrics, many.metrics, strict=True):
         for name in ("train_loss", "val_loss", "learning_rate"):
-            assert one[name] == pytest.approx(other[name], rel=1e-3)  # float32, 18 steps of Adam
+            assert one[name] == pytest.approx(other[name], rel=1e-3)  # rounding was seen to grow to 5e-5
 
 
 @pytest.mark.parametrize(("steps", "count"), [(1, 1), (9, 9), (100, 100), (351, 70), (703, 78), (781, 71)])
