@@ -16,7 +16,6 @@ from jaxattn.data.augment import MEAN, normalize, to_float
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, lookup
 from jaxattn.folder import read_header
-from jaxattn.model import CNN
 from jaxattn.plots import PLOTS
 from jaxattn.records import Heatmap, Pictures, Scores
 from jaxattn.run import Run, load_data
@@ -346,21 +345,15 @@ def _normal(images: jax.Array) -> jax.Array:
     return normalize(to_float(images))
 
 
-def _direct(model: CNN) -> CNN:
-    """The network with convolutions that compile in a third of the time; in evaluation they take as long."""
-    return model.clone(products=model.products or jnp.float32)
-
-
 @functools.lru_cache(maxsize=8)
 def _seeing(model, layers):
-    model = _direct(model)
+    model = model.clone(products=model.products or jnp.float32)  # their gradients compile in a third of the time
     return jax.jit(lambda variables, images, targets: explain(model, variables, _normal(images), targets, layers))
 
 
 @functools.lru_cache(maxsize=8)
 def _predicting(model):
     """Logits, and each gate's weights by channel; of images of any type, by one program."""
-    model = _direct(model)
 
     def predict(variables, images):
         captured = capture(model, variables, _normal(images))
@@ -375,7 +368,7 @@ def _predicting(model):
 def _unlearned_variables(model, seed, shape) -> dict[str, Any]:
     """Variables drawn anew, by a generator that no run uses and that compiles in a third of the time."""
     key = jax.random.key(seed, impl="rbg")
-    return jax.jit(lambda key: _direct(model).init(key, jnp.zeros((1, *shape))))(key)
+    return jax.jit(lambda key: model.init(key, jnp.zeros((1, *shape))))(key)
 
 
 def _in_batches(function, size, variables, *arrays):

@@ -76,13 +76,12 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     def jit(function, **options):
         return jax.jit(function, out_shardings=whole, **options)
 
-    on_cpu = jax.default_backend() == "cpu"
     step = {train: training.make_train_step(model, optimizer, augment, train) for train in (True, False)}
     return Program(
         model=model,
         init=jit(
             lambda key: training.init_state(model, optimizer, plateau, key, shape),
-            compiler_options=QUICK if on_cpu else None,
+            compiler_options=QUICK if jax.default_backend() == "cpu" else None,
         ),
         batch=jax.jit(training.make_batch(augment)),
         step={train: jit(one, donate_argnums=0) for train, one in step.items()},

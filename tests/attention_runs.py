@@ -9,11 +9,11 @@ import numpy as np
 
 from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.chain import takes
+from jaxattn.program import QUICK
 
 NAMES = [name for name, module in ATTENTION.items() if module is not None]
 SHAPE = (3, 5, 7, 8)  # uneven, odd and not square; three images, so that no statistic is of a mere pair
 REDUCTION = 4
-QUICK = {"xla_backend_optimization_level": 0}  # programs that run a few times on a few numbers: compiling is their cost
 
 
 class Run(NamedTuple):

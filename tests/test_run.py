@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import weakref
 
 import jax
 import numpy as np
@@ -245,6 +246,25 @@ def test_too_few_pictures_are_told():
 def test_cifar10_is_the_default_where_it_can_be_had(tmp_path, quiet, monkeypatch):
     monkeypatch.setitem(DATASETS, "cifar10", lambda data_dir: tiny.splits())
     assert fit(Config(**QUICK | {"dataset": None, "epochs": 1}), tmp_path / "run", quiet).config.dataset == "cifar10"
+
+
+def test_training_holds_no_second_copy_of_the_pictures(tmp_path, quiet, monkeypatch):
+    loaded, held = [], []
+
+    def load(data_dir):
+        splits = tiny.splits()
+        loaded.append(weakref.ref(splits))
+        return splits
+
+    def watch(screen, *arguments):
+        held.append(loaded[0]() is not None)
+        return bar(screen, *arguments)
+
+    bar = Screen.bar
+    monkeypatch.setattr(Screen, "bar", watch)
+    monkeypatch.setitem(DATASETS, "tiny", load)
+    fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
+    assert held == [False]
 
 
 @pytest.mark.parametrize("steps", [4, 7])
