@@ -6,6 +6,9 @@ from pathlib import Path
 import jax
 import pytest
 
+from jaxattn.cli import leave_out_slow_passes
+
+leave_out_slow_passes()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
