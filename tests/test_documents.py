@@ -25,7 +25,7 @@ def test_module_of_ones_own_from_the_architecture_page_trains_and_its_gate_is_ca
     (tmp_path / "mine.py").write_text(block)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
-    config = Config(attention="mine:DeviationGate", dataset="tiny", epochs=1, batch_size=16, augment="none")
+    config = Config(attention="mine:DeviationGate", dataset="tiny", epochs=1, batch_size=6, augment="none")
     run = fit(config, tmp_path / "run", Screen(quiet=True))
     seen = capture(run.model, run.variables, np.zeros((1, 32, 32, 3), np.float32))
     assert seen.gates.keys() == {"block1", "block2", "block3"}

@@ -15,8 +15,8 @@ from jaxattn.model import CNN
 from jaxattn.program import QUICK, build
 
 RNG = np.random.default_rng(0)
-IMAGES = RNG.integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)
-LABELS = RNG.integers(0, 10, 16).astype(np.int32)
+IMAGES = RNG.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+LABELS = RNG.integers(0, 10, 4).astype(np.int32)
 
 
 def draw(*shape):
@@ -36,7 +36,12 @@ def units(request, monkeypatch):
     monkeypatch.setattr(ops, "cpu_multiplies_bf16", lambda: request.param)
 
 
-CONVOLUTIONS = [((2, 8, 8, 3), (3, 3, 3, 8)), ((2, 8, 8, 16), (3, 3, 16, 8)), ((2, 5, 6, 9), (3, 3, 9, 4))]
+CONVOLUTIONS = [
+    ((2, 8, 8, 3), (3, 3, 3, 8)),
+    ((8, 16, 16, 8), (3, 3, 8, 8)),
+    ((2, 8, 8, 16), (3, 3, 16, 8)),
+    ((2, 5, 6, 9), (3, 3, 9, 4)),
+]
 CASES = [(ops.conv_same, plain_conv, *shapes) for shapes in CONVOLUTIONS] + [(ops.dot, jnp.dot, (5, 7), (7, 3))]
 
 
@@ -62,7 +67,7 @@ def outcome(products, attention):
     init = jax.jit(lambda key: training.init_state(model, optimizer, plateau, key, (32, 32, 3)), compiler_options=QUICK)
     step = jax.jit(training.make_train_step(model, optimizer, AUGMENT["none"], True), compiler_options=QUICK)
     state = init(jax.random.key(0))
-    return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(16))
+    return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(4))
 
 
 @pytest.mark.usefixtures("units")
@@ -72,7 +77,7 @@ def test_step_keeps_float32_and_its_loss_is_that_of_float32_but_for_rounding(nam
     (state, sums), (plain, plain_sums) = (outcome(products, attention) for products in (jnp.bfloat16, None))
     assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, plain)
     assert {x.dtype for x in jax.tree.leaves(state.variables)} == {np.dtype(np.float32)}
-    difference = abs(float(sums.loss) - float(plain_sums.loss)) / 16
+    difference = abs(float(sums.loss) - float(plain_sums.loss)) / 4
     assert 0 < difference < 1e-2
     assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(state.params))
 

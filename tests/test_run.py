@@ -18,7 +18,7 @@ from jaxattn.screen import Screen
 QUICK = {
     "dataset": "tiny",
     "epochs": 2,
-    "batch_size": 16,
+    "batch_size": 6,
     "augment": "none",
     "schedule": "plateau",
     "learning_rate": 1e-3,
@@ -163,7 +163,7 @@ def test_damaged_cifar10_is_told_and_never_replaced_by_shapes(tmp_path, quiet):
 def test_loss_that_stops_being_finite_is_told_and_the_last_checkpoint_kept(tmp_path, quiet, monkeypatch):
     fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
     monkeypatch.setattr(run, "evaluate", lambda *a: (float("nan"), 0.1, None))
-    with pytest.raises(InputError, match=r"stopped being finite in epoch 2, step 18 .* epoch 1 is kept"):
+    with pytest.raises(InputError, match=r"stopped being finite in epoch 2, step 48 .* epoch 1 is kept"):
         resume(tmp_path / "run", epochs=2, screen=quiet)
     assert checkpoint.epochs(tmp_path / "run" / "checkpoints") == [1]
 

@@ -15,7 +15,7 @@ import tiny
 
 from jaxattn import load_run
 
-FLAGS = ["--no-report", "--dataset", "cifar10", "--batch-size", "16", "--attention", "--dropout", "0.2"]
+FLAGS = ["--no-report", "--dataset", "cifar10", "--batch-size", "6", "--attention", "--dropout", "0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_stopped_run_says_how_to_go_on(tmp_path, data_dir, number, code):
     process = start(*FLAGS, "--data-dir", data_dir, "--epochs", 500, "--out", folder, cwd=tmp_path)
     wait_for((folder / "checkpoints" / "1").exists, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert out.splitlines()[-1].endswith(f"Go on with: python -m jaxattn.train --resume {folder}")
     assert err == ""
