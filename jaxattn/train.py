@@ -3,18 +3,13 @@
 python -m jaxattn.train --attention
 """
 
-from jaxattn.cli import Parser, add_config_flags, shell, tune_process
+from jaxattn.cli import Parser, add_config_flags, names, shell, tune_process
 from jaxattn.config import Config
 from jaxattn.errors import InputError
 
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.train`."""
-    from jaxattn.attention import ATTENTION
-    from jaxattn.data import DATASETS
-    from jaxattn.data.augment import AUGMENT
-    from jaxattn.optim import SCHEDULES
-
     made = Parser(
         prog="python -m jaxattn.train",
         description="Train the three-block CNN on CIFAR-10, with or without attention, and write a run folder.",
@@ -30,7 +25,13 @@ def parser() -> Parser:
         "--distributed", action="store_true", help="be one of several processes, as JAX's environment says"
     )
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
-    add_config_flags(made, {"attention": ATTENTION, "dataset": DATASETS, "augment": AUGMENT, "schedule": SCHEDULES})
+    known = {
+        "attention": names("jaxattn.attention", "ATTENTION"),
+        "dataset": names("jaxattn.data", "DATASETS"),
+        "augment": names("jaxattn.data.augment", "AUGMENT"),
+        "schedule": names("jaxattn.optim", "SCHEDULES"),
+    }
+    add_config_flags(made, known)
     return made
 
 

@@ -5,7 +5,7 @@ python -m jaxattn.visualize RUN
 
 from pathlib import Path
 
-from jaxattn.cli import Parser, shell, tune_process
+from jaxattn.cli import Parser, names, shell, tune_process
 from jaxattn.errors import InputError, lookup
 
 FORMATS = ("png", "svg")
@@ -14,14 +14,13 @@ MOST = 64  # pictures on a sheet
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.visualize`."""
-    from jaxattn.plots import PLOTS
-
+    plots = ", ".join(names("jaxattn.plots", "PLOTS"))
     made = Parser(
         prog="python -m jaxattn.visualize",
         description="Draw feature maps, gates, class activation maps, curves and scores of a run into RUN/figures.",
     )
     made.add_argument("run", metavar="RUN", help="folder of the run")
-    made.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {', '.join(PLOTS)}")
+    made.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {plots}")
     made.add_argument(
         "--layers",
         nargs="+",
@@ -53,8 +52,8 @@ def main(arguments: list[str]) -> None:
     from jaxattn.plots import PLOTS
     from jaxattn.plots.canvas import NothingToDrawError, write
 
-    for kind, names, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
-        for name in names:
+    for kind, asked, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
+        for name in asked:
             lookup(kind, name, known)
     tune_process()
     from jaxattn.pictures import Choice, draw

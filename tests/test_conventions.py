@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import jaxattn
+from jaxattn.cli import names
 
 ROOT = Path(jaxattn.__file__).parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "jaxattn."))
@@ -89,15 +90,27 @@ def test_public_docstrings_say_what_shapes_and_units(name, thing):
         assert not takes_arrays or "[" in text or "scalar" in text, f"{name} takes arrays and gives no shapes"
 
 
-def test_help_loads_none_of_the_heavy_packages_that_it_does_not_need():
+@pytest.mark.parametrize("command", ["train", "visualize", "report", "predict"])
+def test_help_loads_no_heavy_package(command):
     code = (
-        "import sys; from jaxattn.train import parser; parser().format_help(); "
-        "print([m for m in ('tensorflow_datasets', 'orbax', 'matplotlib', 'jaxattn.run', 'torch') if m in sys.modules])"
+        f"import sys; from jaxattn.{command} import parser; parser().format_help(); "
+        "print([m for m in ('jax', 'flax', 'optax', 'tensorflow_datasets', 'matplotlib') if m in sys.modules])"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent
     ).stdout
     assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "registry"),
+    [
+        ("jaxattn.attention", "ATTENTION"), ("jaxattn.data", "DATASETS"), ("jaxattn.data.augment", "AUGMENT"),
+        ("jaxattn.optim", "SCHEDULES"), ("jaxattn.plots", "PLOTS"),
+    ],
+)  # fmt: skip
+def test_names_that_help_reads_are_those_of_the_registry(module, registry):
+    assert names(module, registry) == list(getattr(importlib.import_module(module), registry))
 
 
 def test_importing_the_package_loads_nothing():
