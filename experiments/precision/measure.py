@@ -42,7 +42,8 @@ def markdown(record):
     lines.append(
         f"\nTest accuracy after {record['epochs']} epochs; bf16 less float32: {mean:+.2f} points, 95 % interval "
         f"{mean - half:+.2f} to {mean + half:+.2f} (n = {len(rows)}). Between seeds, float32 has a standard deviation "
-        f"of {100 * statistics.stdev(row['float32'] for row in rows):.2f} points. {record['device']}, jax {record['jax']}."
+        f"of {100 * statistics.stdev(row['float32'] for row in rows):.2f} points. "
+        f"{record['device']}, jax {record['jax']}."
     )
     return "\n".join(lines) + "\n"
 
