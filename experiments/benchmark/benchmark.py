@@ -13,7 +13,8 @@ table gives min, median and max of the rounds' ratios.
 * start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache of
   compiled programs; and `--help`.
 * memory: peak resident set after the epochs.
-* scale: seconds per image of a step in batches eight times as large, over those of the batches above.
+* scale: seconds per image of a step in batches eight times as large, over those of the batches above; and a step of
+  blocks twice as wide, over that of the others.
 
 PyTorch is needed: `pip install torch==2.13.0`. Where torchvision is missing, its transforms are made by the same Pillow
 calls. `--torch-python` names another interpreter for PyTorch, such as that of a venv with
@@ -41,6 +42,7 @@ PYTORCH = ("nchw", "channels_last", "compiled")
 SUBJECTS = {
     "jaxattn": "jax_subject.py",
     "jaxattn-bf16": "jax_subject.py",
+    "jaxattn-wide": "jax_subject.py",
     "plain-flax": "jax_subject.py",
     **dict.fromkeys((*PYTORCH, "bf16"), "torch_subject.py"),
 }
@@ -144,6 +146,13 @@ def measure_scale(children, larger, rounds, count):
     return {name: summary(values) for name, values in found.items()}
 
 
+def measure_width(child, wide, rounds, count):
+    """Step of the wider blocks over that of the others, by rounds."""
+    wide.ask("step 3")
+    pairs = [[statistics.median(one.ask(f"step {count}")) for one in (child, wide)] for _ in range(rounds)]
+    return summary([wider / plain for plain, wider in pairs])
+
+
 def measure_epochs(children, rounds):
     """Seconds of an epoch, {subject: [rounds]}, and the best number of DataLoader workers."""
     children["jaxattn"].ask("step 10 full")
@@ -203,8 +212,12 @@ def machine():
 
 
 def row(title, times, ratio):
-    spread = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
-    return f"| {title} | {times} | {spread} |"
+    return f"| {title} | {times} | {spread(ratio)} |"
+
+
+def spread(ratio):
+    """Median and, in brackets, least and greatest."""
+    return f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
 
 
 def table(result):
@@ -230,18 +243,14 @@ def table(result):
         for key, value in result["about"][part].items()
         if key in ("jax", "torch", "python")
     )
-    extra = result["augmentation"]
-    scale = {
-        TITLES[name]: f"{one['median']:.2f} ({one['min']:.2f}-{one['max']:.2f})"
-        for name, one in result["scale"].items()
-    }
+    scale = {TITLES[name]: spread(one) for name, one in result["scale"].items()}
     lines += [
         "",
         f"Batches {LARGER} times as large cost per image, times that of the others: "
         + ", ".join(f"{name} {text}" for name, text in scale.items())
-        + ".",
+        + f". Blocks twice as wide: {spread(result['width'])} (width squared is 4).",
         "",
-        f"`full` augmentation makes jaxattn's step {extra['median']:.2f} ({extra['min']:.2f}-{extra['max']:.2f}) "
+        f"`full` augmentation makes jaxattn's step {spread(result['augmentation'])} "
         f"times as long. Batch {result['batch']}, {result['rounds']} rounds on {result['machine']}; {versions}.",
     ]
     return "\n".join(lines)
@@ -269,7 +278,7 @@ def main():
             python = sys.executable if SUBJECTS[name].startswith("jax") else arguments.torch_python
             return Child(python, name, batch, data)
 
-        children = {name: start(name, arguments.batch) for name in SUBJECTS}
+        children = {name: start(name, arguments.batch) for name in TITLES}
         result = {"machine": machine(), "batch": arguments.batch, "rounds": arguments.rounds}
         result["about"] = {name: child.ask("about") for name, child in children.items()}
         result["step"] = measure_steps(children, arguments.rounds, arguments.steps)
@@ -277,7 +286,9 @@ def main():
         result["augmentation"] = measure_augmentation(children["jaxattn"], arguments.rounds, arguments.steps)
         larger = {name: start(name, LARGER * arguments.batch) for name in ("jaxattn", "channels_last")}
         result["scale"] = measure_scale(children, larger, arguments.rounds, arguments.steps // 3)
-        for child in larger.values():
+        wide = start("jaxattn-wide", arguments.batch)
+        result["width"] = measure_width(children["jaxattn"], wide, arguments.rounds, arguments.steps // 3)
+        for child in (*larger.values(), wide):
             child.stop()
         if not arguments.quick:
             result["epoch"], result["workers"] = measure_epochs(children, arguments.rounds)

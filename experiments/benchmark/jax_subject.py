@@ -1,4 +1,7 @@
-"""The JAX side of the benchmark: jaxattn itself, or the same network in plain Flax layers. See `torch_subject.py`."""
+"""The JAX side of the benchmark: jaxattn, also with wider blocks, or the network in plain Flax layers.
+
+See `torch_subject.py`.
+"""
 
 import collections
 import json
@@ -13,9 +16,11 @@ import optax
 from flax import linen as nn
 
 from jaxattn import training
+from jaxattn.attention import resolve
 from jaxattn.cli import tune_process
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
+from jaxattn.model import CNN
 from jaxattn.program import build, evaluate
 
 SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -43,6 +48,15 @@ class PlainCNN(nn.Module):
         return nn.Dense(10)(nn.Dropout(0.5, deterministic=not train)(x))
 
 
+def by_hand(model):
+    """Step without augmentation, and what makes a state, of a network that `build` does not know."""
+    optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
+    step = training.make_train_step(model, optimizer, lambda key, images: images, True)
+    return jax.jit(step, donate_argnums=0), jax.jit(
+        lambda key: training.init_state(model, optimizer, plateau, key, (32, 32, 3))
+    )
+
+
 class Subject:
     def __init__(self):
         with np.load(DATA) as data:
@@ -53,22 +67,15 @@ class Subject:
         config = Config(recipe="original", attention="se", batch_size=BATCH, **precision)
         self.program = build(config, 10, (32, 32, 3), len(train) // BATCH)
         bare = build(Config(**config.to_json() | {"augment": "none"}), 10, (32, 32, 3), 1).step[True]
+        init = self.program.init
         if SETTING == "plain-flax":
-            bare, init = self.plain()
-        else:
-            init = self.program.init
+            bare, init = by_hand(PlainCNN())
+        if SETTING == "jaxattn-wide":
+            bare, init = by_hand(CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se")))
         self.bare = bare
         self.data = jax.device_put((train.images, train.labels))
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)
         self.epochs = 0
-
-    def plain(self):
-        model, optimizer = PlainCNN(), optax.adam(1e-3)
-        plateau = optax.contrib.reduce_on_plateau()
-        step = training.make_train_step(model, optimizer, lambda key, images: images, True)
-        return jax.jit(step, donate_argnums=0), jax.jit(
-            lambda key: training.init_state(model, optimizer, plateau, key, (32, 32, 3))
-        )
 
     def step(self, count, augment="none"):
         step = self.program.step[True] if augment == "full" else self.bare
