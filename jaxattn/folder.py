@@ -1,10 +1,17 @@
 """The files of a run folder, besides its checkpoints and pictures."""
 
+import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from jaxattn.config import Config
 from jaxattn.errors import InputError
@@ -37,11 +44,15 @@ class Header:
         return identity(self) == identity(other)
 
 
-def claim(folder: Path, header: Header) -> None:
+@contextlib.contextmanager
+def claim(folder: Path, header: Header) -> Iterator[None]:
     """Makes `folder` the folder of this run, or finds that it already is, perhaps with fewer epochs.
 
+    Until the context is left, no other process can claim it, where the system has file locks.
+
     Raises:
-        InputError: where it holds anything else, or cannot be written. Nothing in it is touched then.
+        InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
+            is touched then.
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "config.json").exists())):
         raise InputError(f"{folder} is not the folder of a run; name an empty or a new one with --out")
@@ -53,13 +64,41 @@ def claim(folder: Path, header: Header) -> None:
             raise InputError(
                 f"epochs may only grow: {folder} was started with {old.config.epochs}, got {header.config.epochs}"
             )
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_alone_in(folder))
+            (folder / "checkpoints").mkdir(exist_ok=True)
+            (folder / "metrics.jsonl").touch()
+            values = dataclasses.asdict(header)
+            write_json(folder / "config.json", {**values.pop("config"), **values})
+        except OSError as error:
+            raise InputError(
+                f"cannot write the run folder {folder}: {error.strerror}; name another with --out"
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _alone_in(folder):
+    """Locks the folder itself: nothing is left in it, and a killed process holds it no longer."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (folder / "metrics.jsonl").touch()
-        values = dataclasses.asdict(header)
-        write_json(folder / "config.json", {**values.pop("config"), **values})
-    except OSError as error:
-        raise InputError(f"cannot write the run folder {folder}: {error.strerror}; name another with --out") from error
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise InputError(
+            f"another process is training in {folder}; wait for it or stop it, or name another folder with --out"
+        ) from error
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _difference(old: Header, new: Header) -> str:

@@ -1,6 +1,7 @@
 """The host loop: from a configuration to a run folder. Files, clocks and printing live here."""
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -113,7 +114,8 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
         The ended run, with the weights that were tested.
 
     Raises:
-        InputError: where the input cannot be used, the folder holds another run, or the loss stops being finite.
+        InputError: where the input cannot be used, the folder holds another run or is in use by another process, or the
+            loss stops being finite.
     """
     screen = (screen or Screen()) if devices.is_first() else Screen(quiet=True)
     devices.check_batch(config.batch_size)
@@ -123,24 +125,24 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
     header = Header(config, splits.classes, splits.train.images.shape[1:], splits.digest())
     test, sizes = splits.test, [len(part) for part in (train, val, splits.test)]
     folder = Path(out) if out is not None else devices.share(lambda: _default_folder(config))
-    devices.share(lambda: claim(folder, header))
-
-    program = build(config, len(header.classes), header.image_shape, len(train) // config.batch_size)
-    data = devices.put((train.images, train.labels))
-    del splits, train  # what trains lies on the device; two more copies of CIFAR-10 are 0.3 GB
-    job = _Job(folder, header, program, screen)
-    state, metrics = _start(job)
-    done = len(metrics)
-    screen.line(_headline(config, sizes, state))
-    if done:
-        screen.line(f"going on after epoch {done} of {config.epochs} in {folder}")
-    try:
-        state = _train(job, state, metrics, data, val)
-    except KeyboardInterrupt:
-        screen.line(f"stopped; {len(metrics)} whole epochs are kept. Go on with: {_resume_command(folder)}")
-        raise
-    if done < config.epochs or devices.share(lambda: read_result(folder)) is None:
-        _test(job, state, metrics, test)
+    with contextlib.ExitStack() as held:
+        devices.share(lambda: held.enter_context(claim(folder, header)))
+        program = build(config, len(header.classes), header.image_shape, len(train) // config.batch_size)
+        data = devices.put((train.images, train.labels))
+        del splits, train  # what trains lies on the device; two more copies of CIFAR-10 are 0.3 GB
+        job = _Job(folder, header, program, screen)
+        state, metrics = _start(job)
+        done = len(metrics)
+        screen.line(_headline(config, sizes, state))
+        if done:
+            screen.line(f"going on after epoch {done} of {config.epochs} in {folder}")
+        try:
+            state = _train(job, state, metrics, data, val)
+        except KeyboardInterrupt:
+            screen.line(f"stopped; {len(metrics)} whole epochs are kept. Go on with: {_resume_command(folder)}")
+            raise
+        if done < config.epochs or devices.share(lambda: read_result(folder)) is None:
+            _test(job, state, metrics, test)
 
     def ended():
         run = load_run(folder)

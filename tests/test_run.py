@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import weakref
 
 import jax
@@ -13,6 +14,7 @@ import jaxattn
 from jaxattn import ATTENTION, CNN, Config, checkpoint, fit, load_run, program, resume, run
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError, UnavailableError
+from jaxattn.folder import Header, claim
 from jaxattn.screen import Screen
 
 QUICK = {
@@ -113,6 +115,20 @@ def test_folder_of_another_configuration_is_refused_and_left_alone(tmp_path, qui
     with pytest.raises(InputError, match="holds a run with attention none, not se; name another folder with --out"):
         fit(Config(attention="se", **QUICK), tmp_path / "run", quiet)
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_folder_that_another_process_trains_in_is_refused_and_left_alone(tmp_path, quiet):
+    fcntl = pytest.importorskip("fcntl")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(InputError, match=r"another process is training in .*run; wait for it or stop it, or name"):
+        fit(Config(**QUICK), folder, quiet)
+    assert not list(folder.iterdir())
+    os.close(handle)
+    with claim(folder, Header(Config(**QUICK), ("cat",), (32, 32, 3), "")):
+        assert (folder / "config.json").exists()
 
 
 def test_folder_of_other_files_is_refused(tmp_path, quiet):

@@ -42,7 +42,8 @@ def run(tmp_path_factory):
     """The folder of a run of two epochs whose weights are drawn here and whose end was not reached."""
     folder, splits = tmp_path_factory.mktemp("runs") / "se", tiny.splits()
     config = Config(attention="se", dataset="tiny", epochs=3, batch_size=6, recipe="original")
-    claim(folder, Header(config, splits.classes, (32, 32, 3), splits.digest()))
+    with claim(folder, Header(config, splits.classes, (32, 32, 3), splits.digest())):
+        pass
     template = jax.eval_shape(program.build(config, 10, (32, 32, 3), 1).init, jax.random.key(0))
     random = np.random.default_rng(0)
     state = jax.tree.map(lambda leaf: jnp.asarray(random.uniform(0, 0.3, leaf.shape), leaf.dtype), template)
