@@ -113,7 +113,7 @@ def tune_process() -> None:
 def leave_out_slow_passes() -> None:
     """Has XLA compile for the CPU without two passes, from the next program on, if it has compiled none yet.
 
-    Unrolling of loops and the search for vectors in straight code take a third of the time that the step needs to
+    Unrolling of loops and the search for vectors in straight code take a fifth of the time that the step needs to
     compile, and the step, whose loops are vectors already, is as fast without. What `XLA_FLAGS` says itself wins.
     """
     flags = os.environ.get("XLA_FLAGS", "")
@@ -142,5 +142,5 @@ def _keep_pages():
         return
     trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # from glibc's malloc.h
     mallopt(arena_max, 1)
-    mallopt(trim_threshold, 1 << 30)
-    mallopt(mmap_threshold, 1 << 30)
+    if mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 1 << 25):  # some releases take no more than 32 MB
+        mallopt(trim_threshold, 1 << 30)

@@ -1,6 +1,7 @@
 """What a run is, in one frozen record: each field is a flag, a key of `config.json` and a line of the report."""
 
 import dataclasses
+import math
 import os
 from pathlib import Path
 from typing import Any, final
@@ -65,7 +66,9 @@ class Config:
     attention_position: str = _flag(
         "before", "what to train", "where in the block, seen from the pool", choices=("before", "after")
     )
-    seed: int = _flag(0, "what to train", "draws weights, batches, augmentation and the held-out part", at_least=0)
+    seed: int = _flag(
+        0, "what to train", "draws weights, batches, augmentation and the held-out part", at_least=0, below=2**32
+    )
 
     dataset: str | None = _flag(None, "data", "data set (default: cifar10 where it can be had, else shapes)")
     data_dir: str = _flag(
@@ -147,3 +150,5 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     if not all(limits.values()):
         rule = " and ".join(limit.format(**rules) for limit in limits if limit[limit.index("{") + 1 : -1] in rules)
         raise InputError(f"{field.name} must be {rule}, got {value}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{field.name} must be a finite number, got {value}")

@@ -105,22 +105,24 @@ def share(function: Callable[[], Any]) -> Any:
         function: gives Python values and NumPy arrays.
 
     Raises:
-        InputError: the function's, on every process.
+        InputError: the function's, on every process; the first raises whatever the function does.
     """
     if jax.process_count() == 1:
         return function()
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    answer = None
+    answer = failure = None
     if is_first():
         try:
             answer = True, function()
-        except InputError as error:
-            answer = False, str(error)
+        except Exception as error:  # whatever it is, the others wait for an answer
+            answer, failure = (False, str(error)), error
     data = np.frombuffer(pickle.dumps(answer), np.uint8)
     size = int(broadcast_one_to_all(np.int32(data.size)))
     data = np.resize(data, size)  # those of the others are not looked at
     done, value = pickle.loads(np.asarray(broadcast_one_to_all(data), np.uint8).tobytes())
+    if failure is not None:
+        raise failure
     if not done:
         raise InputError(value)
     return value
@@ -143,7 +145,7 @@ def agree(function: Callable[[], Any], identity: Callable[[Any], str]) -> Any:
     value = error = None
     try:
         value = function()
-    except InputError as caught:
+    except Exception as caught:  # whatever it is, the others wait
         error = caught
     mark = -1 if error is not None else int(identity(value)[:7], 16)  # what an int32 holds
     marks = process_allgather(np.int32(mark)).ravel()

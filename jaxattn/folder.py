@@ -48,35 +48,43 @@ class Header:
 def claim(folder: Path, header: Header) -> Iterator[None]:
     """Makes `folder` the folder of this run, or finds that it already is, perhaps with fewer epochs.
 
-    Until the context is left, no other process can claim it, where the system has file locks.
+    Until the context is left, no other process can claim it, where the file system locks folders (NFS does not).
 
     Raises:
         InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
             is touched then.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "config.json").exists())):
-        raise InputError(f"{folder} is not the folder of a run; name an empty or a new one with --out")
-    if (folder / "config.json").exists():
-        old = read_header(folder)
-        if not old.same_run(header):
-            raise InputError(f"{folder} holds a run {_difference(old, header)}; name another folder with --out")
-        if header.config.epochs < old.config.epochs:
-            raise InputError(
-                f"epochs may only grow: {folder} was started with {old.config.epochs}, got {header.config.epochs}"
-            )
     with contextlib.ExitStack() as held:
         try:
+            if folder.exists() and not folder.is_dir():
+                raise InputError(f"{folder} is not the folder of a run; name an empty or a new one with --out")
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(_alone_in(folder))
-            (folder / "checkpoints").mkdir(exist_ok=True)
-            (folder / "metrics.jsonl").touch()
+            _check(folder, header)
             values = dataclasses.asdict(header)
             write_json(folder / "config.json", {**values.pop("config"), **values})
+            (folder / "checkpoints").mkdir(exist_ok=True)
+            (folder / "metrics.jsonl").touch()
         except OSError as error:
             raise InputError(
                 f"cannot write the run folder {folder}: {error.strerror}; name another with --out"
             ) from error
         yield
+
+
+def _check(folder, header):
+    """Raises an InputError where the folder holds anything but an earlier part of this run."""
+    if not (folder / "config.json").exists():
+        if any(path.name != "config.json.part" for path in folder.iterdir()):
+            raise InputError(f"{folder} is not the folder of a run; name an empty or a new one with --out")
+        return
+    old = read_header(folder)
+    if not old.same_run(header):
+        raise InputError(f"{folder} holds a run {_difference(old, header)}; name another folder with --out")
+    if header.config.epochs < old.config.epochs:
+        raise InputError(
+            f"epochs may only grow: {folder} was started with {old.config.epochs}, got {header.config.epochs}"
+        )
 
 
 @contextlib.contextmanager
@@ -93,7 +101,7 @@ def _alone_in(folder):
         raise InputError(
             f"another process is training in {folder}; wait for it or stop it, or name another folder with --out"
         ) from error
-    except OSError:  # a file system without locks
+    except OSError:  # a file system that locks no folders
         pass
     try:
         yield

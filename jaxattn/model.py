@@ -72,7 +72,8 @@ class CNN(nn.Module):
         attention_at: in which of them, counted from 1; None for all.
         attention_position: "before" the pool or "after" it.
         products: type that numbers are rounded to where a block's convolution or a dense layer multiplies them; None
-            for their own. Everything else, weights, sums, statistics and attention, keeps its type.
+            for their own. Everything else, weights, sums, statistics and attention, keeps its type; but on GPU and
+            TPU a convolution rounds each finished sum to it, once.
     """
 
     classes: int = 10

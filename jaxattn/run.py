@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import functools
 import math
+import os
 import platform
 import statistics
 import time
@@ -73,7 +74,7 @@ def load_data(config: Config, screen: Screen) -> tuple[Config, Splits]:
     Raises:
         InputError: where the data set is not known, damaged, or was asked for by name and cannot be had.
     """
-    folder = Path(config.data_dir).expanduser()
+    folder = Path(os.path.expanduser(config.data_dir))  # as it stands where there is no such home
     if config.dataset is not None:
         return config, lookup("dataset", config.dataset, DATASETS)(folder)
     try:
@@ -133,6 +134,8 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
         job = _Job(folder, header, program, screen)
         state, metrics = _start(job)
         done = len(metrics)
+        if done < config.epochs:  # what a shorter run ended with is not how this one ends
+            _keep(job, lambda: (folder / "result.json").unlink(missing_ok=True))
         screen.line(_headline(config, sizes, state))
         if done:
             screen.line(f"going on after epoch {done} of {config.epochs} in {folder}")
@@ -141,14 +144,14 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
         except KeyboardInterrupt:
             screen.line(f"stopped; {len(metrics)} whole epochs are kept. Go on with: {_resume_command(folder)}")
             raise
-        if done < config.epochs or devices.share(lambda: read_result(folder)) is None:
+        if devices.share(lambda: read_result(folder)) is None:
             _test(job, state, metrics, test)
 
-    def ended():
-        run = load_run(folder)
-        return run.variables, run.epoch, run.metrics, run.result
+        def ended():
+            run = load_run(folder)
+            return run.variables, run.epoch, run.metrics, run.result
 
-    run = Run(folder, config, header.classes, program.model, *devices.share(ended))
+        run = Run(folder, config, header.classes, program.model, *devices.share(ended))
     _report_result(run, screen)
     return run
 
@@ -166,7 +169,7 @@ def resume(folder: str | Path, epochs: int | None = None, screen: Screen | None 
         InputError: where the folder holds no run, or other data is found than it was trained on.
     """
     config = devices.share(lambda: read_header(Path(folder)).config)
-    return fit(dataclasses.replace(config, epochs=epochs or config.epochs, **moved), folder, screen)
+    return fit(dataclasses.replace(config, epochs=config.epochs if epochs is None else epochs, **moved), folder, screen)
 
 
 def load_run(folder: str | Path, which: str = "tested") -> Run:

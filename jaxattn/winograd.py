@@ -5,10 +5,10 @@ small fixed matrix along rows and columns to a place where the convolution is a 
 the tile: 36 products of matrices [tiles, Cin] [Cin, Cout], 36 multiplications for 16 outputs instead of 144. They are
 independent, so that they run at once.
 
-The matrices make numbers up to 25 times as large on the way, so float32 results are off by about 1e-5 of the largest
-(a direct convolution: 1e-6), which training does not notice; halves (bfloat16) would be.
+Numbers grow on the way, by factors of up to 25 and 64, and cancel again, so float32 results are off by about 1e-5 of
+the largest (a direct convolution: 1e-6), which training does not notice; it would notice what bfloat16 makes of them.
 
-Source: arXiv:1509.09308, section 4.1; matrices for the points 0, 1, -1, 2, -2 and infinity.
+Source: arXiv:1509.09308, section 4.3; matrices for the points 0, 1, -1, 2, -2 and infinity.
 """
 
 import jax

@@ -39,7 +39,9 @@ def test_config_comes_back_from_json(recipe):
         ({"validation": 0.0}, "validation must be > 0 and < 1, got 0.0"),
         ({"plateau_factor": 1.0}, "plateau_factor must be > 0 and < 1, got 1.0"),
         ({"precision": "fp8"}, "unknown precision 'fp8'; known are float32, bf16"),
-        ({"seed": -1}, "seed must be >= 0, got -1"),
+        ({"seed": -1}, "seed must be >= 0 and < 4294967296, got -1"),
+        ({"seed": 2**32}, "seed must be >= 0 and < 4294967296, got 4294967296"),
+        ({"warmup_epochs": float("inf")}, "warmup_epochs must be a finite number, got inf"),
         ({"steer": "train"}, "unknown steer 'train'; known are validation, test"),
     ],
 )

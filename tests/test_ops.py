@@ -63,7 +63,15 @@ def test_winograd_is_as_exact_as_float32_allows():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"strides": 2}, {"padding": 0}, {"kernel_dilation": 2, "padding": 2}, {"feature_group_count": 2}]
+    "options",
+    [
+        {},
+        {"strides": 2},
+        {"padding": 0},
+        {"kernel_dilation": 2, "padding": 2},
+        {"input_dilation": 2},
+        {"feature_group_count": 2},
+    ],
 )
 def test_layer_with_our_convolution_equals_flaxs(options):
     x = draw(2, 6, 7, 4).astype(np.float32)

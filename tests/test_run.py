@@ -94,17 +94,19 @@ def test_original_recipe_trains_on_everything_and_the_test_set_steers(tmp_path, 
     train, val = run.divide(config, tiny.splits())
     assert len(train) == 160
     np.testing.assert_array_equal(val.images, tiny.splits().test.images)
-    modes = []
-    make = run.training.make_train_step
-    monkeypatch.setattr(run.training, "make_train_step", lambda *a: lambda *b: (modes.append(a[-1]), make(*a)(*b))[1])
+    traced, modes = [], []
+    make, epoch = run.training.make_train_step, run._train_epoch
+    monkeypatch.setattr(run.training, "make_train_step", lambda *a: lambda *b: (traced.append(a[-1]), make(*a)(*b))[1])
+    monkeypatch.setattr(run, "_train_epoch", lambda *a: (modes.append(a[1]), epoch(*a))[1])
     done = fit(dataclasses.replace(config, epochs=3), tmp_path / "run", quiet)
-    assert modes == [True, False]  # traced once each: the first epoch in training mode, the later ones not
+    assert modes == [True, False, False] and traced == [True, False]  # the first epoch alone is in training mode
     assert done.result["steered_by"] == "test" and done.result["tested_epoch"] == 3
     assert done.result["test_loss"] == pytest.approx(done.metrics[-1]["val_loss"], rel=1e-6)
 
 
 def test_same_seed_same_bytes_other_seed_others(tmp_path, quiet):
-    runs = [fit(Config(seed=seed, **QUICK), tmp_path / str(i), quiet) for i, seed in enumerate((1, 1, 2))]
+    config = Config(**QUICK | {"batch_size": 8})  # enough for minimal filtering in the second block
+    runs = [fit(dataclasses.replace(config, seed=seed), tmp_path / str(i), quiet) for i, seed in enumerate((1, 1, 2))]
     leaves = [b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(done.variables)) for done in runs]
     assert leaves[0] == leaves[1] != leaves[2]
 
@@ -233,6 +235,22 @@ def test_damaged_result_is_told_and_written_anew_on_resume(tmp_path, quiet):
     assert resume(tmp_path / "run", screen=quiet).result == result
 
 
+def test_result_of_a_shorter_run_does_not_stand_for_the_longer(tmp_path, quiet, monkeypatch):
+    fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_test", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):  # the last epoch is kept, its test was not reached
+            resume(tmp_path / "run", epochs=2, screen=quiet)
+    assert load_run(tmp_path / "run").result is None
+    assert resume(tmp_path / "run", screen=quiet).result["epochs"] == 2
+
+
+def test_run_killed_before_its_folder_was_made_begins_anew(tmp_path, quiet):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json.part").write_text("{")
+    assert fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet).result["epochs"] == 1
+
+
 def test_damaged_metrics_are_told(tmp_path, quiet):
     fit(Config(**QUICK), tmp_path / "run", quiet)
     (tmp_path / "run" / "metrics.jsonl").write_text('{"epoch": 1}\n')
@@ -265,27 +283,27 @@ def test_cifar10_is_the_default_where_it_can_be_had(tmp_path, quiet, monkeypatch
 
 
 def test_training_holds_no_second_copy_of_the_pictures(tmp_path, quiet, monkeypatch):
-    loaded, held = [], []
+    copies, held = [], []
 
-    def load(data_dir):
-        splits = tiny.splits()
-        loaded.append(weakref.ref(splits))
-        return splits
+    def divide(config, splits):
+        train, val = parts(config, splits)
+        copies.extend(map(weakref.ref, (splits, splits.train.images, train)))
+        return train, val
 
     def watch(screen, *arguments):
-        held.append(loaded[0]() is not None)
+        held.extend(copy() is not None for copy in copies)
         return bar(screen, *arguments)
 
-    bar = Screen.bar
+    bar, parts = Screen.bar, run.divide
     monkeypatch.setattr(Screen, "bar", watch)
-    monkeypatch.setitem(DATASETS, "tiny", load)
+    monkeypatch.setattr(run, "divide", divide)
     fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
-    assert held == [False]
+    assert held == [False, False, False]
 
 
-@pytest.mark.parametrize("steps", [4, 7])
+@pytest.mark.parametrize("steps", [5, 7])
 def test_run_of_many_steps_a_call_ends_as_one_of_single_steps(tmp_path, quiet, monkeypatch, steps):
-    # 9 steps: two calls and a step, or one call and two steps
+    # 24 steps: four calls and four steps, or three calls and three steps
     config = Config(**QUICK | {"augment": "full", "epochs": 1})
     single = fit(config, tmp_path / "single", quiet)
     monkeypatch.setattr(program, "steps_in_call", lambda platform, steps_per_epoch: steps)
