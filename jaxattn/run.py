@@ -146,12 +146,7 @@ def fit(config: Config, out: str | Path | None = None, screen: Screen | None = N
             raise
         if devices.share(lambda: read_result(folder)) is None:
             _test(job, state, metrics, test)
-
-        def ended():
-            run = load_run(folder)
-            return run.variables, run.epoch, run.metrics, run.result
-
-        run = Run(folder, config, header.classes, program.model, *devices.share(ended))
+        run = Run(folder, config, header.classes, program.model, *devices.share(lambda: _ended(folder)))
     _report_result(run, screen)
     return run
 
@@ -201,6 +196,11 @@ def load_run(folder: str | Path, which: str = "tested") -> Run:
 def best_epoch(metrics: list[dict[str, Any]]) -> int:
     """The epoch of highest validation accuracy; of several, the one of lowest validation loss, then the first."""
     return max(metrics, key=lambda line: (line["val_accuracy"], -line["val_loss"], -line["epoch"]))["epoch"]
+
+
+def _ended(folder):
+    run = load_run(folder)
+    return run.variables, run.epoch, run.metrics, run.result
 
 
 def _start(job: _Job) -> tuple[training.TrainState, list[dict[str, Any]]]:
