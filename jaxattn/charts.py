@@ -54,7 +54,7 @@ def chart(
             {
                 **line._asdict(),
                 "points": [(x(a), y(b)) for a, b in zip(line.x, line.y, strict=True)],
-                "dots": len(line.x) <= 30 and not line.dashed,
+                "dots": len(line.x) == 1 or (len(line.x) <= 30 and not line.dashed),
             }
             for line in lines
         ],

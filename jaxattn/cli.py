@@ -78,6 +78,7 @@ def add_config_flags(parser: argparse.ArgumentParser, known: dict[str, Sequence[
 def shell(main: Callable[[list[str]], None]) -> NoReturn:
     """Runs `main` on the command line and exits: 0 done, 2 wrong input (one line), 130 or 143 stopped."""
     signal.signal(signal.SIGTERM, _terminate)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         main(sys.argv[1:])
         sys.stdout.flush()

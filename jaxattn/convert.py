@@ -1,8 +1,9 @@
 """Weights to and from PyTorch: a state dict of the tutorial's network, and the variables of `CNN`.
 
-Roles are told by shape and order, not by name, since every copy of the tutorial names its layers differently: 3x3
-kernels are the convolutions, what has running statistics the norms, dense kernels without a bias the attention
-(two a block; 1x1 convolutions serve as well), dense kernels with one the hidden layer and the head.
+Roles are told by shape, not by name, since every copy of the tutorial names its layers differently: 3x3 kernels are
+the convolutions, what has running statistics the norms, dense kernels without a bias the attention (two a block; 1x1
+convolutions serve as well), dense kernels with one the hidden layer and the head. Each layer stands where it reads what
+the one before gives; the order of the file tells apart only layers of one shape.
 """
 
 import math
@@ -34,8 +35,12 @@ def load_torch(path: str | Path) -> dict[str, Any]:
     except ImportError as error:
         raise InputError(f"{path} needs the package {error.name}: pip install {error.name}") from error
     except Exception as error:  # whatever a damaged file makes its reader raise
-        raise InputError(f"{path} cannot be read as {path.suffix}: {str(error).splitlines()[0][:200]}") from error
+        raise InputError(f"{path} cannot be read as {path.suffix}: {_first_line(error)}") from error
     return from_torch(state)
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _read_npz(path):
@@ -78,19 +83,32 @@ def from_torch(state: Mapping[str, Any]) -> dict[str, Any]:
             "the weights must be of n convolutions 3x3, n norms, 0 or 2n attention layers and 2 dense layers, got "
             f"{blocks}, {len(norms)}, {len(gates)} and {len(denses)}"
         )
-    params, batch_stats = {}, {}
-    for i, (conv, norm) in enumerate(zip(convs, norms, strict=True)):
+    params, batch_stats, channels, with_gates = {}, {}, 3, bool(gates)
+    for i in range(blocks):
+        conv = _take(convs, f"a convolution of {channels} channels", lambda w, n=channels: w.shape[1] == n)
+        channels = len(conv["bias"])
+        norm = _take(norms, f"a norm of {channels} channels", lambda w, n=channels: len(w) == n)
         block = {
             "conv": {"kernel": conv["weight"].transpose(2, 3, 1, 0), "bias": conv["bias"]},
             "norm": {"scale": norm["weight"], "bias": norm["bias"]},
         }
-        if gates:
-            squeeze, excite = (gate["weight"].reshape(gate["weight"].shape[:2]).T for gate in gates[2 * i : 2 * i + 2])
-            block["attention"] = {"squeeze": {"kernel": squeeze}, "excite": {"kernel": excite}}
+        if with_gates:
+            what = f"an attention layer of {channels} channels"
+            squeeze = _take(gates, what, lambda w, n=channels: len(w) <= w.shape[1] == n)["weight"]
+            shape = channels, len(squeeze)
+            excite = _take(gates, what, lambda w, n=shape: w.shape[:2] == n)["weight"]
+            block["attention"] = {
+                name: {"kernel": weight.reshape(weight.shape[:2]).T}
+                for name, weight in (("squeeze", squeeze), ("excite", excite))
+            }
         params[f"block_{i + 1}"] = block
         batch_stats[f"block_{i + 1}"] = {"norm": {"mean": norm["running_mean"], "var": norm["running_var"]}}
+    if len(denses[0]["weight"]) != denses[1]["weight"].shape[1]:
+        denses.reverse()
     hidden, head = denses
-    params["hidden"] = {"kernel": _from_chw(hidden["weight"], len(convs[-1]["bias"])), "bias": hidden["bias"]}
+    if len(hidden["weight"]) != head["weight"].shape[1]:
+        raise InputError("of the two dense layers one must read what the other gives; these are of another network")
+    params["hidden"] = {"kernel": _from_chw(hidden["weight"], channels), "bias": hidden["bias"]}
     params["head"] = {"kernel": head["weight"].T, "bias": head["bias"]}
     return {"params": params, "batch_stats": batch_stats}
 
@@ -99,10 +117,11 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The inverse of `from_torch`, under the names conv1, bn1, attention1.fc.0, attention1.fc.2, ..., fc1, fc2.
 
     Args:
-        variables: of `CNN` without attention or with squeeze-and-excitation.
+        variables: of `CNN` without attention or with squeeze-and-excitation. `channel` and `shuffled` have the same
+            layers: their weights go the same way, and what reads them must know what they are of.
 
     Raises:
-        InputError: where there is another attention: PyTorch has no such layers to name.
+        InputError: where the attention has other layers.
     """
     params, stats, state = variables["params"], variables["batch_stats"], {}
     blocks = sum(name.startswith("block_") for name in params)
@@ -120,7 +139,8 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
         )
         state[f"bn{i}.num_batches_tracked"] = np.array(0)
         if "attention" in block:
-            if block["attention"].keys() != {"squeeze", "excite"}:
+            layers = {name: set(layer) for name, layer in block["attention"].items()}
+            if layers != {"squeeze": {"kernel"}, "excite": {"kernel"}}:
                 raise InputError(f"only attention se has a PyTorch form, got layers {sorted(block['attention'])}")
             state[f"attention{i}.fc.0.weight"] = np.transpose(block["attention"]["squeeze"]["kernel"])
             state[f"attention{i}.fc.2.weight"] = np.transpose(block["attention"]["excite"]["kernel"])
@@ -131,7 +151,7 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _roles(state):
-    """Layers of each role, in order: dicts of arrays."""
+    """Layers of each role, in the order of the file: dicts of arrays."""
     layers: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
         layer, _, part = name.rpartition(".")
@@ -139,19 +159,29 @@ def _roles(state):
     convs, norms, gates, denses = [], [], [], []
     for name, layer in layers.items():
         weight = layer.get("weight", np.zeros(()))
-        if "running_mean" in layer and weight.ndim == 1:
+        if weight.ndim == 1 and layer.keys() >= {"bias", "running_mean", "running_var"}:
             norms.append(layer)
         elif weight.ndim == 4 and weight.shape[2:] == (3, 3) and "bias" in layer:
             convs.append(layer)
         elif weight.ndim == 2 and "bias" in layer:
             denses.append(layer)
-        elif weight.ndim == 2 or (weight.ndim == 4 and weight.shape[2:] == (1, 1)):
+        elif "bias" not in layer and (weight.ndim == 2 or (weight.ndim == 4 and weight.shape[2:] == (1, 1))):
             gates.append(layer)
         else:
             raise InputError(
                 f"layer {name!r} with {sorted(layer)}, weight {list(weight.shape)}, is none of this network's"
             )
     return convs, norms, gates, denses
+
+
+def _take(layers, what, fits):
+    """Takes the first layer out whose weight fits."""
+    for i, layer in enumerate(layers):
+        if fits(layer["weight"]):
+            return layers.pop(i)
+    raise InputError(
+        f"the weights must hold {what} to follow the layer before, and do not; they are of another network"
+    )
 
 
 def _from_chw(weight, channels):

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from jaxattn import pixels, scores
+from jaxattn.attention import resolve
 from jaxattn.charts import Line, chart
 from jaxattn.config import RECIPES, Config
 from jaxattn.pictures import Study
@@ -164,6 +165,14 @@ def atlas(study: Study) -> list[dict[str, Any]]:
             }
         )
     return made
+
+
+def formula(attention: str) -> str:
+    """What the modules of an attention compute of their input x, as far as they say."""
+    modules = (resolve(name) for name in attention.split("+"))
+    return ", then ".join(
+        said for module in modules if (said := getattr(getattr(module, "func", module), "formula", ""))
+    )
 
 
 def answers(tested: Pictures) -> dict[str, Any]:

@@ -8,13 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 from jaxattn.config import Config
 from jaxattn.errors import InputError
+from jaxattn.lock import alone_in
 
 
 @final
@@ -48,7 +44,7 @@ class Header:
 def claim(folder: Path, header: Header) -> Iterator[None]:
     """Makes `folder` the folder of this run, or finds that it already is, perhaps with fewer epochs.
 
-    Until the context is left, no other process can claim it, where the file system locks folders (NFS does not).
+    Until the context is left, no other process can claim it (see `jaxattn.lock`).
 
     Raises:
         InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
@@ -59,12 +55,16 @@ def claim(folder: Path, header: Header) -> Iterator[None]:
             if folder.exists() and not folder.is_dir():
                 raise InputError(f"{folder} is not the folder of a run; name an empty or a new one with --out")
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_alone_in(folder))
+            held.enter_context(alone_in(folder))
             _check(folder, header)
             values = dataclasses.asdict(header)
             write_json(folder / "config.json", {**values.pop("config"), **values})
             (folder / "checkpoints").mkdir(exist_ok=True)
             (folder / "metrics.jsonl").touch()
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is training in {folder}; wait for it or stop it, or name another folder with --out"
+            ) from error
         except OSError as error:
             raise InputError(
                 f"cannot write the run folder {folder}: {error.strerror}; name another with --out"
@@ -85,28 +85,6 @@ def _check(folder, header):
         raise InputError(
             f"epochs may only grow: {folder} was started with {old.config.epochs}, got {header.config.epochs}"
         )
-
-
-@contextlib.contextmanager
-def _alone_in(folder):
-    """Locks the folder itself: nothing is left in it, and a killed process holds it no longer."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise InputError(
-            f"another process is training in {folder}; wait for it or stop it, or name another folder with --out"
-        ) from error
-    except OSError:  # a file system that locks no folders
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def _difference(old: Header, new: Header) -> str:

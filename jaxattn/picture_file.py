@@ -17,7 +17,7 @@ def read_picture(path: str | Path, height: int, width: int) -> np.ndarray:
     with an antialiasing bicubic filter. Values of 16 bits are scaled to 8.
 
     Args:
-        path: a file of any format, size and mode that Pillow reads.
+        path: a file of any format, size and mode that Pillow reads, but for floats and whole numbers of 32 bits.
         height, width: pixels.
 
     Raises:
@@ -30,7 +30,7 @@ def read_picture(path: str | Path, height: int, width: int) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 opened.load()
-                picture = _in_colour(ImageOps.exif_transpose(opened))
+                picture = _in_colour(ImageOps.exif_transpose(opened), opened.format)
     except UnidentifiedImageError as error:
         raise InputError(
             f"{path} is no picture that Pillow can read; give a PNG, JPEG, WebP, GIF, TIFF or the like"
@@ -39,7 +39,7 @@ def read_picture(path: str | Path, height: int, width: int) -> np.ndarray:
         raise InputError(
             f"{path} must have at most {Image.MAX_IMAGE_PIXELS:,} pixels, it has more; scale it down first"
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise
+    except Exception as error:  # whatever a damaged file makes Pillow's readers raise
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InputError(
             f"cannot read the picture {path}: {reason}; check the path, or save the picture anew"
@@ -47,10 +47,12 @@ def read_picture(path: str | Path, height: int, width: int) -> np.ndarray:
     return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC))
 
 
-def _in_colour(picture):
+def _in_colour(picture, form):
     """The picture in RGB."""
     from PIL import Image
 
+    if picture.mode == "F" or (picture.mode == "I" and form != "PNG"):
+        raise ValueError(f"its numbers (mode {picture.mode}) have no range to scale by; make it 8 or 16 bits a value")
     if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
         picture = Image.fromarray((np.asarray(picture) / 257).round().clip(0, 255).astype(np.uint8))
     if not picture.has_transparency_data:

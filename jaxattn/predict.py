@@ -3,12 +3,14 @@
 python -m jaxattn.predict RUN IMAGE...
 """
 
-import collections
+import itertools
 import json
 from pathlib import Path
 
 from jaxattn.cli import Parser, shell, tune_process
 from jaxattn.errors import InputError
+
+TOGETHER = 64  # pictures whose maps are held at once
 
 
 def parser() -> Parser:
@@ -22,7 +24,9 @@ def parser() -> Parser:
     made.add_argument("images", metavar="IMAGE", nargs="+", help="picture of any format, size and mode")
     made.add_argument("--top", type=int, metavar="N", default=3, help="classes to print, likeliest first (default: 3)")
     made.add_argument("--json", action="store_true", help="print a JSON object a picture, with every class")
-    made.add_argument("--explain", action="store_true", help="draw feature maps, gates and CAMs of each picture")
+    made.add_argument(
+        "--explain", action="store_true", help="draw feature maps, gates by place and CAMs of each picture"
+    )
     made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
     made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
     made.add_argument("--out", metavar="DIR", help="folder for what --explain draws (default: RUN/explained)")
@@ -52,8 +56,9 @@ def main(arguments: list[str]) -> None:
     from jaxattn.run import load_run
 
     run, choice = load_run(flags.run, flags.weights), Choice(target=flags.target)
-    look = Look(run, images, choice=choice)
-    for path, probabilities in zip(flags.images, look.pictures.probabilities, strict=True):
+    looks = (Look(run, images[start : start + TOGETHER], choice=choice) for start in range(0, len(images), TOGETHER))
+    found = itertools.chain.from_iterable(look.pictures.probabilities for look in looks)
+    for path, probabilities in zip(flags.images, found, strict=True):
         print(_answer(path, dict(zip(run.classes, probabilities.tolist(), strict=True)), flags))
     if flags.explain:
         out = Path(flags.out) if flags.out else run.folder / "explained"
@@ -69,13 +74,13 @@ def _answer(path, probabilities, flags):
 
 
 def _names(paths):
-    """A name for each picture: that of its file, numbered where several have one."""
-    count = collections.Counter(Path(path).stem for path in paths)
-    seen = collections.Counter()
+    """A name for each picture: that of its file, with the first free number where it is taken."""
+    taken = set()
     for path in paths:
         stem = Path(path).stem
-        seen[stem] += 1
-        yield f"{stem}-{seen[stem]}" if count[stem] > 1 else stem
+        name = next(name for name in (stem, *(f"{stem}-{i}" for i in range(2, len(paths) + 2))) if name not in taken)
+        taken.add(name)
+        yield name
 
 
 def _explain(look, out, name):

@@ -73,6 +73,8 @@ def write_report(runs: Sequence["Run"], out: str | Path | None = None, data_dir:
         raise InputError("runs side by side must be of the same pictures, these are not; report on each by itself")
     name = "report.html" if len(runs) == 1 else f"report-of-{len(runs)}.html"
     path = Path(out) if out is not None else runs[0].folder / name
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file with --out")
     html = render(list(runs), read_test(runs[0], data_dir))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,7 @@ def render(runs: list["Run"], test: Any) -> str:
             "scores": exhibits.score_rows(study),
             "flags": exhibits.configuration(run.config),
             "command": exhibits.command(run.config),
+            "formula": exhibits.formula(run.config.attention),
         }
         for name, run, study in zip(names, runs, studies, strict=True)
     ]

@@ -75,13 +75,20 @@ def load_data(config: Config, screen: Screen) -> tuple[Config, Splits]:
         InputError: where the data set is not known, damaged, or was asked for by name and cannot be had.
     """
     folder = Path(os.path.expanduser(config.data_dir))  # as it stands where there is no such home
-    if config.dataset is not None:
-        return config, lookup("dataset", config.dataset, DATASETS)(folder)
+
+    def load(name):
+        try:
+            return dataclasses.replace(config, dataset=name), lookup("dataset", name, DATASETS)(folder)
+        except OSError as error:
+            raise InputError(f"cannot read {folder}: {error.strerror}; choose another --data-dir") from error
+
     try:
-        return dataclasses.replace(config, dataset="cifar10"), DATASETS["cifar10"](folder)
+        return load(config.dataset or "cifar10")
     except UnavailableError as error:
+        if config.dataset is not None:
+            raise
         screen.warn(f"no CIFAR-10 here: training on the built-in data set shapes instead.\n{error}")
-        return dataclasses.replace(config, dataset="shapes"), DATASETS["shapes"](folder)
+        return load("shapes")
 
 
 def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
@@ -187,7 +194,12 @@ def load_run(folder: str | Path, which: str = "tested") -> Run:
     choices = {"best": best_epoch(metrics), "last": whole[-1]}
     choices["tested"] = choices[header.config.keep]
     epoch = lookup("choice of weights", which, choices)
-    state = checkpoint.restore(folder / "checkpoints", epoch, _template(program))
+    try:
+        state = checkpoint.restore(folder / "checkpoints", epoch, _template(program))
+    except InputError:
+        if epoch in checkpoint.epochs(folder / "checkpoints"):
+            raise
+        return load_run(folder, which)  # the run is alive, and has put a newer one in its place
     return Run(
         folder, header.config, header.classes, program.model, state.variables, epoch, metrics, read_result(folder)
     )

@@ -1,5 +1,6 @@
 """CIFAR-10 from every form it comes in, whole, damaged and hostile: small archives and folders of random pictures."""
 
+import concurrent.futures
 import hashlib
 import http.server
 import io
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -260,6 +262,22 @@ def test_archive_is_prepared_once_and_read_back(tmp_path, caplog):
     assert_whole(second)
     assert first.digest() == second.digest()
     assert not [record for record in caplog.records if record.name == "jaxattn"]
+
+
+def test_two_runs_that_start_together_prepare_it_once(tmp_path, monkeypatch):
+    SOURCES["binary archive"](tmp_path)
+    read, reads = archive.read, []
+
+    def slow(source):
+        reads.append(source)
+        time.sleep(0.3)
+        return read(source)
+
+    monkeypatch.setattr(archive, "read", slow)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for splits in pool.map(cifar10.load, [tmp_path] * 3):
+            assert_whole(splits)
+    assert len(reads) == 1
 
 
 def test_tfds_itself_reads_what_was_prepared(tmp_path):

@@ -21,8 +21,8 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 # A module may import modules of lower levels only, or of its own level within its own package.
 LEVELS = {
     0: {
-        "errors", "config", "folder", "init", "ops", "winograd", "optim", "checkpoint", "convert", "screen", "data",
-        "attention", "norm", "records", "devices", "picture_file",
+        "errors", "config", "folder", "lock", "init", "ops", "winograd", "optim", "checkpoint", "convert", "screen",
+        "attention", "data", "norm", "records", "devices", "picture_file",
     },
     1: {"model", "training", "capture", "cam", "heatmap", "scores", "plots", "pixels", "charts"},
     2: {"program", "run", "pictures", "exhibits", "explorer"},

@@ -55,6 +55,25 @@ def test_layers_are_told_by_shape_and_order_not_by_name():
     assert_trees_equal(from_torch(state), variables)
 
 
+@pytest.mark.parametrize("name", ["none", "se"])
+def test_layers_are_put_in_the_order_in_which_they_feed_each_other(name):
+    variables = variables_of(name)
+    state = to_torch(variables)
+    assert_trees_equal(from_torch(dict(sorted(state.items(), reverse=True))), variables)
+
+
+def test_other_attention_is_not_taken_for_squeeze_and_excitation():
+    state = to_torch(variables_of("se"))
+    biased = {k: v[:, :, None, None] if "fc." in k else v for k, v in state.items()}
+    with pytest.raises(InputError, match=r"'attention1\.fc\.0' with \['bias', 'weight'\].* none of this network's"):
+        from_torch(biased | {"attention1.fc.0.bias": np.zeros(2)})
+    for name in ("channel-code", "random", "eca"):
+        with pytest.raises(InputError, match="only attention se has a PyTorch form"):
+            to_torch(variables_of(name))
+    with pytest.raises(InputError, match="a convolution of 32 channels to follow the layer before"):
+        from_torch(state | {"conv2.weight": np.zeros((64, 31, 3, 3))})
+
+
 def test_attention_as_1x1_convolutions_is_taken():
     variables = variables_of("se")
     state = {k: v[:, :, None, None] if "fc." in k else v for k, v in to_torch(variables).items()}

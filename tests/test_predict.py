@@ -42,6 +42,13 @@ def test_every_mode_gives_its_colour(mode, tmp_path):
     np.testing.assert_allclose(picture, np.broadcast_to(colour, picture.shape), atol=6)  # lossy formats
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_numbers_without_a_range_are_refused(kind, tmp_path):
+    Image.fromarray(np.ones((32, 32), kind)).save(tmp_path / "picture.tiff")
+    with pytest.raises(InputError, match=r"its numbers \(mode [FI]\) have no range to scale by"):
+        read_picture(tmp_path / "picture.tiff", 32, 32)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (32, 32), (7, 300), (1000, 31)])
 def test_every_size_fits(size, tmp_path):
     made("RGB", size).save(tmp_path / "picture.png")
@@ -130,7 +137,7 @@ def test_explain_draws_each_picture(run, tmp_path, capsys):  # noqa: F811
         [str(run), *(str(tmp_path / folder / "a.png") for folder in ("x", "y")), "--explain", "--out", str(out)]
     )
     names = {path.name for path in out.iterdir()}
-    assert {f"a-{i}-{plot}.png" for i in (1, 2) for plot in ("features", "heatmap", "cam")} <= names
+    assert {f"{name}-{plot}.png" for name in ("a", "a-2") for plot in ("features", "heatmap", "cam")} <= names
 
 
 @pytest.mark.parametrize("flags", [["--top", "0"], ["--out", "x"], ["--class", "frog"], ["--explain", "--class", "x"]])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import weakref
 
 import jax
@@ -15,6 +14,7 @@ from jaxattn import ATTENTION, CNN, Config, checkpoint, fit, load_run, program, 
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError, UnavailableError
 from jaxattn.folder import Header, claim
+from jaxattn.lock import alone_in
 from jaxattn.screen import Screen
 
 QUICK = {
@@ -120,15 +120,13 @@ def test_folder_of_another_configuration_is_refused_and_left_alone(tmp_path, qui
 
 
 def test_folder_that_another_process_trains_in_is_refused_and_left_alone(tmp_path, quiet):
-    fcntl = pytest.importorskip("fcntl")
+    pytest.importorskip("fcntl")
     folder = tmp_path / "run"
     folder.mkdir()
-    handle = os.open(folder, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    with pytest.raises(InputError, match=r"another process is training in .*run; wait for it or stop it, or name"):
-        fit(Config(**QUICK), folder, quiet)
-    assert not list(folder.iterdir())
-    os.close(handle)
+    with alone_in(folder):
+        with pytest.raises(InputError, match=r"another process is training in .*run; wait for it or stop it, or name"):
+            fit(Config(**QUICK), folder, quiet)
+        assert not list(folder.iterdir())
     with claim(folder, Header(Config(**QUICK), ("cat",), (32, 32, 3), "")):
         assert (folder / "config.json").exists()
 

@@ -1,11 +1,13 @@
 """CIFAR-10: from a prepared TFDS folder, an original archive, or the network."""
 
+import contextlib
 import logging
 from pathlib import Path
 
 from jaxattn.data import archive, download, prepared
 from jaxattn.data.splits import Splits
 from jaxattn.errors import UnavailableError
+from jaxattn.lock import alone_in
 
 _LOG = logging.getLogger("jaxattn")
 
@@ -37,6 +39,24 @@ def load(data_dir: Path) -> Splits:
     """
     if data_dir.is_file():
         return archive.read(data_dir)
+    if folder := prepared.find(data_dir, "cifar10"):
+        return prepared.read(folder, size=32, classes=10)
+    is_new = not data_dir.exists()
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # a folder that cannot be made or locked may still be read
+            data_dir.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone_in(data_dir, wait=True))
+        try:
+            return _prepare(data_dir)
+        except UnavailableError:
+            if is_new:
+                with contextlib.suppress(OSError):
+                    data_dir.rmdir()
+            raise
+
+
+def _prepare(data_dir):
+    """What two runs that are started together must not do at once; the second finds what the first has made."""
     if folder := prepared.find(data_dir, "cifar10"):
         return prepared.read(folder, size=32, classes=10)
     source = archive.find(data_dir)
