@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 
 
 def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
@@ -25,7 +25,7 @@ def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
             checkpointer.save(folder.absolute() / str(epoch), state, force=True)
     except (OSError, ValueError) as error:  # Orbax's writer reports a full disk as ValueError
         raise InputError(
-            f"cannot write a checkpoint to {folder}: {_first_line(error)}; free space and resume"
+            f"cannot write a checkpoint to {folder}: {first_line(error)}; free space and resume"
         ) from error
     for path in folder.iterdir():  # also what a killed process left half written
         if path.name not in {str(kept) for kept in keep}:
@@ -61,7 +61,7 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
             return checkpointer.restore(folder.absolute() / str(epoch), target)
     except Exception as error:  # whatever a damaged file makes Orbax's readers raise
         raise InputError(
-            f"checkpoint {folder / str(epoch)} is damaged or of another network: {_first_line(error)}; "
+            f"checkpoint {folder / str(epoch)} is damaged or of another network: {first_line(error)}; "
             "delete that folder to go on from an earlier one, or start a new run"
         ) from error
 
@@ -74,7 +74,3 @@ def _checkpointer():
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="alone"
     )
     return ocp.StandardCheckpointer(**({"multiprocessing_options": alone} if jax.process_count() > 1 else {}))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

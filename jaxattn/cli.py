@@ -44,7 +44,7 @@ def _wide(prog):
 def names(module: str, registry: str) -> list[str]:
     """Keys of the dict `registry` as they are written in a module, which is read and not imported.
 
-    Importing it would load JAX, and that takes ten times as long as all the rest of `--help`.
+    Importing it would load JAX, and that takes several times as long as all the rest of `--help`.
     """
     for node in ast.parse(importlib.util.find_spec(module).loader.get_source(module)).body:
         targets = getattr(node, "targets", [getattr(node, "target", None)])
@@ -78,7 +78,8 @@ def add_config_flags(parser: argparse.ArgumentParser, known: dict[str, Sequence[
 def shell(main: Callable[[list[str]], None]) -> NoReturn:
     """Runs `main` on the command line and exits: 0 done, 2 wrong input (one line), 130 or 143 stopped."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    if hasattr(sys.stdout, "reconfigure"):  # a notebook's has not
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
@@ -115,7 +116,7 @@ def leave_out_slow_passes() -> None:
     """Has XLA compile for the CPU without two passes, from the next program on, if it has compiled none yet.
 
     Unrolling of loops and the search for vectors in straight code take a fifth of the time that the step needs to
-    compile, and the step, whose loops are vectors already, is as fast without. What `XLA_FLAGS` says itself wins.
+    compile with jax 0.12, and the step, whose loops are vectors already, is as fast without. What `XLA_FLAGS` says itself wins.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_backend_extra_options" not in flags:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:
@@ -35,12 +35,8 @@ def load_torch(path: str | Path) -> dict[str, Any]:
     except ImportError as error:
         raise InputError(f"{path} needs the package {error.name}: pip install {error.name}") from error
     except Exception as error:  # whatever a damaged file makes its reader raise
-        raise InputError(f"{path} cannot be read as {path.suffix}: {_first_line(error)}") from error
+        raise InputError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
     return from_torch(state)
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _read_npz(path):

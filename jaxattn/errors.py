@@ -21,3 +21,8 @@ def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
     if name not in known:
         raise InputError(f"unknown {what} {name!r}; known are {', '.join(known)}")
     return known[name]
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says, in one line of at most 200 letters; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
