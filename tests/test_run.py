@@ -243,6 +243,22 @@ def test_result_of_a_shorter_run_does_not_stand_for_the_longer(tmp_path, quiet, 
     assert resume(tmp_path / "run", screen=quiet).result["epochs"] == 2
 
 
+def test_looking_at_a_living_run_takes_the_epoch_that_has_replaced_the_listed_one(tmp_path, quiet, monkeypatch):
+    fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
+    folder, restore = tmp_path / "run" / "checkpoints", checkpoint.restore
+
+    def late(where, epoch, like):
+        monkeypatch.setattr(checkpoint, "restore", restore)
+        (folder / "1").rename(folder / "2")  # the run has gone on meanwhile
+        (tmp_path / "run" / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n')
+        return restore(where, epoch, like)
+
+    monkeypatch.setattr(checkpoint, "restore", late)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "best_epoch", lambda metrics: metrics[-1]["epoch"])
+        assert load_run(tmp_path / "run", "last").epoch == 2
+
+
 def test_run_killed_before_its_folder_was_made_begins_anew(tmp_path, quiet):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json.part").write_text("{")
