@@ -27,8 +27,8 @@ def conv_general_dilated(
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     size = kernel.shape[0]
     same = tuple(window_strides) == (1, 1) and list(padding) == [(size // 2, size // 2)] * 2 and size % 2
-    dilations = *options["lhs_dilation"], *options["rhs_dilation"]
-    plain = options["feature_group_count"] == 1 and set(dilations) == {1}
+    dilations = *(options.get("lhs_dilation") or ()), *(options.get("rhs_dilation") or ())
+    plain = options.get("feature_group_count", 1) == 1 and set(dilations) <= {1}
     if same and plain and kernel.shape[1] == size:
         return conv_same(x, kernel, products)
     y = jax.lax.conv_general_dilated(*_cast(products, x, kernel), window_strides, padding, **options)
