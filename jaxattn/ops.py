@@ -110,22 +110,16 @@ def conv_same(x: jax.Array, kernel: jax.Array, products=None) -> jax.Array:
 
     Elsewhere than on a CPU it is `lax.conv`. There it is
 
-    * `winograd` in training (forward and gradients; alone, the forward pass gains nothing and compiles for five seconds
-      longer), where the kernel is 3x3, H and W multiples of 4, tiles enough for matrices, numbers float32 or wider, and
-      channels not few, but not where `products` name the very type of x: products of other numbers than those of x are
-      not meant then;
+    * `winograd` where the kernel is 3x3, H and W multiples of 4, tiles enough for matrices, numbers float32 or wider,
+      and channels not few;
     * a product of matrices for few channels (a picture): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a
       row, times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does
       in the same time, and half the bytes to copy;
     * `lax.conv` for the rest, and a product of windows with R = 1 for the gradient of their kernel;
     * products of windows throughout, where the CPU has units for bfloat16 and `products` are of it.
     """
-    return _conv_same(x, kernel, products, training=False)
-
-
-def _conv_same(x, kernel, products, training):
-    cpu = functools.partial(_conv_cpu, products=products, training=training)
-    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=functools.partial(_conv, products=products))
+    cpu, default = (functools.partial(form, products=products) for form in (_conv_cpu, _conv))
+    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
 
 
 def _conv(x, kernel, products=None):
@@ -135,11 +129,11 @@ def _conv(x, kernel, products=None):
     return y.astype(x.dtype)
 
 
-def _conv_cpu(x, kernel, products, training):
+def _conv_cpu(x, kernel, products):
     if _narrow(products):
         return _conv_windows(*_cast(products, x, kernel), x.dtype)
     x, kernel = _rounded(products, x, kernel)
-    if training and _suits_winograd(x, kernel, products):
+    if _suits_winograd(x, kernel):
         return winograd.convolve(x, kernel)
     if x.shape[-1] >= FEW_CHANNELS:
         return _conv(x, kernel)
@@ -160,10 +154,8 @@ def _kernel_gradient(x, kernel, dy, sums):
     return jax.linear_transpose(functools.partial(_band, run=run), kernel)(dband)[0]
 
 
-def _suits_winograd(x, kernel, products):
+def _suits_winograd(x, kernel):
     batch, height, width, channels = x.shape
-    if products is not None and jnp.dtype(products) == x.dtype:
-        return False
     whole = len(kernel) == winograd.SIZE and height % winograd.TILE == width % winograd.TILE == 0
     enough = batch * height * width >= FEW_TILES * winograd.TILE**2
     return whole and enough and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
@@ -195,7 +187,7 @@ def _band(kernel, run):
 
 
 def _conv_forward(x, kernel, products):
-    return _conv_same(x, kernel, products, training=True), (x, kernel)
+    return conv_same(x, kernel, products), (x, kernel)
 
 
 def _conv_backward(products, residuals, dy):
@@ -209,7 +201,7 @@ def _conv_backward(products, residuals, dy):
             dx = _conv_windows(dy, kernel[::-1, ::-1].swapaxes(2, 3), sums)
             return dx, _kernel_gradient(x, kernel, dy, sums)
         x, kernel, dy = _rounded(products, x, kernel, dy)
-        if _suits_winograd(x, kernel, products):
+        if _suits_winograd(x, kernel):
             return winograd.gradients(x, kernel, dy)
         dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
         return dx, _kernel_gradient(x, kernel, dy, sums)

@@ -347,7 +347,6 @@ def _normal(images: jax.Array) -> jax.Array:
 
 @functools.lru_cache(maxsize=8)
 def _seeing(model, layers):
-    model = model.clone(products=model.products or jnp.float32)  # their gradients compile in a third of the time
     return jax.jit(lambda variables, images, targets: explain(model, variables, _normal(images), targets, layers))
 
 

@@ -20,6 +20,7 @@ from jaxattn.model import CNN
 EVAL_BATCH = 250
 MOST_STEPS = 100
 QUICK = {"xla_backend_optimization_level": 0}  # for what runs once: on a CPU, compiling is most of its time
+APART = {"xla_disable_hlo_passes": "cse_barrier_expander"}  # on a CPU, jax 0.10 would join what `winograd` keeps apart
 PRODUCTS = {"float32": None, "bf16": jnp.bfloat16}
 
 
@@ -72,16 +73,17 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
     augment = lookup("augmentation", config.augment, AUGMENT)
     whole = devices.whole()
+    cpu = jax.default_backend() == "cpu"
 
-    def jit(function, **options):
-        return jax.jit(function, out_shardings=whole, **options)
+    def jit(function, compiler_options=APART, **options):
+        return jax.jit(function, out_shardings=whole, compiler_options=compiler_options if cpu else None, **options)
 
     step = {train: training.make_train_step(model, optimizer, augment, train) for train in (True, False)}
     return Program(
         model=model,
         init=jit(
             lambda key: training.init_state(model, optimizer, plateau, key, shape),
-            compiler_options=QUICK if jax.default_backend() == "cpu" else None,
+            compiler_options=QUICK,
         ),
         batch=jax.jit(training.make_batch(augment)),
         step={train: jit(one, donate_argnums=0) for train, one in step.items()},
