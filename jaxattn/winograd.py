@@ -94,11 +94,12 @@ def _to_input(rows: Rows, shape):
     """The transpose of `_from_input`."""
     batch, height, width, channels = shape
     places = (6, batch, height // TILE, width // TILE, channels)
-    return _overlaid(_apart([_overlaid(row.reshape(places), 2) for row in rows]), 1)
+    columns = _apart(_overlaid([row.reshape(places) for row in rows], 2))
+    return _overlaid(list(columns), 2)
 
 
 def _overlaid(parts, axis):
-    """Six arrays mixed to six lines, put down four apart along an axis and added: the transpose of cutting it and mixing.
+    """Six arrays mixed to six lines, put down four apart along an axis and added: the transpose of cutting and mixing.
 
     Of a tile's lines the first falls on the last of the tile before, the sixth on the first of the tile after.
     """
