@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxattn import attention, devices, optim, training
 from jaxattn.attention.wide import widened
@@ -36,7 +35,7 @@ class Program(NamedTuple):
         steps_in_call: how many of an epoch's steps one call of `steps` is to take; 1 where `step` is to be called.
         evaluate: of `training.make_eval_step`.
         end_epoch: `(state, loss) -> state`, the plateau told of an epoch's loss.
-        learning_rate: the rate by step, before the plateau's factor.
+        learning_rate: `(state, count) -> rate`, of the last of the next `count` steps.
     """
 
     model: CNN
@@ -47,7 +46,7 @@ class Program(NamedTuple):
     steps_in_call: int
     evaluate: Callable
     end_epoch: Callable
-    learning_rate: optax.Schedule
+    learning_rate: Callable[..., jax.Array]
 
 
 def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_epoch: int) -> Program:
@@ -91,7 +90,7 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
         steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
         evaluate=jit(training.make_eval_step(model)),
         end_epoch=jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
-        learning_rate=rate,
+        learning_rate=jit(lambda state, count: rate(state.step + count - 1) * state.plateau.scale),
     )
 
 

@@ -255,20 +255,20 @@ def _template(program: Program) -> training.TrainState:
 
 
 def _keys(config: Config) -> jax.Array:
-    """Three keys [3]: for the weights, for the order of the pictures, for augmentation and dropout."""
-    return jax.random.split(jax.random.key(config.seed), 3)
+    """Two keys [2]: for the weights; for augmentation and dropout."""
+    return jax.random.split(jax.random.key(config.seed))
 
 
 def _train(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], data: Data, val: Split):
     """Trains the epochs that `metrics` lacks; each leaves a line there and a checkpoint in the folder."""
     config, program = job.header.config, job.program
-    _, key_order, key_step = _keys(config)
+    _, key_step = _keys(config)
     batch_seconds = None
     for epoch in range(len(metrics) + 1, config.epochs + 1):
         started = time.perf_counter()
         mode = config.train_mode == "every-epoch" or epoch == 1
-        rows = np.asarray(training.epoch_rows(key_order, epoch, len(data[0]), config.batch_size))
-        rate = _rounded(program.learning_rate(state.step + len(rows) - 1) * state.plateau.scale)
+        rows = training.epoch_rows(config.seed, epoch, len(data[0]), config.batch_size)
+        rate = _rounded(program.learning_rate(state, len(rows)))
         with job.screen.bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
             state, train_loss, train_accuracy = _train_epoch(program, mode, state, (key_step, *data), rows, progress)
         trained = time.perf_counter() - started

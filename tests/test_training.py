@@ -93,12 +93,11 @@ def test_evaluation_counts_every_picture_once_at_any_batch_size(size):
 
 
 def test_epoch_takes_each_picture_at_most_once_in_a_new_order():
-    key = jax.random.key(0)
-    rows = [np.asarray(training.epoch_rows(key, epoch, 43, 8)) for epoch in (1, 2)]
+    rows = [training.epoch_rows(0, epoch, 43, 8) for epoch in (1, 2)]
     assert rows[0].shape == (5, 8)
     assert len(set(rows[0].ravel())) == 40 and rows[0].max() < 43
-    assert not np.array_equal(*rows)
-    np.testing.assert_array_equal(rows[0], training.epoch_rows(key, 1, 43, 8))
+    assert not np.array_equal(*rows) and not np.array_equal(rows[0], training.epoch_rows(1, 1, 43, 8))
+    np.testing.assert_array_equal(rows[0], training.epoch_rows(0, 1, 43, 8))
 
 
 def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():

@@ -90,7 +90,7 @@ class Subject:
     def epoch(self, _):
         start = time.perf_counter()
         self.epochs += 1
-        rows = np.asarray(training.epoch_rows(self.key, self.epochs, len(self.data[0]), BATCH))
+        rows = training.epoch_rows(1, self.epochs, len(self.data[0]), BATCH)
         waiting = collections.deque()
         for batch in rows:
             self.state, tally = self.program.step[True](self.state, self.key, *self.data, batch)
