@@ -42,12 +42,16 @@ def learning_rate(schedule: str, peak: float, steps: int, warmup: int) -> optax.
 def adam(rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
     """Adam with decoupled decay of every parameter called "kernel", and of no other: AdamW; plain Adam at decay 0.
 
+    Its moments are kept flat, in one vector each: an update is a few kernels to compile, not three for each parameter.
+
     Source: arXiv:1412.6980, algorithm 1; arXiv:1711.05101, algorithm 2 (decay scaled by the learning rate, as PyTorch
     and optax do).
     """
-    if not weight_decay:
-        return optax.adam(rate)
-    return optax.adamw(rate, weight_decay=weight_decay, mask=_kernels)
+    return optax.chain(
+        optax.flatten(optax.scale_by_adam()),
+        optax.add_decayed_weights(weight_decay, _kernels) if weight_decay else optax.identity(),
+        optax.scale_by_learning_rate(rate),
+    )
 
 
 def _kernels(params):
