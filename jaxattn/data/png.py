@@ -6,6 +6,7 @@ decodes in one call: three times as fast, and the inflating runs in threads.
 """
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def decode(pictures: Sequence[bytes], height: int, width: int) -> np.ndarray:
     def block(start: int) -> np.ndarray:
         return _decode_block(pictures[start : start + _BLOCK], height, width)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # its own choice is four more, which is slower
         return np.concatenate(list(pool.map(block, range(0, len(pictures), _BLOCK))))
 
 
