@@ -20,8 +20,10 @@ def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
     """
     if jax.process_count() > 1:  # Orbax lets no process write JAX's arrays without the others
         state = jax.device_get(state)
+    import orbax.checkpoint as ocp
+
     try:
-        with _checkpointer() as checkpointer:
+        with ocp.StandardCheckpointer(**_alone()) as checkpointer:
             checkpointer.save(folder.absolute() / str(epoch), state, force=True)
     except (OSError, ValueError) as error:  # Orbax's writer reports a full disk as ValueError
         raise InputError(
@@ -43,7 +45,7 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
     Args:
         folder: of the checkpoints.
         epoch: one of `epochs(folder)`.
-        like: a tree with the shapes and types wanted.
+        like: a tree with the shapes and types wanted; of all that was saved, or of a part: no more is read.
 
     Raises:
         InputError: where it is not there, damaged, or of another network.
@@ -55,22 +57,29 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
             return np.zeros(leaf.shape, leaf.dtype)
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
 
+    import orbax.checkpoint as ocp
+
     target = jax.tree.map(wanted, like)
+    options = ocp.args.PyTreeRestore(
+        item=target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
+    )
     try:
-        with _checkpointer() as checkpointer:
-            return checkpointer.restore(folder.absolute() / str(epoch), target)
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**_alone()), **_alone()) as checkpointer:
+            return checkpointer.restore(folder.absolute() / str(epoch), args=options)
     except Exception as error:  # whatever a damaged file makes Orbax's readers raise
         raise InputError(
-            f"checkpoint {folder / str(epoch)} is damaged or of another network: {first_line(error)}; "
+            f"checkpoint {folder / str(epoch)} is damaged, or of another network or version: {first_line(error)}; "
             "delete that folder to go on from an earlier one, or start a new run"
         ) from error
 
 
-def _checkpointer():
-    """Orbax for this process alone: it would otherwise wait for the others to write their part."""
+def _alone():
+    """Options that have Orbax work in this process alone: it would otherwise wait for the others to do their part."""
+    if jax.process_count() == 1:
+        return {}
     import orbax.checkpoint as ocp
 
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="alone"
     )
-    return ocp.StandardCheckpointer(**({"multiprocessing_options": alone} if jax.process_count() > 1 else {}))
+    return {"multiprocessing_options": alone}

@@ -195,14 +195,12 @@ def load_run(folder: str | Path, which: str = "tested") -> Run:
     choices["tested"] = choices[header.config.keep]
     epoch = lookup("choice of weights", which, choices)
     try:
-        state = checkpoint.restore(folder / "checkpoints", epoch, _template(program))
+        variables = checkpoint.restore(folder / "checkpoints", epoch, _template(program).variables)
     except InputError:
         if epoch in checkpoint.epochs(folder / "checkpoints"):
             raise
         return load_run(folder, which)  # the run is alive, and has put a newer one in its place
-    return Run(
-        folder, header.config, header.classes, program.model, state.variables, epoch, metrics, read_result(folder)
-    )
+    return Run(folder, header.config, header.classes, program.model, variables, epoch, metrics, read_result(folder))
 
 
 def best_epoch(metrics: list[dict[str, Any]]) -> int:

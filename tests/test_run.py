@@ -208,7 +208,7 @@ def test_checkpoint_cut_short_is_told(tmp_path, quiet):
     fit(Config(**QUICK | {"epochs": 1}), tmp_path / "run", quiet)
     for path in (tmp_path / "run" / "checkpoints" / "1").rglob("d/*"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match="is damaged or of another network") as caught:
+    with pytest.raises(InputError, match="is damaged, or of another network or version") as caught:
         load_run(tmp_path / "run")
     assert "\n" not in str(caught.value)
 
@@ -241,6 +241,16 @@ def test_result_of_a_shorter_run_does_not_stand_for_the_longer(tmp_path, quiet, 
             resume(tmp_path / "run", epochs=2, screen=quiet)
     assert load_run(tmp_path / "run").result is None
     assert resume(tmp_path / "run", screen=quiet).result["epochs"] == 2
+
+
+def test_run_of_another_optimiser_can_be_looked_at_but_not_gone_on_with(tmp_path, quiet):
+    done = fit(Config(**QUICK), tmp_path / "run", quiet)
+    folder = tmp_path / "run" / "checkpoints"
+    checkpoint.save(folder, 2, {**done.variables, "opt_state": {"momentum": np.zeros(3)}}, {2})
+    back = load_run(tmp_path / "run", "last")
+    jax.tree.map(np.testing.assert_array_equal, back.variables, done.variables)
+    with pytest.raises(InputError, match="of another network or version"):
+        resume(tmp_path / "run", epochs=3, screen=quiet)
 
 
 def test_looking_at_a_living_run_takes_the_epoch_that_has_replaced_the_listed_one(tmp_path, quiet, monkeypatch):
