@@ -18,8 +18,10 @@ from jaxattn.model import CNN
 
 EVAL_BATCH = 250
 MOST_STEPS = 100
-QUICK = {"xla_backend_optimization_level": 0}  # for what runs once: on a CPU, compiling is most of its time
-APART = {"xla_disable_hlo_passes": "cse_barrier_expander"}  # on a CPU, jax 0.10 would join what `winograd` keeps apart
+# Compiler options for a CPU. For what runs once, since compiling is most of its time:
+QUICK = {"xla_backend_optimization_level": 0}
+# For all else, since jax 0.10 would join what `winograd` keeps apart:
+APART = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 PRODUCTS = {"float32": None, "bf16": jnp.bfloat16}
 
 
@@ -72,10 +74,9 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
     augment = lookup("augmentation", config.augment, AUGMENT)
     whole = devices.whole()
-    cpu = jax.default_backend() == "cpu"
 
     def jit(function, compiler_options=APART, **options):
-        return jax.jit(function, out_shardings=whole, compiler_options=compiler_options if cpu else None, **options)
+        return jax.jit(function, out_shardings=whole, compiler_options=on_cpu(compiler_options), **options)
 
     step = {train: training.make_train_step(model, optimizer, augment, train) for train in (True, False)}
     return Program(
@@ -92,6 +93,11 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
         end_epoch=jit(lambda state, loss: training.end_epoch(plateau, state, loss)),
         learning_rate=jit(lambda state, count: rate(state.step + count - 1) * state.plateau.scale),
     )
+
+
+def on_cpu(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Compiler options that are meant for a CPU, if that is what programs run on here."""
+    return options if jax.default_backend() == "cpu" else None
 
 
 def steps_in_call(platform: str, steps_per_epoch: int) -> int:

@@ -66,10 +66,8 @@ def test_winograd_is_as_exact_as_float32_allows():
 def test_winograds_transforms_take_little_arithmetic_beside_the_products():
     """Where XLA joins their two steps, it takes twice as much."""
     x, kernel, dy = (jax.ShapeDtypeStruct(s, "float32") for s in ((16, 16, 16, 32), (3, 3, 32, 64), (16, 16, 16, 64)))
-    both = jax.jit(
-        lambda x, kernel, dy: (winograd.convolve(x, kernel), winograd.gradients(x, kernel, dy)), compiler_options=APART
-    )
-    operations = both.lower(x, kernel, dy).compile().cost_analysis()["flops"]
+    both = jax.jit(lambda x, kernel, dy: (winograd.convolve(x, kernel), winograd.gradients(x, kernel, dy)))
+    operations = both.lower(x, kernel, dy).compile(APART).cost_analysis()["flops"]
     tiles, positions, passes = 16 * 4 * 4, 36, 3
     products = 2 * tiles * 32 * 64 * positions * passes
     assert products < operations < 1.3 * products

@@ -21,7 +21,7 @@ from jaxattn.cli import tune_process
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.model import CNN
-from jaxattn.program import build, evaluate
+from jaxattn.program import APART, build, evaluate, on_cpu
 
 SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 IN_FLIGHT = 2
@@ -48,11 +48,11 @@ class PlainCNN(nn.Module):
         return nn.Dense(10)(nn.Dropout(0.5, deterministic=not train)(x))
 
 
-def by_hand(model):
+def by_hand(model, options=None):
     """Step without augmentation, and what makes a state, of a network that `build` does not know."""
     optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
     step = training.make_train_step(model, optimizer, lambda key, images: images, True)
-    return jax.jit(step, donate_argnums=0), jax.jit(
+    return jax.jit(step, donate_argnums=0, compiler_options=options), jax.jit(
         lambda key: training.init_state(model, optimizer, plateau, key, (32, 32, 3))
     )
 
@@ -71,7 +71,8 @@ class Subject:
         if SETTING == "plain-flax":
             bare, init = by_hand(PlainCNN())
         if SETTING == "jaxattn-wide":
-            bare, init = by_hand(CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se")))
+            wide = CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se"))
+            bare, init = by_hand(wide, on_cpu(APART))
         self.bare = bare
         self.data = jax.device_put((train.images, train.labels))
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)

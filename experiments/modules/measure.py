@@ -35,6 +35,7 @@ from jaxattn.attention.cost import cost
 from jaxattn.cli import tune_process
 from jaxattn.model import CNN
 from jaxattn.modules import IMAGE, block_shapes
+from jaxattn.program import APART, on_cpu
 
 BATCH = 64
 SECONDS = 0.4  # of one timing, about
@@ -58,9 +59,10 @@ class Subject:
         self.state = training.init_state(model, optimizer, plateau, jax.random.key(0), IMAGE)
         step = training.make_train_step(model, optimizer, lambda key, images: images, True)
         self.batch = {"key": jax.random.key(1), "images": images, "labels": labels, "rows": jnp.arange(BATCH)}
-        self.step = jax.jit(step, donate_argnums=0).lower(self.state, **self.batch).compile()
+        options = on_cpu(APART)
+        self.step = jax.jit(step, donate_argnums=0).lower(self.state, **self.batch).compile(options)
         self.picture = jax.tree.map(jnp.copy, self.state.variables), jnp.zeros((1, *IMAGE))
-        self.infer = jax.jit(model.apply).lower(*self.picture).compile()
+        self.infer = jax.jit(model.apply).lower(*self.picture).compile(options)
         self.repeats = {}
         for call in (self.train_once, self.infer_once):
             call()  # compiles
