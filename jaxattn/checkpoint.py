@@ -48,28 +48,31 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
         like: a tree with the shapes and types wanted; of all that was saved, or of a part: no more is read.
 
     Raises:
-        InputError: where it is not there, damaged, or of another network.
+        InputError: where it is not there, damaged, or of another network or version.
     """
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-
-    def wanted(leaf):
-        if jax.process_count() > 1:
-            return np.zeros(leaf.shape, leaf.dtype)
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
-
     import orbax.checkpoint as ocp
 
-    target = jax.tree.map(wanted, like)
-    options = ocp.args.PyTreeRestore(
-        item=target, restore_args=ocp.checkpoint_utils.construct_restore_args(target), partial_restore=True
-    )
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like)
+    arguments = ocp.checkpoint_utils.construct_restore_args(target)
+    if jax.process_count() > 1:
+        arguments = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), target)
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**_alone()), **_alone()) as checkpointer:
-            return checkpointer.restore(folder.absolute() / str(epoch), args=options)
+            state = checkpointer.restore(
+                folder.absolute() / str(epoch),
+                args=ocp.args.PyTreeRestore(item=target, restore_args=arguments, partial_restore=True),
+            )
+        for (path, found), leaf in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(like), strict=True):
+            if (
+                isinstance(found, jax.ShapeDtypeStruct) or found.shape != leaf.shape
+            ):  # what is not there stays as it was
+                raise ValueError(f"it lacks {jax.tree_util.keystr(path)} {list(leaf.shape)}")
+        return state
     except Exception as error:  # whatever a damaged file makes Orbax's readers raise
         raise InputError(
             f"checkpoint {folder / str(epoch)} is damaged, or of another network or version: {first_line(error)}; "
-            "delete that folder to go on from an earlier one, or start a new run"
+            "start a new run, or, if it is damaged, delete that folder to go on from an earlier one"
         ) from error
 
 

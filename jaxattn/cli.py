@@ -115,9 +115,8 @@ def tune_process() -> None:
 def leave_out_slow_passes() -> None:
     """Has XLA compile for the CPU without two passes, from the next program on, if it has compiled none yet.
 
-    Unrolling of loops and the search for vectors in straight code take a fifth of the time that the step needs to
-    compile with jax 0.12, and the step, whose loops are vectors already, is as fast without. What `XLA_FLAGS` says
-    itself wins.
+    Unrolling of loops and the search for vectors in straight code take a part of the time that the step needs to
+    compile, and the step, whose loops are vectors already, is as fast without. What `XLA_FLAGS` says itself wins.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_backend_extra_options" not in flags:

@@ -11,6 +11,7 @@ from jaxattn import winograd
 
 FEW_CHANNELS = 8
 FEW_TILES = 128
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def conv_general_dilated(
@@ -21,10 +22,11 @@ def conv_general_dilated(
     Args:
         x: [B, H, W, Cin].
         kernel: [K, K, Cin, Cout].
-        window_strides, padding, options: as `jax.lax.conv_general_dilated` takes them.
+        window_strides, padding, options: as `jax.lax.conv_general_dilated` takes them, but for the layout: it is as above.
         products: the type to multiply in, as `conv_same` takes it.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    options = {**options, "dimension_numbers": LAYOUT}
     size = kernel.shape[0]
     same = tuple(window_strides) == (1, 1) and list(padding) == [(size // 2, size // 2)] * 2 and size % 2
     dilations = *(options.get("lhs_dilation") or ()), *(options.get("rhs_dilation") or ())
@@ -123,9 +125,7 @@ def conv_same(x: jax.Array, kernel: jax.Array, products=None) -> jax.Array:
 
 
 def _conv(x, kernel, products=None):
-    y = jax.lax.conv_general_dilated(
-        *_cast(products, x, kernel), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    y = jax.lax.conv_general_dilated(*_cast(products, x, kernel), (1, 1), "SAME", dimension_numbers=LAYOUT)
     return y.astype(x.dtype)
 
 

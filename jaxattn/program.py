@@ -20,7 +20,7 @@ EVAL_BATCH = 250
 MOST_STEPS = 100
 # Compiler options for a CPU. For what runs once, since compiling is most of its time:
 QUICK = {"xla_backend_optimization_level": 0}
-# For all else, since jax 0.10 would join what `winograd` keeps apart:
+# For what trains and evaluates, since jax 0.10 would join what `winograd` keeps apart:
 APART = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 PRODUCTS = {"float32": None, "bf16": jnp.bfloat16}
 

@@ -363,9 +363,11 @@ def _test(job: _Job, state: training.TrainState, metrics: list[dict[str, Any]], 
     """Reads the test set, once, with the weights that the configuration says, and writes `result.json`."""
     config = job.header.config
     tested = best_epoch(metrics) if config.keep == "best" else len(metrics)
+    variables = state.variables
     if tested != len(metrics):
-        state = devices.share(lambda: checkpoint.restore(job.folder / "checkpoints", tested, _template(job.program)))
-    loss, accuracy, _ = evaluate(job.program, state.variables, test)
+        like = _template(job.program).variables
+        variables = devices.share(lambda: checkpoint.restore(job.folder / "checkpoints", tested, like))
+    loss, accuracy, _ = evaluate(job.program, variables, test)
     result = {
         "test_loss": loss,
         "test_accuracy": accuracy,

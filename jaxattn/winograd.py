@@ -7,7 +7,7 @@ kept as six arrays, a row of positions each, whose products are independent and 
 
 Each matrix is applied in two steps, along one axis and then the other, and each step to all its rows in one loop; what
 lies between is written out (`_apart`). That is far less arithmetic than XLA does when it joins the two, and a tenth of
-the programs to compile that one for each position would be.
+the kernels to compile that one for each position would make.
 
 Numbers grow on the way, by factors of up to 25 and 64, and cancel again, so float32 results are off by about 1e-5 of
 the largest (a direct convolution: 1e-6), which training does not notice; it would notice what bfloat16 makes of them.
@@ -44,7 +44,7 @@ _KERNEL = np.array(
 )
 _OUTPUT = np.array(((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)))
 
-Rows = list[jax.Array]  # the tile's 6 rows of positions, each [6, tiles, C]
+Rows = list[jax.Array]  # the tile's 6 rows of positions, each [6, tiles, C]; of a kernel [6, Cin, Cout]
 
 _apart = jax.lax.optimization_barrier
 
@@ -110,7 +110,7 @@ def _overlaid(parts, axis):
 
     first, *inner, sixth = _INPUT.T
     neighbours = np.zeros((TILE, 2))
-    neighbours[-1, 0], neighbours[0, 1] = first[0], sixth[5]  # all that is not 0 in them
+    neighbours[-1, 0], neighbours[0, 1] = first[0], sixth[5]  # the rest of both is 0
     parts = [*parts, *_apart((moved(parts[0], -1), moved(parts[5], 1)))]
     lines = _mix(np.hstack([inner, neighbours]), parts, axis + 1)
     shape = list(parts[0].shape)

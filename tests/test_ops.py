@@ -63,6 +63,7 @@ def test_winograd_is_as_exact_as_float32_allows():
         np.testing.assert_allclose(a, b, atol=3e-5 * np.abs(b).max())
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="it counts what the CPU's compiler made")
 def test_winograds_transforms_take_little_arithmetic_beside_the_products():
     """Where XLA joins their two steps, it takes twice as much."""
     x, kernel, dy = (jax.ShapeDtypeStruct(s, "float32") for s in ((16, 16, 16, 32), (3, 3, 32, 64), (16, 16, 16, 64)))

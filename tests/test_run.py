@@ -6,6 +6,7 @@ import weakref
 
 import jax
 import numpy as np
+import optax
 import pytest
 import tiny
 
@@ -245,12 +246,21 @@ def test_result_of_a_shorter_run_does_not_stand_for_the_longer(tmp_path, quiet, 
 
 def test_run_of_another_optimiser_can_be_looked_at_but_not_gone_on_with(tmp_path, quiet):
     done = fit(Config(**QUICK), tmp_path / "run", quiet)
-    folder = tmp_path / "run" / "checkpoints"
-    checkpoint.save(folder, 2, {**done.variables, "opt_state": {"momentum": np.zeros(3)}}, {2})
+    moments = optax.adam(0.1).init(done.variables["params"])  # a tree each, not a vector
+    checkpoint.save(tmp_path / "run" / "checkpoints", 2, {**done.variables, "opt_state": moments}, {2})
     back = load_run(tmp_path / "run", "last")
     jax.tree.map(np.testing.assert_array_equal, back.variables, done.variables)
     with pytest.raises(InputError, match="of another network or version"):
         resume(tmp_path / "run", epochs=3, screen=quiet)
+
+
+def test_run_whose_module_has_gained_a_parameter_is_told(tmp_path, quiet):
+    done = fit(Config(**QUICK), tmp_path / "run", quiet)
+    variables = {**done.variables, "params": {**done.variables["params"]}}
+    del variables["params"]["head"]
+    checkpoint.save(tmp_path / "run" / "checkpoints", 2, variables, {2})
+    with pytest.raises(InputError, match=r"of another network or version: it lacks \['params'\]\['head'\]"):
+        load_run(tmp_path / "run", "last")
 
 
 def test_looking_at_a_living_run_takes_the_epoch_that_has_replaced_the_listed_one(tmp_path, quiet, monkeypatch):

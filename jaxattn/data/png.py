@@ -39,7 +39,7 @@ def decode(pictures: Sequence[bytes], height: int, width: int) -> np.ndarray:
     def block(start: int) -> np.ndarray:
         return _decode_block(pictures[start : start + _BLOCK], height, width)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # its own choice is four more, which is slower
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 32)) as pool:  # its own choice is four more, which is slower
         return np.concatenate(list(pool.map(block, range(0, len(pictures), _BLOCK))))
 
 
