@@ -22,7 +22,7 @@ def conv_general_dilated(
     Args:
         x: [B, H, W, Cin].
         kernel: [K, K, Cin, Cout].
-        window_strides, padding, options: as `jax.lax.conv_general_dilated` takes them, but for the layout: it is as above.
+        window_strides, padding, options: as `jax.lax.conv_general_dilated` takes them, without the layout.
         products: the type to multiply in, as `conv_same` takes it.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
