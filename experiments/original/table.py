@@ -10,12 +10,16 @@ HEADER = ("recipe", "attention", "seed", "epochs", "tested epoch", "validation a
 
 
 def row(folder):
-    """The cells of one run; where the test set steered, there is no validation accuracy."""
+    """The cells of one run, whose folder is `<recipe, with its changes>-<attention>-s<seed>`.
+
+    Where the test set steered, there is no validation accuracy.
+    """
     result = json.loads((folder / "result.json").read_text())
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     steered = "–" if result["steered_by"] == "test" else f"{lines[result['tested_epoch'] - 1]['val_accuracy']:.2%}"
-    names = ("recipe", "attention", "seed", "epochs", "tested_epoch")
-    return [*(str(result[name]) for name in names), steered, f"{result['test_accuracy']:.2%}"]
+    recipe = folder.name.removesuffix(f"-{result['attention']}-s{result['seed']}")
+    names = ("attention", "seed", "epochs", "tested_epoch")
+    return [recipe, *(str(result[name]) for name in names), steered, f"{result['test_accuracy']:.2%}"]
 
 
 if __name__ == "__main__":
