@@ -64,9 +64,7 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
                 args=ocp.args.PyTreeRestore(item=target, restore_args=arguments, partial_restore=True),
             )
         for (path, found), leaf in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(like), strict=True):
-            if (
-                isinstance(found, jax.ShapeDtypeStruct) or found.shape != leaf.shape
-            ):  # what is not there stays as it was
+            if isinstance(found, jax.ShapeDtypeStruct) or found.shape != leaf.shape:  # Orbax leaves what is missing
                 raise ValueError(f"it lacks {jax.tree_util.keystr(path)} {list(leaf.shape)}")
         return state
     except Exception as error:  # whatever a damaged file makes Orbax's readers raise
