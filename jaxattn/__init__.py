@@ -5,19 +5,19 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "ATTENTION": "jaxattn.attention",
     "CNN": "jaxattn.model",
     "Config": "jaxattn.config",
-    "fit": "jaxattn.run",
-    "load_run": "jaxattn.run",
-    "resume": "jaxattn.run",
+    "fit": "jaxattn.runs.fit",
+    "load_run": "jaxattn.runs.run",
+    "resume": "jaxattn.runs.fit",
 }
 __all__ = ["ATTENTION", "CNN", "Config", "fit", "load_run", "resume"]
 
 
 def __getattr__(name: str) -> Any:
     """Loads a public name when it is first used: `import jaxattn` itself loads nothing heavy."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'jaxattn' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

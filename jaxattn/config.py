@@ -1,4 +1,4 @@
-"""What a run is, in one frozen record: each field is a flag, a key of `config.json` and a line of the report."""
+"""The configuration of a run: each field is a flag, a key of `config.json` and a line of the report."""
 
 import dataclasses
 import math
@@ -19,11 +19,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         "weight_decay": 0.02,
         "dropout": 0.3,
         "augment": "basic",
-        "steer": "validation",
+        "monitor": "validation",
         "train_mode": "every-epoch",
         "keep": "best",
     },
-    # The tutorial's program as it is written, slips included: the test loss steers, and the network is put into
+    # The tutorial's program as it is written, slips included: the test loss is monitored, and the network is put into
     # training mode once, before the first epoch, and into evaluation mode at the end of each.
     "original": {
         "epochs": 50,
@@ -34,7 +34,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "weight_decay": 0.0,
         "dropout": 0.5,
         "augment": "full",
-        "steer": "test",
+        "monitor": "test",
         "train_mode": "first-epoch",
         "keep": "last",
     },
@@ -53,45 +53,52 @@ def _recipe(kind: type, group: str, help: str, **rules: Any) -> Any:
 @final
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The configuration of one run. Fields that a recipe sets may be given to override it.
+    """The configuration of one run. Fields that a recipe sets may be given to override the recipe.
 
     Raises:
         InputError: where a value breaks the rule of its field.
     """
 
     recipe: str = _flag("standard", "what to train", "named set of training flags", choices=tuple(RECIPES))
-    attention: str = _flag("none", "what to train", "attention module in each block; --attention alone means se")
+    attention: str = _flag(
+        "none",
+        "what to train",
+        "attention in each block: none, se, eca, cbam, ... (`python -m jaxattn.modules` lists all); alone it means se",
+    )
     reduction: int = _flag(16, "what to train", "channels per hidden unit of the attention", at_least=1)
-    attention_at: str = _flag("1,2,3", "what to train", "blocks that get the attention")
+    attention_at: str = _flag("1,2,3", "what to train", "blocks with attention")
     attention_position: str = _flag(
-        "before", "what to train", "where in the block, seen from the pool", choices=("before", "after")
+        "before", "what to train", "position in the block, relative to the pool", choices=("before", "after")
     )
     seed: int = _flag(
-        0, "what to train", "draws weights, batches, augmentation and the held-out part", at_least=0, below=2**32
+        0, "what to train", "seed of weights, batches, augmentation and the validation split", at_least=0, below=2**32
     )
 
-    dataset: str | None = _flag(None, "data", "data set (default: cifar10 where it can be had, else shapes)")
+    dataset: str | None = _flag(None, "data", "data set (default: cifar10 where it is available, else shapes)")
     data_dir: str = _flag(
-        os.environ.get("TFDS_DATA_DIR", str(Path("~", "tensorflow_datasets"))), "data", "folder that holds the data set"
+        os.environ.get("TFDS_DATA_DIR", str(Path("~", "tensorflow_datasets"))), "data", "folder of the data set"
     )
-    augment: str = _recipe(str, "data", "augmentation")
+    augment: str = _recipe(str, "data", "augmentation", choices=("none", "basic", "full"))
     validation: float = _flag(
-        0.1, "data", "fraction of the training pictures held out, if validation steers", above=0, below=1
+        0.1, "data", "fraction of the training images held out for validation, if that is monitored", above=0, below=1
     )
 
-    epochs: int = _recipe(int, "training", "times through the training pictures", at_least=1)
+    epochs: int = _recipe(int, "training", "passes over the training images", at_least=1)
     batch_size: int = _recipe(int, "training", "images in a step", at_least=2)
     learning_rate: float = _recipe(float, "training", "peak learning rate of Adam", above=0)
-    schedule: str = _recipe(str, "training", "course of the learning rate")
-    warmup_epochs: float = _recipe(float, "training", "epochs of linear rise to the peak", at_least=0)
+    schedule: str = _recipe(str, "training", "learning-rate schedule", choices=("plateau", "cosine", "constant"))
+    warmup_epochs: float = _recipe(float, "training", "epochs of linear warm-up to the peak", at_least=0)
     plateau_factor: float = _flag(0.5, "training", "factor on the learning rate at a plateau", above=0, below=1)
     plateau_patience: int = _flag(
-        3, "training", "epochs without a lower loss that a plateau forgives (as PyTorch counts)", at_least=0
+        3, "training", "epochs without a lower loss before a plateau (as PyTorch counts)", at_least=0
     )
     weight_decay: float = _recipe(float, "training", "decoupled decay of kernels (AdamW)", at_least=0)
     dropout: float = _recipe(float, "training", "fraction of the dense units dropped", at_least=0, below=1)
-    steer: str = _recipe(
-        str, "training", "what the plateau and the choice of the best epoch watch", choices=("validation", "test")
+    monitor: str = _recipe(
+        str,
+        "training",
+        "split monitored by the plateau and the choice of the best epoch",
+        choices=("validation", "test"),
     )
     train_mode: str = _recipe(
         str, "training", "epochs with dropout and batch statistics", choices=("every-epoch", "first-epoch")
@@ -99,8 +106,8 @@ class Config:
     precision: str = _flag(
         "float32",
         "training",
-        "numbers that convolutions and dense layers multiply (sums, weights, statistics: float32); a CPU gains only if "
-        "it has AMX, and others imitate it",
+        "compute dtype of convolutions and dense layers (sums, weights and statistics stay float32); a CPU is faster "
+        "only if it has AMX, others emulate it",
         choices=("float32", "bf16"),
     )
     keep: str = _recipe(str, "training", "epoch whose weights are tested at the end", choices=("best", "last"))

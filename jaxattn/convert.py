@@ -1,9 +1,14 @@
-"""Weights to and from PyTorch: a state dict of the tutorial's network, and the variables of `CNN`.
+"""Converts weights between a PyTorch state dict of the tutorial's network and the variables of `CNN`.
 
-Roles are told by shape, not by name, since every copy of the tutorial names its layers differently: 3x3 kernels are
-the convolutions, what has running statistics the norms, dense kernels without a bias the attention (two a block; 1x1
-convolutions serve as well), dense kernels with one the hidden layer and the head. Each layer stands where it reads what
-the one before gives; the order of the file tells apart only layers of one shape.
+Layers are matched by shape, not by name, since every copy of the tutorial names its layers differently:
+
+* a 3x3 kernel is a convolution;
+* a layer with running statistics is a batch normalisation;
+* a dense or 1x1 kernel without a bias is an attention layer, of which each block has two;
+* a dense kernel with a bias is the hidden layer or the head.
+
+Layers are ordered so that each accepts the output of the one before. The order in the file decides only between layers
+of the same shape.
 """
 
 import math
@@ -20,21 +25,24 @@ def load_torch(path: str | Path) -> dict[str, Any]:
     """The variables of `CNN` from a file of PyTorch weights.
 
     Args:
-        path: `.npz` or `.safetensors` with one array a tensor, or `.pt`/`.pth` (needs torch) with a state dict, bare
-            or under "state_dict" or "model_state_dict".
+        path: `.npz` or `.safetensors` with one array per tensor, or `.pt`/`.pth` (needs torch) with a state dict, at
+            the top or under "state_dict" or "model_state_dict".
+
+    Returns:
+        As `from_torch` does.
 
     Raises:
-        InputError: where the file cannot be read or is not of this network.
+        InputError: where the file cannot be read, or its weights are not those of this network.
     """
     path = Path(path)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pt": _read_pickle, ".pth": _read_pickle}
     if path.suffix not in readers:
-        raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no ending'!r}")
+        raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no suffix'!r}")
     try:
         state = readers[path.suffix](path)
     except ImportError as error:
         raise InputError(f"{path} needs the package {error.name}: pip install {error.name}") from error
-    except Exception as error:  # whatever a damaged file makes its reader raise
+    except Exception as error:  # readers raise many types for damaged files
         raise InputError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
     return from_torch(state)
 
@@ -63,20 +71,21 @@ def from_torch(state: Mapping[str, Any]) -> dict[str, Any]:
     """The variables of `CNN` from a state dict.
 
     Args:
-        state: arrays by name, PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in], the hidden layer's inputs
-            in the order C, H, W.
+        state: arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in]; the inputs of the
+            hidden layer are in the order C, H, W.
 
     Returns:
-        {"params": ..., "batch_stats": ...}, our layouts: kernels [3, 3, Cin, Cout], dense [in, out], H, W, C order.
+        {"params": ..., "batch_stats": ...} in Flax's layouts: kernels [3, 3, Cin, Cout], dense [in, out]; the inputs of
+        the hidden layer are in the order H, W, C.
 
     Raises:
         InputError: where the arrays are not those of this network.
     """
-    convs, norms, gates, denses = _roles({name: np.asarray(value) for name, value in state.items()})
+    convs, norms, gates, denses = _by_kind({name: np.asarray(value) for name, value in state.items()})
     blocks = len(convs)
     if not blocks or len(norms) != blocks or len(gates) not in (0, 2 * blocks) or len(denses) != 2:
         raise InputError(
-            "the weights must be of n convolutions 3x3, n norms, 0 or 2n attention layers and 2 dense layers, got "
+            "the weights must be of n 3x3 convolutions, n norms, 0 or 2n attention layers and 2 dense layers, got "
             f"{blocks}, {len(norms)}, {len(gates)} and {len(denses)}"
         )
     params, batch_stats, channels, with_gates = {}, {}, 3, bool(gates)
@@ -89,32 +98,51 @@ def from_torch(state: Mapping[str, Any]) -> dict[str, Any]:
             "norm": {"scale": norm["weight"], "bias": norm["bias"]},
         }
         if with_gates:
-            what = f"an attention layer of {channels} channels"
-            squeeze = _take(gates, what, lambda w, n=channels: len(w) <= w.shape[1] == n)["weight"]
-            shape = channels, len(squeeze)
-            excite = _take(gates, what, lambda w, n=shape: w.shape[:2] == n)["weight"]
-            block["attention"] = {
-                name: {"kernel": weight.reshape(weight.shape[:2]).T}
-                for name, weight in (("squeeze", squeeze), ("excite", excite))
-            }
+            block["attention"] = _attention(gates, channels)
         params[f"block_{i + 1}"] = block
         batch_stats[f"block_{i + 1}"] = {"norm": {"mean": norm["running_mean"], "var": norm["running_var"]}}
+    return {"params": params | _classifier(denses, channels), "batch_stats": batch_stats}
+
+
+def _attention(gates, channels):
+    """Parameters of the next squeeze-and-excitation for this number of channels, whose layers are removed."""
+    what = f"an attention layer of {channels} channels"
+    squeeze = _take(gates, what, lambda w: len(w) <= w.shape[1] == channels)["weight"]
+    excite = _take(gates, what, lambda w: w.shape[:2] == (channels, len(squeeze)))["weight"]
+    return {
+        name: {"kernel": weight.reshape(weight.shape[:2]).T}
+        for name, weight in (("squeeze", squeeze), ("excite", excite))
+    }
+
+
+def _classifier(denses, channels):
+    """Parameters of the hidden layer and the head, from the two dense layers in either order.
+
+    Raises:
+        InputError: where they do not fit together.
+    """
     if len(denses[0]["weight"]) != denses[1]["weight"].shape[1]:
         denses.reverse()
     hidden, head = denses
     if len(hidden["weight"]) != head["weight"].shape[1]:
-        raise InputError("of the two dense layers one must read what the other gives; these are of another network")
-    params["hidden"] = {"kernel": _from_chw(hidden["weight"], channels), "bias": hidden["bias"]}
-    params["head"] = {"kernel": head["weight"].T, "bias": head["bias"]}
-    return {"params": params, "batch_stats": batch_stats}
+        raise InputError(
+            "the head must read what the hidden layer outputs, but sizes differ; the weights are of another network"
+        )
+    return {
+        "hidden": {"kernel": _from_chw(hidden["weight"], channels), "bias": hidden["bias"]},
+        "head": {"kernel": head["weight"].T, "bias": head["bias"]},
+    }
 
 
 def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The inverse of `from_torch`, under the names conv1, bn1, attention1.fc.0, attention1.fc.2, ..., fc1, fc2.
 
     Args:
-        variables: of `CNN` without attention or with squeeze-and-excitation. `channel` and `shuffled` have the same
-            layers: their weights go the same way, and what reads them must know what they are of.
+        variables: those of `CNN` without attention or with squeeze-and-excitation. `channel` and `shuffled` have the
+            same layers and are converted alike; the state dict does not say which of the three they belong to.
+
+    Returns:
+        Arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in].
 
     Raises:
         InputError: where the attention has other layers.
@@ -137,7 +165,9 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if "attention" in block:
             layers = {name: set(layer) for name, layer in block["attention"].items()}
             if layers != {"squeeze": {"kernel"}, "excite": {"kernel"}}:
-                raise InputError(f"only attention se has a PyTorch form, got layers {sorted(block['attention'])}")
+                raise InputError(
+                    f"only attention se can be converted to PyTorch, got layers {sorted(block['attention'])}"
+                )
             state[f"attention{i}.fc.0.weight"] = np.transpose(block["attention"]["squeeze"]["kernel"])
             state[f"attention{i}.fc.2.weight"] = np.transpose(block["attention"]["excite"]["kernel"])
     state["fc1.weight"] = _to_chw(np.asarray(params["hidden"]["kernel"]), len(state[f"conv{blocks}.bias"]))
@@ -146,8 +176,12 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return state
 
 
-def _roles(state):
-    """Layers of each role, in the order of the file: dicts of arrays."""
+def _by_kind(state):
+    """Convolutions, norms, attention and dense layers, each in the order of the file, as dicts of arrays.
+
+    Raises:
+        InputError: where a layer is none of these.
+    """
     layers: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
         layer, _, part = name.rpartition(".")
@@ -165,18 +199,22 @@ def _roles(state):
             gates.append(layer)
         else:
             raise InputError(
-                f"layer {name!r} with {sorted(layer)}, weight {list(weight.shape)}, is none of this network's"
+                f"layer {name!r} with {sorted(layer)}, weight {list(weight.shape)}, is not part of this network"
             )
     return convs, norms, gates, denses
 
 
 def _take(layers, what, fits):
-    """Takes the first layer out whose weight fits."""
+    """Removes the first layer whose weight fits, and returns it.
+
+    Raises:
+        InputError: where there is none.
+    """
     for i, layer in enumerate(layers):
         if fits(layer["weight"]):
             return layers.pop(i)
     raise InputError(
-        f"the weights must hold {what} to follow the layer before, and do not; they are of another network"
+        f"the weights must hold {what} to follow the layer before, but do not; they are of another network"
     )
 
 

@@ -1,15 +1,43 @@
-"""Errors that a user can act on: the shells print them as one line and exit with code 2."""
+"""Errors that a user can act on: the commands print them as one line and exit with code 2."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class InputError(ValueError):
-    """Input that cannot be used. The message says what, the rule, the value and what to do, in one line."""
+    """Input that cannot be used. The message says in one line what is wrong, the rule and the value.
+
+    Attributes:
+        setting: the argument or configuration field that mends it, such as "out" or "data_dir"; None where there is
+            none. A command names the flag for it, the library's errors do not.
+        value: what to give for it, where that is known.
+    """
+
+    def __init__(self, message: str, setting: str | None = None, value: Any = None):
+        """Takes the message, and what mends it."""
+        super().__init__(message)
+        self.setting, self.value = setting, value
+
+    def __reduce__(self):
+        return type(self), (str(self), self.setting, self.value)
 
 
 class UnavailableError(InputError):
-    """A data set that is neither on this machine nor to be had from the network."""
+    """A data set that is neither on this machine nor available from the network."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training that was stopped by Ctrl-C or SIGTERM and can be resumed.
+
+    Attributes:
+        folder: the run folder.
+        epochs: how many complete epochs it holds.
+    """
+
+    def __init__(self, folder: Any, epochs: int):
+        """Takes the run folder and the number of complete epochs in it."""
+        super().__init__(f"stopped; {epochs} complete epochs are kept in {folder}")
+        self.folder, self.epochs = folder, epochs
 
 
 def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
@@ -19,10 +47,10 @@ def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
         InputError: where there is none; it lists the names that are known.
     """
     if name not in known:
-        raise InputError(f"unknown {what} {name!r}; known are {', '.join(known)}")
+        raise InputError(f"unknown {what} {name!r}; known are {', '.join(map(str, known))}")
     return known[name]
 
 
 def first_line(error: Exception) -> str:
-    """What another library's error says, in one line of at most 200 letters; its type where it says nothing."""
+    """The first line of another library's error, at most 200 characters; its type where it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,77 +1,98 @@
-"""Lists every attention module: what it costs in this network, its formula, and where its paper and its code differ.
+"""Lists every attention module: its cost in this network, its formula, and where its paper and its code differ.
 
     python -m jaxattn.modules
 
-A table on a terminal, Markdown elsewhere.
+A table as wide as the terminal, Markdown when piped.
 """
 
 import functools
+import io
+import itertools
+import json
+import shutil
 import sys
+import textwrap
 from typing import NamedTuple
 
-from jaxattn.attention import ATTENTION, resolve
-from jaxattn.attention.cost import Cost, cost
-from jaxattn.cli import Parser, shell
-from jaxattn.model import CNN
+from jaxattn.cli.command import run_command
+from jaxattn.cli.parser import Parser
 
 IMAGE = (32, 32, 3)
 HEADER = ("name", "parameters", "multiply-adds", "formula", "paper", "paper and code")
+NARROW = 120  # characters; a narrower terminal gets the first four columns
 
 
 class Row(NamedTuple):
     """One module: `--attention` name, its cost in the three blocks together, and what its class says of itself."""
 
+    group: str
     name: str
-    cost: Cost
+    parameters: int
+    multiply_adds: float
     formula: str
     paper: str
     differs: str
 
 
 def block_shapes(image: tuple[int, int, int] = IMAGE) -> list[tuple[int, int, int]]:
-    """Shape [H, W, C] of the map that the attention of each block sees, before the pool."""
+    """Shape [H, W, C] of the input of each block's attention, before the pool, for images of shape (H, W, 3)."""
+    from jaxattn.model import CNN
+
     return [(image[0] >> i, image[1] >> i, channels) for i, channels in enumerate(CNN.widths)]
 
 
 def rows(reduction: int = 16) -> list[Row]:
-    """A row for each name in `ATTENTION`.
+    """A row for each attention module, group by group.
 
     Args:
         reduction: channels per hidden unit, where a module has hidden units.
     """
-    return [_row(name, resolve(name, reduction)) for name in ATTENTION]
+    from jaxattn.attention.registry import GROUPS
+
+    return [_row(group, name, reduction) for group, modules in GROUPS.items() for name in modules]
 
 
-def _row(name, module):
-    if module is None:
-        return Row(name, Cost(0, 0), "x", "", "")
+def _row(group, name, reduction):
+    from jaxattn.attention import resolve
+    from jaxattn.attention.cost import cost
+
+    module = resolve(name, reduction)
     costs = [cost(module(), shape) for shape in block_shapes()]
-    said = module.func if isinstance(module, functools.partial) else module
-    return Row(name, Cost(*map(sum, zip(*costs, strict=True))), said.formula, said.paper, said.differs)
+    kind = module.func if isinstance(module, functools.partial) else module
+    said = (getattr(kind, attribute, "") for attribute in ("formula", "paper", "differs"))
+    return Row(group, name, *map(sum, zip(*costs, strict=True)), *said)
 
 
 def _cells(row):
-    return [row.name, f"{row.cost.parameters:,}", f"{row.cost.multiply_adds:,.0f}", row.formula, row.paper, row.differs]
+    return [row.name, f"{row.parameters:,}", f"{row.multiply_adds:,.0f}", row.formula, row.paper, row.differs]
 
 
-def _print_markdown(cells):
-    for line in (HEADER, ("---", "---:", "---:", "---", "---", "---"), *cells):
+def _print_markdown(table):
+    for line in (HEADER, ("---", "---:", "---:", "---", "---", "---"), *map(_cells, table)):
         print("|", " | ".join(line), "|")
     print()
 
 
-def _print_table(cells):
+def _print_table(table):
+    """A table for the terminal's width, group by group: formulas and differences wrap, names and numbers do not."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in HEADER:
-        number = title in ("parameters", "multiply-adds")
-        table.add_column(title, justify="right" if number else "left", no_wrap=number or title == "name")
-    for line in cells:
-        table.add_row(*line)
-    Console(markup=False, highlight=False).print(table)
+    console = Console(highlight=False)
+    shown = HEADER if console.width >= NARROW else HEADER[:4]
+    widths = [max(len(_cells(row)[i]) for row in table) for i in range(3)]
+    for group, members in itertools.groupby(table, key=lambda row: row.group):
+        made = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        for i, title in enumerate(shown):
+            fixed = {"width": max(widths[i], len(title)), "no_wrap": True} if i < len(widths) else {"overflow": "fold"}
+            made.add_column(title, justify="right" if i in (1, 2) else "left", **fixed)
+        for row in members:
+            made.add_row(*map(escape, _cells(row)[: len(shown)]))
+        console.print(made)
+    if len(shown) < len(HEADER):
+        console.print("Papers, and where their code differs: in a wider terminal, or with --markdown or --json.")
 
 
 def parser() -> Parser:
@@ -80,6 +101,9 @@ def parser() -> Parser:
     made.add_argument(
         "--reduction", type=int, default=16, metavar="N", help="channels per hidden unit (default: %(default)s)"
     )
+    form = made.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="a Markdown table (the default when piped)")
+    form.add_argument("--json", action="store_true", help="a JSON list")
     return made
 
 
@@ -89,20 +113,30 @@ def main(arguments: list[str]) -> None:
     Raises:
         InputError: where the command line cannot be used.
     """
-    cells = [_cells(row) for row in rows(parser().parse_args(arguments).reduction)]
-    if sys.stdout.isatty():
-        _print_table(cells)
+    flags = parser().parse_args(arguments)
+    table = rows(flags.reduction)
+    if flags.json:
+        print(json.dumps([row._asdict() for row in table], indent=1))
+        return
+    if sys.stdout.isatty() and not flags.markdown:
+        _print_table(table)
     else:
-        sys.stdout.reconfigure(encoding="utf-8")
-        _print_markdown(cells)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        _print_markdown(table)
+    from jaxattn.attention.cost import cost
+    from jaxattn.model import CNN
+
     plain = cost(CNN(), IMAGE)
-    print(
-        f"Cost for one image of {IMAGE[0]}x{IMAGE[1]}, all three blocks together; the plain network has "
-        f"{plain.parameters:,} parameters and {plain.multiply_adds:,.0f} multiply-adds.\n"
-        "--attention also takes wide:NAME (no attention, the last block widened until it has at least the parameters\n"
-        "of NAME), NAME+NAME (in a row) and package.module:ClassName (a Linen module of your own)."
+    note = (
+        f"Cost for one image of {IMAGE[0]}x{IMAGE[1]}, all three blocks together, multiply-adds as half the operations "
+        f"that XLA counts; the plain network has {plain.parameters:,} parameters and {plain.multiply_adds:,.0f} "
+        "multiply-adds. --attention also takes wide:NAME (no attention, but the last block widened until it has at "
+        "least the parameters of NAME), NAME+NAME (one after the other) and package.module:ClassName (a Linen module "
+        "of your own)."
     )
+    print(textwrap.fill(note, min(shutil.get_terminal_size().columns, NARROW)))
 
 
 if __name__ == "__main__":
-    shell(main)
+    run_command(main)

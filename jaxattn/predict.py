@@ -1,35 +1,36 @@
-"""Classifies picture files with a trained network, and draws what it saw in them.
+"""Classifies image files with a trained network, and explains its predictions.
 
 python -m jaxattn.predict RUN IMAGE...
 """
 
-import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from jaxattn.cli import Parser, shell, tune_process
+from jaxattn.cli.command import run_command
+from jaxattn.cli.parser import Parser
 from jaxattn.errors import InputError
-
-TOGETHER = 64  # pictures whose maps are held at once
 
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.predict`."""
     made = Parser(
         prog="python -m jaxattn.predict",
-        description="Classify picture files with the network of a run. A picture is cut to the proportions of the "
-        "pictures it was trained on, around the middle, and scaled to their size.",
+        description="Classify image files with the network of a run. An image is cropped around its centre to the "
+        "proportions of the training images, and resized to their size.",
     )
-    made.add_argument("run", metavar="RUN", help="folder of the run")
-    made.add_argument("images", metavar="IMAGE", nargs="+", help="picture of any format, size and mode")
-    made.add_argument("--top", type=int, metavar="N", default=3, help="classes to print, likeliest first (default: 3)")
-    made.add_argument("--json", action="store_true", help="print a JSON object a picture, with every class")
+    made.add_argument("run", metavar="RUN", help="run folder")
+    made.add_argument("images", metavar="IMAGE", nargs="+", help="image file of any format, size and mode")
     made.add_argument(
-        "--explain", action="store_true", help="draw feature maps, gates by place and CAMs of each picture"
+        "--top", type=int, metavar="N", default=3, help="classes to print, most probable first (default: 3)"
+    )
+    made.add_argument("--json", action="store_true", help="print a JSON object for each image, with every class")
+    made.add_argument(
+        "--explain", action="store_true", help="draw feature maps, gates and class activation maps of each image"
     )
     made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
     made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
-    made.add_argument("--out", metavar="DIR", help="folder for what --explain draws (default: RUN/explained)")
+    made.add_argument("--out", metavar="DIR", help="folder for the figures of --explain (default: RUN/explained)")
     return made
 
 
@@ -46,36 +47,35 @@ def main(arguments: list[str]) -> None:
         raise InputError("--class and --out belong to --explain; add it, or leave them out")
     import numpy as np
 
-    from jaxattn.folder import read_header
-    from jaxattn.picture_file import read_picture
+    from jaxattn.data.image_file import read_image
+    from jaxattn.runs.manifest import read_manifest
 
-    height, width, _ = read_header(Path(flags.run)).image_shape
-    images = np.stack([read_picture(path, height, width) for path in flags.images])
-    tune_process()
-    from jaxattn.pictures import Choice, Look
-    from jaxattn.run import load_run
+    height, width, _ = read_manifest(Path(flags.run)).image_shape
+    images = np.stack([read_image(path, height, width) for path in flags.images])
+    from jaxattn.explain.explanation import Explanation, Selection
+    from jaxattn.runs.run import load_run
 
-    run, choice = load_run(flags.run, flags.weights), Choice(target=flags.target)
-    looks = (Look(run, images[start : start + TOGETHER], choice=choice) for start in range(0, len(images), TOGETHER))
-    found = itertools.chain.from_iterable(look.pictures.probabilities for look in looks)
-    for path, probabilities in zip(flags.images, found, strict=True):
-        print(_answer(path, dict(zip(run.classes, probabilities.tolist(), strict=True)), flags))
+    run, selection = load_run(flags.run, flags.weights), Selection(target=flags.target)
+    predicted = Explanation(run, images, selection).predictions
+    for path, probabilities in zip(flags.images, predicted.probabilities.tolist(), strict=True):
+        print(_line(path, dict(zip(run.classes, probabilities, strict=True)), flags))
     if flags.explain:
         out = Path(flags.out) if flags.out else run.folder / "explained"
-        for name, image in zip(_names(flags.images), images, strict=True):
-            _explain(Look(run, image[None], choice=choice), out, name)
+        for i, name in enumerate(_names(flags.images)):
+            one = predicted._replace(images=images[i : i + 1], probabilities=predicted.probabilities[i : i + 1])
+            _draw(Explanation(run, one, selection), out, name)
 
 
-def _answer(path, probabilities, flags):
+def _line(path, probabilities, flags):
     ranked = sorted(probabilities, key=probabilities.get, reverse=True)
     if flags.json:
         return json.dumps({"image": path, "class": ranked[0], "probabilities": probabilities}, ensure_ascii=False)
     return f"{path}: " + ", ".join(f"{name} {probabilities[name]:.1%}" for name in ranked[: flags.top])
 
 
-def _names(paths):
-    """A name for each picture: that of its file, with the first free number where it is taken."""
-    taken = set()
+def _names(paths: list[str]) -> Iterator[str]:
+    """A name for each image: that of its file, with the first free number where it is taken."""
+    taken: set[str] = set()
     for path in paths:
         stem = Path(path).stem
         name = next(name for name in (stem, *(f"{stem}-{i}" for i in range(2, len(paths) + 2))) if name not in taken)
@@ -83,19 +83,19 @@ def _names(paths):
         yield name
 
 
-def _explain(look, out, name):
-    """Every plot that needs no more than the picture."""
-    from jaxattn.pictures import draw, drawable
+def _draw(explained, out, name):
+    """Every plot that needs no more than the image."""
     from jaxattn.plots import PLOTS
     from jaxattn.plots.canvas import NothingToDrawError, write
+    from jaxattn.plots.dispatch import draw, drawable
 
     for plot in PLOTS:
-        if drawable(plot, look):
+        if drawable(plot, explained):
             try:
-                print(write(draw(plot, look), out / f"{name}-{plot}.png"))
+                print(write(draw(plot, explained), out / f"{name}-{plot}.png"))
             except NothingToDrawError as nothing:
                 print(f"{plot}: {nothing}")
 
 
 if __name__ == "__main__":
-    shell(main)
+    run_command(main)

@@ -1,11 +1,15 @@
-"""Trains the CNN, with or without channel attention, and writes a run folder.
+"""Trains the CNN, with or without attention, into a run folder.
 
 python -m jaxattn.train --attention
 """
 
-from jaxattn.cli import Parser, add_config_flags, names, shell, tune_process
+from jaxattn.cli.command import run_command
+from jaxattn.cli.parser import Parser, add_config_flags
 from jaxattn.config import Config
+from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
+
+WITH_RESUME = {"epochs", "data_dir"}  # fields that may be given with --resume
 
 
 def parser() -> Parser:
@@ -19,19 +23,12 @@ def parser() -> Parser:
     where.add_argument(
         "--resume",
         metavar="DIR",
-        help="go on with the run in DIR; only --epochs, --data-dir and --no-report go with it",
+        help="continue the run in DIR; of the other flags only --epochs, --data-dir, --distributed and --no-report "
+        "may be given with it",
     )
-    where.add_argument(
-        "--distributed", action="store_true", help="be one of several processes, as JAX's environment says"
-    )
+    where.add_argument("--distributed", action="store_true", help="join the other processes, as JAX's environment says")
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
-    known = {
-        "attention": names("jaxattn.attention", "ATTENTION"),
-        "dataset": names("jaxattn.data", "DATASETS"),
-        "augment": names("jaxattn.data.augment", "AUGMENT"),
-        "schedule": names("jaxattn.optim", "SCHEDULES"),
-    }
-    add_config_flags(made, known)
+    add_config_flags(made, DATASETS)
     return made
 
 
@@ -43,36 +40,40 @@ def main(arguments: list[str]) -> None:
     """
     values = vars(parser().parse_args(arguments))
     out, folder = values.pop("out"), values.pop("resume")
-    distributed, silent = values.pop("distributed"), values.pop("no_report")
-    if folder is not None and (out is not None or values.keys() - {"epochs", "data_dir"}):
-        raise InputError("--resume takes its flags from the run; only --epochs, --data-dir and --no-report go with it")
+    distributed, no_report = values.pop("distributed"), values.pop("no_report")
+    if folder is not None and (out is not None or values.keys() - WITH_RESUME):
+        raise InputError(
+            "--resume takes its flags from the run; only --epochs, --data-dir, --distributed and --no-report may be "
+            "given with it"
+        )
     config = None if folder is not None else Config(**values)
-    tune_process()
     if distributed:
-        from jaxattn import devices
+        from jaxattn.training.processes import connect
 
-        devices.connect()
-    from jaxattn.run import fit, resume
+        connect()
+    from jaxattn.runs.fit import fit, resume
 
-    run = fit(config, out) if folder is None else resume(folder, **values)
-    if not silent:
+    run = resume(folder, **values) if config is None else fit(config, out)
+    if not no_report:
         _report(run)
 
 
 def _report(run):
-    """Writes the report, or says in one line why not: the run is whole whatever happens here."""
-    from jaxattn import devices
-    from jaxattn.report import write_report
-    from jaxattn.screen import Screen
+    """Writes the report, or says in one line why not: the run is complete whatever happens here."""
+    from jaxattn.runs.console import Console
+    from jaxattn.training.processes import is_first
 
-    if not devices.is_first():
+    if not is_first():
         return
+    console = Console()
     try:
-        Screen().line(f"report: {write_report([run])}")
+        from jaxattn.report.page import write_report
+
+        console.line(f"report: {write_report([run])}")
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        Screen().line(f"warning: no report: {reason}; try again with: python -m jaxattn.report {run.folder}")
+        console.line(f"warning: no report: {reason}; try again with: python -m jaxattn.report {run.folder}")
 
 
 if __name__ == "__main__":
-    shell(main)
+    run_command(main)

@@ -1,43 +1,47 @@
-"""Draws what a trained network sees, and how it was trained, into the run's `figures/`.
+"""Draws what a trained network computes, and how it was trained, into the run's `figures/`.
 
 python -m jaxattn.visualize RUN
 """
 
 from pathlib import Path
 
-from jaxattn.cli import Parser, names, shell, tune_process
+from jaxattn.cli.command import run_command
+from jaxattn.cli.parser import Parser
 from jaxattn.errors import InputError, lookup
+from jaxattn.plots import PLOTS
+from jaxattn.plots.canvas import NothingToDrawError, write
+from jaxattn.plots.dispatch import draw, drawable
 
 FORMATS = ("png", "svg")
-MOST = 64  # pictures on a sheet
+MAX_IMAGES = 64  # on a figure
 
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.visualize`."""
-    plots = ", ".join(names("jaxattn.plots", "PLOTS"))
     made = Parser(
         prog="python -m jaxattn.visualize",
-        description="Draw feature maps, gates, class activation maps, curves and scores of a run into RUN/figures.",
+        description="Draw feature maps, gates, class activation maps, training curves and scores of a run into "
+        "RUN/figures.",
     )
-    made.add_argument("run", metavar="RUN", help="folder of the run")
-    made.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {plots}")
+    made.add_argument("run", metavar="RUN", help="run folder")
+    made.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {', '.join(PLOTS)}")
     made.add_argument(
         "--layers",
         nargs="+",
         metavar="LAYER",
         default=(),
-        help="layers to look at, such as conv1 norm1 attention1 block1 (default: every conv)",
+        help="layers to draw, such as conv1 norm1 attention1 block1 (default: every conv)",
     )
     which = made.add_mutually_exclusive_group()
     which.add_argument(
-        "--images", type=int, metavar="N", default=3, help="test pictures to look at, classes in turn (default: 3)"
+        "--images", type=int, metavar="N", default=3, help="number of test images, one class after another (default: 3)"
     )
-    which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their places in the test set instead, from 0")
+    which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their indices in the test set instead, from 0")
     made.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
     made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
     made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
     made.add_argument("--format", nargs="+", metavar="F", default=FORMATS, help="png, svg or both (default: both)")
-    made.add_argument("--data-dir", metavar="DIR", help="folder that holds the data set (default: as it was trained)")
+    made.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
     made.add_argument("--out", metavar="DIR", help="folder for the figures (default: RUN/figures)")
     return made
 
@@ -49,19 +53,20 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line or what it names cannot be used.
     """
     flags = parser().parse_args(arguments)
-    from jaxattn.plots import PLOTS
-    from jaxattn.plots.canvas import NothingToDrawError, write
-
-    for kind, asked, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
-        for name in asked:
+    for kind, names, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
+        for name in names:
             lookup(kind, name, known)
-    tune_process()
-    from jaxattn.pictures import Choice, draw
+    from jaxattn.explain.analysis import History
+    from jaxattn.explain.explanation import Selection
+    from jaxattn.runs.run import load_run
 
-    choice = Choice(tuple(flags.layers), flags.channels, flags.target)
-    sources = _sources(flags, choice)
-    out = Path(flags.out) if flags.out else Path(flags.run, "figures")
-    for name in dict.fromkeys(flags.plot or PLOTS):
+    selection = Selection(tuple(flags.layers), flags.channels, flags.target)
+    run = load_run(flags.run, flags.weights)
+    names, sources = list(dict.fromkeys(flags.plot or PLOTS)), [History(run)]
+    if not all(drawable(name, *sources) for name in names):
+        sources += _from_data(run, flags, selection)
+    out = Path(flags.out) if flags.out else run.folder / "figures"
+    for name in names:
         try:
             figure = draw(name, *sources)
         except NothingToDrawError as nothing:
@@ -71,31 +76,33 @@ def main(arguments: list[str]) -> None:
             print(write(figure, out / f"{name}.{form}"))
 
 
-def _sources(flags, choice):
-    """The pictures that are looked at, and the study of the whole test set."""
-    from jaxattn.pictures import Look, Study, balanced, read_test
-    from jaxattn.run import load_run
+def _from_data(run, flags, selection):
+    """The explanation of the selected images, and the analysis of the whole test set."""
+    from jaxattn.explain.analysis import Analysis
+    from jaxattn.explain.explanation import Explanation
+    from jaxattn.explain.selection import balanced
+    from jaxattn.runs.data import read_test
 
-    run = load_run(flags.run, flags.weights)
-    test = read_test(run, flags.data_dir)
-    shown = test.take(_places(flags, test.labels, balanced))
-    look = Look(run, shown.images, shown.labels, shown.masks, choice)
-    return look, Study(run, test, choice)
+    analysis = Analysis(run, read_test(run.folder, flags.data_dir), selection)
+    rows = _rows(flags, analysis.test_labels, balanced)
+    return Explanation(run, analysis.some(rows), selection), analysis
 
 
-def _places(flags, labels, balanced):
+def _rows(flags, labels, balanced):
+    import numpy as np
+
     if flags.pick is None:
-        if not 1 <= flags.images <= MOST:
-            raise InputError(f"--images must be from 1 to {MOST}, got {flags.images}")
+        if not 1 <= flags.images <= MAX_IMAGES:
+            raise InputError(f"--images must be from 1 to {MAX_IMAGES}, got {flags.images}")
         return balanced(labels, flags.images)
-    outside = [place for place in flags.pick if not 0 <= place < len(labels)]
-    if outside or len(flags.pick) > MOST:
+    outside = [index for index in flags.pick if not 0 <= index < len(labels)]
+    if outside or len(flags.pick) > MAX_IMAGES:
         raise InputError(
-            f"--pick takes up to {MOST} places from 0 to {len(labels) - 1}, got "
+            f"--pick takes up to {MAX_IMAGES} indices from 0 to {len(labels) - 1}, got "
             + (f"{outside[0]}" if outside else f"{len(flags.pick)} of them")
         )
-    return flags.pick
+    return np.array(flags.pick)
 
 
 if __name__ == "__main__":
-    shell(main)
+    run_command(main)

@@ -1,4 +1,4 @@
-"""One compiled run of each attention module, shared by the tests that look at it."""
+"""One compiled run of each attention module, shared by the tests."""
 
 import functools
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.chain import takes
-from jaxattn.program import QUICK
+from jaxattn.runtime import QUICK_COMPILE
 
 NAMES = [name for name, module in ATTENTION.items() if module is not None]
 SHAPE = (3, 5, 7, 8)  # uneven, odd and not square; three images, so that no statistic is of a mere pair
@@ -17,7 +17,7 @@ REDUCTION = 4
 
 
 class Run(NamedTuple):
-    """What a module gives and the gradients of sum(weights * y)."""
+    """The output of a module, its gates, and the gradients of sum(weights * y)."""
 
     y: jax.Array
     gates: dict
@@ -26,7 +26,7 @@ class Run(NamedTuple):
 
 
 def modes(name):
-    """The values of `train` that a module knows: (False, True) where it takes that, else (False,)."""
+    """The values of `train` to test: (False, True) where a module takes that, else (False,)."""
     return (False, True) if takes(ATTENTION[name], "train") else (False,)
 
 
@@ -44,7 +44,7 @@ def randoms(seed, shape=SHAPE):
 
 @functools.cache
 def variables(name):
-    """Variables drawn at random, so that nothing hides behind a zero or a one it starts at."""
+    """Variables drawn at random, so that no initial zero or one hides an error."""
     shapes = jax.eval_shape(make(name).init, jax.random.key(0), jnp.zeros(SHAPE))
     random = np.random.default_rng(1)
 
@@ -65,7 +65,7 @@ def gates_by_path(intermediates):
 def apply(name, train, values, x):
     """Output and captured gates."""
     y, updated = make(name, train).apply(
-        values, x, mutable=["intermediates", "batch_stats"], capture_intermediates=is_gate
+        *jax.device_put((values, x)), mutable=["intermediates", "batch_stats"], capture_intermediates=is_gate
     )
     return y, gates_by_path(updated.get("intermediates", {}))
 
@@ -85,7 +85,9 @@ def program(name):
         (_, (y, gates)), (gradients, x_gradient) = gradient(values.get("params", {}), x)
         return Run(y, gates, x_gradient, gradients)
 
-    return jax.jit(lambda *arguments: {train: one(train, *arguments) for train in modes(name)}, compiler_options=QUICK)
+    return jax.jit(
+        lambda *arguments: {train: one(train, *arguments) for train in modes(name)}, compiler_options=QUICK_COMPILE
+    )
 
 
 @functools.cache

@@ -1,16 +1,22 @@
-"""What holds for every test: no network, no silent broadcasting, compiled programs kept between runs."""
+"""What holds for every test: shapes in signatures are checked, no network, no silent broadcasting, a compile cache."""
 
+import os
 import socket
 from pathlib import Path
 
-import jax
-import pytest
+from jaxtyping import install_import_hook
 
-from jaxattn.cli import leave_out_slow_passes
+CHECKED = ("layers", "attention", "model", "data", "training", "explain", "metrics")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
+install_import_hook([f"jaxattn.{name}" for name in CHECKED], "typecheck.check")
 
-leave_out_slow_passes()
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+from jaxattn.runtime import skip_slow_passes  # noqa: E402
+
+skip_slow_passes()
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

@@ -1,4 +1,4 @@
-"""Every attention module again, in NumPy at float64, place by place, straight from the equations of its paper.
+"""Every attention module again, in NumPy at float64, position by position, straight from the equations of its paper.
 
 `REFERENCES[name](p, x)` takes the module's variables as `Parameters` and a map [B, H, W, C], and gives [B, H, W, C].
 Nothing here is shared with the package.
@@ -62,7 +62,7 @@ def norm(p, x):
 
 
 def convolution(p, x, *, padding=0, dilation=1, stride=1, groups=1):
-    """Cross-correlation with zeros around, one output place after the other."""
+    """Cross-correlation with zeros around, one output position after the other."""
     kernel = p["kernel"]
     size, per_group, outputs = kernel.shape[0], kernel.shape[2], kernel.shape[3]
     batch, height, width, _ = x.shape
@@ -86,7 +86,7 @@ def by_image(function):
 
 
 def means(image):
-    """Mean of each channel over all places: [C]."""
+    """Mean of each channel over all positions: [C]."""
     height, width, channels = image.shape
     return np.array([sum(image[i, j, c] for i in range(height) for j in range(width)) for c in range(channels)]) / (
         height * width
@@ -181,7 +181,7 @@ def nearest(gathered, height, width):
 
 @by_image
 def ge_local(p, x, extent):
-    """Gather at u: the mean over the places e u + d, |d| < e, that are there."""
+    """Gather at u: the mean over the positions e u + d, |d| < e, that are there."""
     height, width, _ = x.shape
     gathered = [
         [
@@ -218,9 +218,9 @@ def ge_learned_local(p, x, extent):
 
 def context(p, x):
     """relu(LayerNorm(W1 sum_j a_j x_j)) of one image."""
-    places = x.reshape(-1, x.shape[-1])
-    weights = softmax(places @ p["key/kernel"][:, 0])
-    z = linear(p.under("squeeze"), sum(a * place for a, place in zip(weights, places, strict=True)))
+    positions = x.reshape(-1, x.shape[-1])
+    weights = softmax(positions @ p["key/kernel"][:, 0])
+    z = linear(p.under("squeeze"), sum(a * position for a, position in zip(weights, positions, strict=True)))
     z = (z - z.mean()) / np.sqrt(z.var() + 1e-5)
     return relu(p["norm/scale"] * z + p["norm/bias"])
 
@@ -301,19 +301,19 @@ def sk(p, x):
 def mhsa(p, x, scaled):
     height, width, channels = x.shape
     depth = channels // 4
-    places = list(np.ndindex(height, width))
+    positions = list(np.ndindex(height, width))
     y = np.zeros_like(x)
     for head in range(4):
         part = slice(head * depth, (head + 1) * depth)
         query, key, value = (x @ p[f"{name}/kernel"][:, part] for name in ("query", "key", "value"))
         query = query / math.sqrt(depth) if scaled else query
-        for i, j in places:
+        for i, j in positions:
             logits = [
                 query[i, j] @ (key[k, m] + p["rows"][k - i + height - 1] + p["columns"][m - j + width - 1])
-                for k, m in places
+                for k, m in positions
             ]
             weights = softmax(np.array(logits))
-            y[i, j, part] = sum(a * value[place] for a, place in zip(weights, places, strict=True))
+            y[i, j, part] = sum(a * value[position] for a, position in zip(weights, positions, strict=True))
     return y
 
 

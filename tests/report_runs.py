@@ -1,4 +1,4 @@
-"""Runs to report on: small networks with random weights, as objects, and of the tiny data set as a folder."""
+"""Runs to report on: small networks with random weights."""
 
 import functools
 import json
@@ -7,16 +7,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from attention_runs import QUICK
 
-from jaxattn.attention import resolve
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
-from jaxattn.model import CNN
-from jaxattn.run import Run
+from jaxattn.networks import create
+from jaxattn.runs.run import Run
+from jaxattn.runtime import QUICK_COMPILE
 
 CLASSES = ("cat", "<b>dog</b>", "猫 & 犬", "\ud800 half")
-QUICKLY = functools.partial(jax.jit, compiler_options=QUICK)
+QUICKLY = functools.partial(jax.jit, compiler_options=QUICK_COMPILE)
 
 
 def drawn(model, seed, shape):
@@ -54,19 +53,19 @@ def metrics(epochs, rates=None):
 def result(config):
     return {
         "test_loss": 1.25, "test_accuracy": 0.25, "best_epoch": 1, "tested_epoch": 2, "epochs": 2,
-        "steered_by": config.steer, "versions": {"jax": "0.1", "python": "3.11"}, "device": "1 x cpu (cpu, x86_64)",
+        "monitored": config.monitor, "versions": {"jax": "0.1", "python": "3.11"}, "device": "1 x cpu (cpu, x86_64)",
     }  # fmt: skip
 
 
 def run(attention="se", classes=CLASSES, shape=(8, 8), seed=0, **options):
-    """A run of two epochs; `options` are of the configuration, but for `widths`, of the network."""
+    """A run of two epochs; `options` are fields of the configuration, except `widths`, those of the network."""
     widths = options.pop("widths", (4,))
     config = Config(attention=attention, dataset="drawn", seed=seed, epochs=2, **options)
-    model = CNN(classes=len(classes), widths=widths, hidden=4, attention=resolve(attention, 4))
+    model = create(attention, 4, (*shape, 3), classes=len(classes), widths=widths, hidden=4)
     variables = drawn(model, seed, (*shape, 3))
     return Run(Path("runs", f"{attention}-{seed}"), config, classes, model, variables, 2, metrics(2), result(config))
 
 
-def seen(html):
+def data_of(html):
     """What the page's script reads."""
-    return json.loads(html.split('id="seen">')[1].split("</script>")[0])
+    return json.loads(html.split('id="data">')[1].split("</script>")[0])

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from jaxattn import Config
-from jaxattn.program import build
+from jaxattn.training.program import build
 
-CONVOLUTIONS = 3  # forward; their kernels' gradients are as many, their inputs' one fewer: none flows to the picture
+CONVOLUTIONS = 3  # forward; their kernels' gradients are as many, their inputs' one fewer: none flows to the image
 DENSE = 2 + 3 * 2  # the head, and squeeze and excite of three blocks; each has two gradients
 BATCH = 16
 
@@ -18,15 +19,15 @@ def lowered(request):
     """The text of a function of the program as the platform gets it."""
 
     def text(function, *inputs):
-        return jax.export.export(function, platforms=[request.param])(*inputs).mlir_module()
+        return export.export(function, platforms=[request.param])(*inputs).mlir_module()
 
     return text
 
 
 def arguments(program, *rows):
     state = jax.eval_shape(program.init, jax.random.key(0))
-    pictures = jnp.zeros((40, 32, 32, 3), np.uint8), jnp.zeros(40, np.int32)
-    return state, jax.random.key(0), *pictures, jnp.zeros(rows, np.int32)
+    data = jnp.zeros((40, 32, 32, 3), np.uint8), jnp.zeros(40, np.int32)
+    return state, jax.random.key(0), *data, jnp.zeros(rows, np.int32)
 
 
 def operations(text, name):
@@ -38,7 +39,7 @@ def counts(text):
 
 
 @pytest.mark.parametrize("rows", [(BATCH,), (50, BATCH)], ids=["step", "fifty steps"])
-def test_training_is_plain_convolutions_and_the_dense_layers_products(lowered, rows):
+def test_training_step_is_plain_convolutions_and_the_dense_layers_products(lowered, rows):
     program = build(Config(attention="se", augment="full"), 10, (32, 32, 3), 50)
     function = program.step[True] if len(rows) == 1 else program.steps[True]
     text = lowered(function, *arguments(program, *rows))
@@ -48,5 +49,6 @@ def test_training_is_plain_convolutions_and_the_dense_layers_products(lowered, r
 
 def test_evaluation_is_plain_convolutions_and_the_dense_layers_products(lowered):
     program = build(Config(attention="se"), 10, (32, 32, 3), 50)
-    state, _, images, labels, rows = arguments(program, BATCH)
-    assert counts(lowered(program.evaluate, state.variables, images, labels, rows)) == (CONVOLUTIONS, DENSE)
+    state, _, *inputs = arguments(program, BATCH)
+    valid = jnp.ones(BATCH, bool)
+    assert counts(lowered(program.evaluate, state.variables, *inputs, valid)) == (CONVOLUTIONS, DENSE)

@@ -1,4 +1,4 @@
-"""What each formula implies: what a module cannot see, what it moves with, where it is the identity."""
+"""What each formula implies: what a module ignores, what its output moves with, where it is the identity."""
 
 import functools
 
@@ -6,20 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attention_runs import NAMES, QUICK, SHAPE, gates_by_path, make, program, randoms, runs, variables
+from attention_runs import NAMES, SHAPE, gates_by_path, make, program, randoms, runs, variables
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxattn.attention import resolve
 from jaxattn.attention.mhsa import MultiHeadSelfAttention
 from jaxattn.attention.simam import SimAM
+from jaxattn.runtime import QUICK_COMPILE
 
-BLIND_TO_PLACES = [
+BLIND_TO_POSITIONS = [
     "se", "ese", "ese-code", "eca", "eca-fixed3", "channel", "channel-code", "ge", "gc-scale", "srm", "srm-code",
     "constant", "random", "shuffled",
 ]  # fmt: skip
 BLIND_TO_CHANNELS = ["spatial", "spatial-code"]
 CHANNEL_BY_CHANNEL = ["ge", "ge-2", "ge-4", "ge-learned", "ge-learned-2", "ge-learned-4", "simam", "simam-code", "srm"]
-MOVES_WITH_PIXELS = [*BLIND_TO_PLACES, "gc", "simam", "simam-code", "nonlocal"]
+MOVES_WITH_PIXELS = [*BLIND_TO_POSITIONS, "gc", "simam", "simam-code", "nonlocal"]
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}  # sums in another order, through at most a few layers
 
 
@@ -27,7 +28,7 @@ def run(name, x, values=None, train=False):
     return program(name)(variables(name) if values is None else values, x, randoms(3))[train]
 
 
-def shuffle_places(x):
+def shuffle_positions(x):
     """The same pixels in another order, in each image."""
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
     return flat[:, np.random.default_rng(5).permutation(flat.shape[1])].reshape(x.shape)
@@ -37,23 +38,23 @@ def shuffle_channels(x):
     return x[..., np.random.default_rng(6).permutation(x.shape[-1])]
 
 
-@pytest.mark.parametrize("name", BLIND_TO_PLACES)
+@pytest.mark.parametrize("name", BLIND_TO_POSITIONS)
 def test_gate_ignores_pixel_order(name):
     np.testing.assert_allclose(
-        run(name, shuffle_places(randoms(2))).gates["gate"], runs(name)[False].gates["gate"], **TOLERANCE
+        run(name, shuffle_positions(randoms(2))).gates["gate"], runs(name)[False].gates["gate"], **TOLERANCE
     )
 
 
 @pytest.mark.parametrize("name", MOVES_WITH_PIXELS)
 def test_output_moves_with_the_pixels(name):
     np.testing.assert_allclose(
-        run(name, shuffle_places(randoms(2))).y, shuffle_places(runs(name)[False].y), **TOLERANCE
+        run(name, shuffle_positions(randoms(2))).y, shuffle_positions(runs(name)[False].y), **TOLERANCE
     )
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(MOVES_WITH_PIXELS)))
-def test_other_modules_see_where_a_pixel_stands(name):
-    moved, still = run(name, shuffle_places(randoms(2))).y, shuffle_places(runs(name)[False].y)
+def test_other_modules_depend_on_the_position_of_a_pixel(name):
+    moved, still = run(name, shuffle_positions(randoms(2))).y, shuffle_positions(runs(name)[False].y)
     assert np.abs(moved - still).max() > 1e-3
 
 
@@ -65,7 +66,7 @@ def test_spatial_gate_ignores_channel_order(name):
 
 
 @pytest.mark.parametrize("name", CHANNEL_BY_CHANNEL)
-def test_a_channel_is_weighed_by_itself_alone(name):
+def test_a_channels_weight_depends_on_that_channel_only(name):
     x = randoms(2).copy()
     x[..., 3] = randoms(9)[..., 3]
     gate, expected = run(name, x).gates["gate"], runs(name)[False].gates["gate"]
@@ -75,14 +76,14 @@ def test_a_channel_is_weighed_by_itself_alone(name):
 
 
 @pytest.mark.parametrize("name", ["eca", "eca-fixed3"])
-def test_eca_reaches_half_a_kernel_to_each_side_and_no_further(name):
+def test_eca_reaches_half_a_kernel_to_each_side(name):
     x = randoms(2).copy()
     x[..., 3] += 1
     changed = np.abs(run(name, x).gates["gate"] - runs(name)[False].gates["gate"]).max(axis=(0, 1, 2)) > 1e-6
     assert np.flatnonzero(changed).tolist() == [2, 3, 4]
 
 
-def test_eca_turned_round_is_its_kernel_turned_round():
+def test_eca_of_reversed_channels_is_that_of_the_reversed_kernel():
     values = {"params": {"mix": {"kernel": variables("eca")["params"]["mix"]["kernel"][::-1]}}}
     found = run("eca", randoms(2)[..., ::-1], values)
     np.testing.assert_allclose(found.gates["gate"][..., ::-1], runs("eca")[False].gates["gate"], **TOLERANCE)
@@ -93,24 +94,25 @@ def test_local_gather_sees_less_than_its_extent_away(name, extent):
     x = randoms(2).copy()
     x[:, 0, 0] += 1
     changed = np.abs(run(name, x).gates["gate"] - runs(name)[False].gates["gate"]).max(axis=(0, 3)) > 1e-6
-    # only the window around the place 0, 0 holds it, and its gate goes to the places that take that window
+    # only the window around position 0, 0 holds it, and its gate goes to the positions that take that window
     rows, columns = (np.arange(n) * (-(-n // extent)) // n == 0 for n in SHAPE[1:3])
     np.testing.assert_array_equal(changed, np.outer(rows, columns))
 
 
 @pytest.mark.parametrize("name", ["simam", "simam-code"])
-def test_simam_has_no_parameters_and_sees_distance_from_the_mean_alone(name):
+def test_simam_has_no_parameters_and_depends_on_the_distance_from_the_mean_only(name):
     assert variables(name) == {}
     expected = runs(name)[False].gates["gate"]
     for x in (-randoms(2), randoms(2) + 3):
-        # x + 3 loses two bits of what is left after its mean is taken off
+        # x + 3 loses two bits of what is left after its mean is subtracted
         np.testing.assert_allclose(run(name, x).gates["gate"], expected, rtol=1e-4)
     assert float(expected.min()) >= 1 / (1 + np.exp(-0.5)) - 1e-6
 
 
 def test_simam_without_lambda_ignores_scale():
     gate = SimAM(regularisation=0.0).gate
-    np.testing.assert_allclose(gate(7 * randoms(2)), gate(randoms(2)), rtol=1e-5)
+    x = jnp.asarray(randoms(2))
+    np.testing.assert_allclose(gate(7 * x), gate(x), rtol=1e-5)
 
 
 def test_constant_gate_is_the_same_for_every_image():
@@ -118,20 +120,20 @@ def test_constant_gate_is_the_same_for_every_image():
     np.testing.assert_array_equal(run("constant", randoms(9)).gates["gate"], runs("constant")[False].gates["gate"])
 
 
-def thawed(tree):
-    """The weights of `random` under the names that `se` has for them."""
+def as_se(tree):
+    """The weights of `random` under the names of those of `se`."""
     return unflatten_dict(
         {tuple({"frozen": "kernel"}.get(k, k) for k in path): v for path, v in flatten_dict(tree).items()}
     )
 
 
-def test_random_gate_starts_as_se_and_takes_no_gradient():
+def test_random_gate_starts_as_se_and_gets_no_gradient():
     key = jax.random.key(7)
     se, frozen = (resolve(name, 4)().init(key, jnp.zeros(SHAPE)) for name in ("se", "random"))
-    assert jax.tree.all(jax.tree.map(np.array_equal, se, thawed(frozen)))
+    assert jax.tree.all(jax.tree.map(np.array_equal, se, as_se(frozen)))
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(runs("random")[False].gradients))
     np.testing.assert_array_equal(
-        runs("random")[False].x_gradient, run("se", randoms(2), thawed(variables("random"))).x_gradient
+        runs("random")[False].x_gradient, run("se", randoms(2), as_se(variables("random"))).x_gradient
     )
 
 
@@ -141,14 +143,14 @@ def test_shuffled_gate_is_the_se_gate_of_the_image_before():
 
 
 @pytest.mark.parametrize(("name", "train"), [("gc", False), ("nonlocal", True), ("nonlocal-code", False)])
-def test_residual_block_begins_as_the_identity(name, train):
+def test_residual_block_starts_as_the_identity(name, train):
     module = make(name, train)
-    y, _ = jax.jit(lambda x: module.init_with_output(jax.random.key(0), x), compiler_options=QUICK)(randoms(2))
+    y, _ = jax.jit(lambda x: module.init_with_output(jax.random.key(0), x), compiler_options=QUICK_COMPILE)(randoms(2))
     np.testing.assert_array_equal(y, randoms(2))
 
 
-def test_srm_begins_at_one_half():
-    y, _ = resolve("srm")().init_with_output(jax.random.key(0), randoms(2))
+def test_srm_starts_at_one_half():
+    y, _ = resolve("srm")().init_with_output(jax.random.key(0), jnp.asarray(randoms(2)))
     np.testing.assert_allclose(y, randoms(2) / 2, rtol=1e-6)
 
 
@@ -160,8 +162,8 @@ def without_positions():
 
 
 def test_attention_without_positions_moves_with_its_pixels():
-    moved = without_positions()(shuffle_places(randoms(2)))
-    np.testing.assert_allclose(moved, shuffle_places(without_positions()(randoms(2))), **TOLERANCE)
+    moved = without_positions()(shuffle_positions(randoms(2)))
+    np.testing.assert_allclose(moved, shuffle_positions(without_positions()(randoms(2))), **TOLERANCE)
 
 
 def test_positions_of_zero_are_no_positions():
@@ -181,8 +183,10 @@ def flat(values):
 def test_attention_weights_are_captured_and_sum_to_one(name, shape):
     module = resolve(name, 4)()
     _, captured = jax.jit(
-        lambda values, x: module.apply(values, x, capture_intermediates=lambda _, method: method == "weights"),
-        compiler_options=QUICK,
+        lambda values, x: module.apply(
+            values, x, capture_intermediates=lambda _, method: method in ("attention_weights", "pooling_weights")
+        ),
+        compiler_options=QUICK_COMPILE,
     )(variables(name), randoms(2))
     (weights,) = gates_by_path(captured["intermediates"]).values()
     assert weights.shape == shape
@@ -198,12 +202,12 @@ def test_scaled_attention_is_attention_with_smaller_queries():
     )
 
 
-def test_bam_adds_a_channel_and_a_place_in_its_logits():
+def test_bam_adds_a_channel_and_a_position_in_its_logits():
     gate = np.asarray(runs("bam")[False].gates["gate"], np.float64)
     logits = np.log(gate / (1 - gate))
-    by_channel, by_place = logits - logits[:, :1, :1], logits - logits[..., :1]
+    by_channel, by_position = logits - logits[:, :1, :1], logits - logits[..., :1]
     np.testing.assert_allclose(by_channel, np.broadcast_to(by_channel[..., :1], SHAPE), atol=1e-4)
-    np.testing.assert_allclose(by_place, np.broadcast_to(by_place[:, :1, :1], SHAPE), atol=1e-4)
+    np.testing.assert_allclose(by_position, np.broadcast_to(by_position[:, :1, :1], SHAPE), atol=1e-4)
 
 
 def test_coordinate_gate_is_a_row_times_a_column():
@@ -213,10 +217,10 @@ def test_coordinate_gate_is_a_row_times_a_column():
     np.testing.assert_allclose(gates["gate"], gates["height/gate"] * gates["width/gate"], rtol=1e-6)
 
 
-def test_coordinate_attention_turned_on_its_side_is_its_heads_swapped():
+def test_coordinate_attention_of_the_transposed_map_has_its_branches_swapped():
     values = variables("coord")["params"]
     swapped = variables("coord") | {"params": values | {"height": values["width"], "width": values["height"]}}
-    y = resolve("coord", 4)().apply(swapped, randoms(2).swapaxes(1, 2))
+    y = resolve("coord", 4)().apply(*jax.device_put((swapped, randoms(2).swapaxes(1, 2))))
     np.testing.assert_allclose(y.swapaxes(1, 2), runs("coord")[False].y, **TOLERANCE)
 
 
@@ -248,6 +252,6 @@ def test_branches_that_agree_leave_selective_kernel_nothing_to_choose():
         ("mhsa", {"heads": 3}, "channels must be a multiple of 3 heads, got 8"),
     ],
 )
-def test_what_a_formula_does_not_cover_is_refused(name, argument, message):
+def test_arguments_that_a_formula_does_not_cover_are_refused(name, argument, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(resolve(name)(**argument).init, jax.random.key(0), jnp.zeros(SHAPE))

@@ -1,4 +1,4 @@
-"""The same numbers as timm's modules with our weights carried over, where timm has the module and is right.
+"""The same numbers as timm's modules with our weights, where timm has the module and is correct.
 
 Not compared: gather-excite with parameters or layers of its own, whose constructors fail in timm 1.0, and what timm has
 not: cbam without normalisation as a whole, bam, simam, srm, triplet.
@@ -26,14 +26,14 @@ def tensor(values, path):
     return torch.from_numpy(np.ascontiguousarray(turned))
 
 
-def carry(module, name, paths):
+def load(module, name, paths):
     """Sets {their name: our path}; "a + b" puts b below a. A path without its collection is of params."""
     theirs = dict(module.named_parameters()) | dict(module.named_buffers())
     for key, path in paths.items():
         full = [part if part.startswith("batch_stats/") else f"params/{part}" for part in path.split(" + ")]
-        value, place = torch.cat([tensor(variables(name), part) for part in full]), theirs.pop(key)
-        place.data.copy_(value.reshape(place.shape))
-    # nothing is left at what timm drew; a bias under a softmax over places is without effect
+        value, target = torch.cat([tensor(variables(name), part) for part in full]), theirs.pop(key)
+        target.data.copy_(value.reshape(target.shape))
+    # no weight keeps timm's initial value; a bias under a softmax over positions is without effect
     assert all(key.endswith("num_batches_tracked") or key == "conv_attn.bias" for key in theirs)
 
 
@@ -129,7 +129,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_output_is_that_of_timm(name):
     module, paths = CASES[name]()
-    carry(module, name, paths)
+    load(module, name, paths)
     if name == "mhsa":  # timm divides the queries by the root of D = 2
         module.qkv.weight.data[:8] *= 2**0.5
     images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(randoms(2), -1, 1)))

@@ -9,10 +9,12 @@ import pytest
 from test_capture import SHAPE, drawn, images, network
 
 from jaxattn.attention import ATTENTION, resolve
-from jaxattn.cam import CAMS, explain, grad_cam, hires_cam, layer_gradients
+from jaxattn.explain.cam import CAMS, explain, grad_cam, hires_cam, layer_gradients
 from jaxattn.model import CNN
+from jaxattn.types import MapKind, layer
 
-TARGETS = np.array([0, 2, 1], np.int32)
+TARGETS = jnp.array([0, 2, 1], jnp.int32)
+BLOCK, CONV, NORM = layer("block", 1), layer("conv", 1), layer("norm", 1)
 
 
 def by_hand(variables, x, targets):
@@ -34,7 +36,7 @@ def by_hand(variables, x, targets):
     by_pooled = ((active * head["kernel"].T[targets]) @ hidden["kernel"].T).reshape(pooled.shape)
     by_norm = ((windows == pooled) * by_pooled).reshape(norm.shape) * (norm > 0)
     squeezed = pooled.shape[0], pooled.shape[1], pooled.shape[3], pooled.shape[5]
-    return {"block1": (pooled.reshape(squeezed), by_pooled.reshape(squeezed)), "conv1": (conv, by_norm * slope)}
+    return {BLOCK: (pooled.reshape(squeezed), by_pooled.reshape(squeezed)), CONV: (conv, by_norm * slope)}
 
 
 @functools.cache
@@ -44,8 +46,8 @@ def plain():
     variables = drawn(model)
 
     def run(x, targets):
-        captured, gradients = layer_gradients(model, variables, x, targets, ("block1", "conv1"))
-        return captured, gradients, explain(model, variables, x, targets, ("block1", "conv1"))[1]
+        captured, gradients = layer_gradients(model, variables, x, targets, (BLOCK, CONV))
+        return captured, gradients, explain(model, variables, x, targets, (BLOCK, CONV))[1]
 
     return variables, jax.jit(run)
 
@@ -53,17 +55,17 @@ def plain():
 def test_maps_of_a_small_net_equal_numpy():
     variables, run = plain()
     captured, found, maps = run(images(), TARGETS)
-    for layer, (activations, gradients) in by_hand(variables, images(), TARGETS).items():
-        np.testing.assert_allclose(captured.layers[layer], activations, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(found[layer], gradients, rtol=1e-4, atol=1e-5)
+    for name, (activations, gradients) in by_hand(variables, np.asarray(images()), np.asarray(TARGETS)).items():
+        np.testing.assert_allclose(captured.layers[name], activations, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found[name], gradients, rtol=1e-4, atol=1e-5)
         weights = gradients.mean(axis=(1, 2), keepdims=True)
         expected = {
-            "Grad-CAM": np.maximum((weights * activations).sum(axis=3), 0),
-            "HiResCAM": np.maximum((gradients * activations).sum(axis=3), 0),
+            MapKind.GRAD_CAM: np.maximum((weights * activations).sum(axis=3), 0),
+            MapKind.HIRES_CAM: np.maximum((gradients * activations).sum(axis=3), 0),
         }
         assert all((one > 0).any() for one in expected.values())
         for kind, one in expected.items():
-            np.testing.assert_allclose(maps[kind][layer], one, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(maps[kind][name], one, rtol=1e-3, atol=1e-4)
 
 
 def test_a_negative_target_is_the_predicted_class():
@@ -77,21 +79,21 @@ def test_a_negative_target_is_the_predicted_class():
 
 def test_an_image_has_the_same_maps_in_any_batch():
     _, run = plain()
-    turned = run(images()[::-1], TARGETS[::-1])[2]
+    backwards = run(images()[::-1], TARGETS[::-1])[2]
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b[::-1], rtol=1e-5, atol=1e-6), run(images(), TARGETS)[2], turned
+        lambda a, b: np.testing.assert_allclose(a, b[::-1], rtol=1e-5, atol=1e-6), run(images(), TARGETS)[2], backwards
     )
 
 
 def test_formulas_by_hand():
-    activations = np.array([[[[1.0, 2.0]], [[3.0, -4.0]]]])  # [1, 2, 1, 2]
-    gradients = np.array([[[[1.0, 0.0]], [[3.0, 2.0]]]])  # means 2 and 1
+    activations = jnp.array([[[[1.0, 2.0]], [[3.0, -4.0]]]])  # [1, 2, 1, 2]
+    gradients = jnp.array([[[[1.0, 0.0]], [[3.0, 2.0]]]])  # means 2 and 1
     np.testing.assert_array_equal(grad_cam(activations, gradients), [[[4.0], [2.0]]])
     np.testing.assert_array_equal(hires_cam(activations, gradients), [[[1.0], [1.0]]])
     np.testing.assert_array_equal(grad_cam(activations, -gradients), np.zeros((1, 2, 1)))
 
 
-def test_where_gradients_are_even_both_maps_are_one():
+def test_where_gradients_are_uniform_both_maps_are_equal():
     random = np.random.default_rng(0)
     activations = random.normal(size=(2, 4, 5, 6))
     gradients = np.broadcast_to(random.normal(size=(2, 1, 1, 6)), activations.shape)
@@ -102,12 +104,12 @@ def test_where_gradients_are_even_both_maps_are_one():
 @pytest.mark.parametrize("name", ATTENTION)
 def test_every_module_has_maps_at_every_layer(name):
     model = network(resolve(name, 4), (8,))
-    layers = ("conv1", "norm1", "block1", *(["attention1"] if name != "none" else []))
+    layers = (CONV, NORM, BLOCK, *([layer("attention", 1)] if name != "none" else []))
     variables = jax.eval_shape(model.init, jax.random.key(0), images())
     _, shapes = jax.eval_shape(lambda values: explain(model, values, images(), TARGETS, layers), variables)
     for maps in shapes.values():
-        for layer, found in maps.items():
-            height, width = (size // 2 if layer == "block1" else size for size in SHAPE[1:3])
+        for place, found in maps.items():
+            height, width = (size // 2 if place == BLOCK else size for size in SHAPE[1:3])
             assert found.shape == (SHAPE[0], height, width)
 
 
@@ -119,21 +121,21 @@ def test_maps_equal_pytorchs():
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     colours = np.random.default_rng(0).uniform(-2, 2, (2, 1, 1, 3))  # pure noise would make all images alike
     x = (np.random.default_rng(1).normal(size=(2, 32, 32, 3)) * colours).astype(np.float32)
-    targets, layers = np.array([3, 7], np.int32), ("conv1", "conv2", "conv3")
+    targets, layers = np.array([3, 7], np.int32), tuple(layer("conv", i) for i in (1, 2, 3))
     _, ours = jax.jit(lambda values, x, targets: explain(model, values, x, targets, layers))(variables, x, targets)
 
-    twin, kept = twins.carry(variables, attention=True).eval(), {}
+    twin, kept = twins.load(variables, attention=True).eval(), {}
 
     def keep(name):
-        return lambda layer, inputs, output: kept.setdefault(name, output).retain_grad()
+        return lambda module, inputs, output: kept.setdefault(name, output).retain_grad()
 
-    for layer in layers:
-        getattr(twin, layer).register_forward_hook(keep(layer))
+    for name in layers:
+        getattr(twin, str(name)).register_forward_hook(keep(name))
     twin(torch.tensor(x).permute(0, 3, 1, 2))[[0, 1], targets.tolist()].sum().backward()
-    for layer, activations in kept.items():
+    for name, activations in kept.items():
         weights = activations.grad.mean(dim=(2, 3), keepdim=True)
-        for kind, factor in (("Grad-CAM", weights), ("HiResCAM", activations.grad)):
+        for kind, factor in ((MapKind.GRAD_CAM, weights), (MapKind.HIRES_CAM, activations.grad)):
             theirs = (factor * activations).sum(dim=1).relu().detach().numpy()
             assert theirs.max() > 0
-            # a float32 sum that rounds to the other side of a ReLU or a pool's tie moves single places a little
-            np.testing.assert_allclose(ours[kind][layer], theirs, rtol=1e-3, atol=1e-3 * theirs.max())
+            # a float32 sum that rounds to the other side of a ReLU or a pool's tie moves single positions a little
+            np.testing.assert_allclose(ours[kind][name], theirs, rtol=1e-3, atol=1e-3 * theirs.max())

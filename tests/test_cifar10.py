@@ -1,4 +1,4 @@
-"""CIFAR-10 from every form it comes in, whole, damaged and hostile: small archives and folders of random pictures."""
+"""CIFAR-10 from every source, complete, damaged and hostile: small archives and folders of random images."""
 
 import concurrent.futures
 import hashlib
@@ -22,8 +22,9 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
-from jaxattn.data import DATASETS, archive, cifar10, png, prepared
-from jaxattn.data.download import Remote
+from jaxattn.data import DATASETS, cifar10
+from jaxattn.data.cifar10 import archives, png, tfds
+from jaxattn.data.cifar10.download import Remote
 from jaxattn.errors import InputError, UnavailableError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -184,7 +185,7 @@ def assert_whole(splits):
 
 
 def assert_refused(data_dir, *words):
-    """One line, with these words in it, that is not taken for "no data here"; and nothing is prepared from it."""
+    """One line, with these words in it, that is not mistaken for "no data here"; and nothing is prepared from it."""
     with pytest.raises(InputError) as caught:
         cifar10.load(data_dir)
     assert not isinstance(caught.value, UnavailableError)
@@ -196,7 +197,7 @@ def assert_refused(data_dir, *words):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_source_gives_the_same_pictures_in_the_same_order(tmp_path, source):
+def test_every_source_gives_the_same_images_in_the_same_order(tmp_path, source):
     SOURCES[source](tmp_path)
     splits = DATASETS["cifar10"](tmp_path)
     assert_whole(splits)
@@ -218,7 +219,7 @@ def test_path_may_be_that_of_the_tfds_data_set(tmp_path):
 def test_newest_prepared_version_is_read(tmp_path):
     old = write_tfds(tmp_path, version="3.0.2")
     shutil.copytree(old, tmp_path / "cifar10" / "3.0.10")
-    assert prepared.find(tmp_path, "cifar10") == tmp_path / "cifar10" / "3.0.10"
+    assert tfds.find(tmp_path, "cifar10") == tmp_path / "cifar10" / "3.0.10"
 
 
 @pytest.mark.parametrize("protocol", ["python 2", 2, 3, 4, 5])
@@ -227,14 +228,14 @@ def test_batches_pickled_by_any_python_are_read(tmp_path, protocol):
     if protocol == "python 2":  # that it is what Python 2 wrote: the plain unpickler reads it
         plain = pickle.loads(python2_batch(*TRUTH["test_batch"]), encoding="bytes")
         np.testing.assert_array_equal(plain[b"data"], planes(TEST_IMAGES))
-    assert_whole(archive.read(write_python(tmp_path, write)))
+    assert_whole(archives.read(write_python(tmp_path, write)))
 
 
 def test_keys_may_be_text_and_arrays_in_column_order(tmp_path):
     def write(images, labels):
         return pickle.dumps({"data": np.asfortranarray(planes(images)), "labels": labels.astype(np.uint8)}, protocol=4)
 
-    assert_whole(archive.read(write_python(tmp_path, write)))
+    assert_whole(archives.read(write_python(tmp_path, write)))
 
 
 def test_order_of_records_is_kept_where_they_have_no_id(tmp_path):
@@ -266,14 +267,14 @@ def test_archive_is_prepared_once_and_read_back(tmp_path, caplog):
 
 def test_two_runs_that_start_together_prepare_it_once(tmp_path, monkeypatch):
     SOURCES["binary archive"](tmp_path)
-    read, reads = archive.read, []
+    read, reads = archives.read, []
 
     def slow(source):
         reads.append(source)
         time.sleep(0.3)
         return read(source)
 
-    monkeypatch.setattr(archive, "read", slow)
+    monkeypatch.setattr(archives, "read", slow)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for splits in pool.map(cifar10.load, [tmp_path] * 3):
             assert_whole(splits)
@@ -317,7 +318,7 @@ def test_preparing_that_is_killed_leaves_nothing_that_is_trusted(tmp_path, monke
         with pytest.raises(KeyboardInterrupt):
             cifar10.load(tmp_path)
     assert list((tmp_path / "cifar10").glob("*/*.array_record*"))  # a whole draft lies there
-    assert prepared.find(tmp_path, "cifar10") is None
+    assert tfds.find(tmp_path, "cifar10") is None
     assert_whole(cifar10.load(tmp_path))
     assert_whole(cifar10.load(tmp_path))
 
@@ -366,7 +367,7 @@ def test_nothing_there_and_no_network_says_what_to_do(tmp_path):
         cifar10.load(tmp_path / "new")
     message = str(caught.value)
     assert "\n" not in message and str(tmp_path / "new") in message
-    assert "cifar-10-python.tar.gz" in message and "--dataset shapes" in message
+    assert "cifar-10-python.tar.gz" in message and "choose the data set shapes" in message
     assert not (tmp_path / "new").exists()
 
 
@@ -403,7 +404,7 @@ def test_pickle_that_names_code_is_refused_and_never_runs(tmp_path, protocol):
 
 def test_pickle_that_forges_pointers_with_numpy_is_refused(tmp_path):
     folder = write_python(tmp_path)
-    # NumPy makes an array of Python objects from any eight bytes; the first look at one of them crashes.
+    # NumPy makes an array of Python objects from any eight bytes; the first access to one of them crashes.
     forged = pickle.dumps({b"data": Hostile(np.ndarray, (1,), "O", b"12345678"), b"labels": [1]}, 2)
     (folder / "data_batch_1").write_bytes(forged)
     assert_refused(tmp_path, "data_batch_1")
@@ -419,8 +420,8 @@ def broken_batch(**change):
     [
         (broken_batch(labels=[0, 1, 2, 3, 4, 5, 10]), ["0..9", "0..10"]),
         (broken_batch(labels=[0, 1, 2, 3, 4, 5, -1]), ["0..9", "-1..5"]),
-        (broken_batch(labels=[1, 2]), ["7 whole numbers", "[2]"]),
-        (broken_batch(labels=["cat"] * 7), ["whole numbers"]),
+        (broken_batch(labels=[1, 2]), ["7 integers", "[2]"]),
+        (broken_batch(labels=["cat"] * 7), ["integers"]),
         (broken_batch(labels=None), ["labels"]),
         (broken_batch(data=planes(TEST_IMAGES)[:, 1:]), ["[N, 3072]", "[7, 3071]"]),
         (broken_batch(data=planes(TEST_IMAGES).astype(np.float32)), ["uint8", "float32"]),
@@ -460,19 +461,19 @@ def test_missing_batch_is_named(tmp_path, write, packed):
 
 
 @pytest.mark.parametrize("write", [write_python, write_binary])
-@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.7, 0.99, 0.9999])
-def test_archive_cut_off_anywhere_is_refused(tmp_path, write, share):
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.3, 0.7, 0.99, 0.9999])
+def test_archive_cut_off_anywhere_is_refused(tmp_path, write, fraction):
     path = pack(write(tmp_path))
     content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
+    path.write_bytes(content[: int(fraction * len(content))])
     assert_refused(tmp_path, str(path))
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
-def test_archive_with_one_bit_flipped_is_refused(tmp_path, share):
+@pytest.mark.parametrize("fraction", [0.2, 0.5, 0.8])
+def test_archive_with_one_bit_flipped_is_refused(tmp_path, fraction):
     path = pack(write_binary(tmp_path))
     content = bytearray(path.read_bytes())
-    content[int(share * len(content))] ^= 1
+    content[int(fraction * len(content))] ^= 1
     path.write_bytes(content)
     assert_refused(tmp_path, str(path))
 
@@ -512,7 +513,7 @@ def cut_shard(folder):
 def spoil_shard(folder):
     path = next(folder.glob("cifar10-test*"))
     content = bytearray(path.read_bytes())
-    # Into the pixels of a picture: TFDS records and PNGs both hold checksums.
+    # Into the pixels of an image: TFDS records and PNGs both hold checksums.
     content[content.index(b"IDAT") + 2000 if b"IDAT" in content else len(content) // 2] ^= 1
     path.write_bytes(content)
 
@@ -527,7 +528,7 @@ def lose_label(folder):
     write_records(path, [tf_example_pb2.Example().SerializeToString()] * len(TEST_LABELS))
 
 
-def shrink_pictures(folder):
+def shrink_images(folder):
     path = next(folder.glob("cifar10-test*"))
     write_records(path, [serialized("test", 0, TEST_IMAGES[0][:16], 1)] * len(TEST_LABELS))
 
@@ -575,7 +576,7 @@ def lose_split(folder):
         spoil_shard,
         lose_record,
         lose_label,
-        shrink_pictures,
+        shrink_images,
         leave_label_out_of_range,
         lose_description,
         spoil_description,
@@ -592,7 +593,7 @@ def test_damaged_tfds_folder_is_refused_in_one_line(tmp_path, file_format, damag
     assert_refused(tmp_path, str(folder))
 
 
-def test_tfds_folder_of_pictures_of_another_size_is_refused(tmp_path):
+def test_tfds_folder_of_images_of_another_size_is_refused(tmp_path):
     assert_refused(write_tfds(tmp_path, side=28), "32x32x3", "[28, 28, 3]")
 
 
@@ -605,10 +606,10 @@ def filtered(image, kind):
     lines = []
     for number, row in enumerate(rows):
         line = [kind]
-        for place, value in enumerate(row):
-            left = row[place - 3] if place >= 3 else 0
-            above = rows[number - 1][place] if number else 0
-            corner = rows[number - 1][place - 3] if number and place >= 3 else 0
+        for position, value in enumerate(row):
+            left = row[position - 3] if position >= 3 else 0
+            above = rows[number - 1][position] if number else 0
+            corner = rows[number - 1][position - 3] if number and position >= 3 else 0
             guess = left + above - corner
             nearest = min((left, above, corner), key=lambda near, guess=guess: abs(guess - near))
             line.append((value - [0, left, above, (left + above) // 2, nearest][kind]) % 256)
@@ -617,17 +618,17 @@ def filtered(image, kind):
 
 
 @pytest.mark.parametrize("kind", range(5))
-def test_pictures_decode_whatever_filter_they_were_written_with(kind):
-    pictures = [filtered(image, kind) for image in TEST_IMAGES]
-    np.testing.assert_array_equal(png.decode(pictures, 32, 32), TEST_IMAGES)
+def test_images_decode_whatever_filter_they_were_written_with(kind):
+    files = [filtered(image, kind) for image in TEST_IMAGES]
+    np.testing.assert_array_equal(png.decode(files, 32, 32), TEST_IMAGES)
 
 
-def test_encoded_pictures_are_pngs_that_pillow_reads():
-    images = [np.asarray(Image.open(io.BytesIO(picture))) for picture in png.encode(TEST_IMAGES)]
+def test_encoded_images_are_pngs_that_pillow_reads():
+    images = [np.asarray(Image.open(io.BytesIO(file))) for file in png.encode(TEST_IMAGES)]
     np.testing.assert_array_equal(images, TEST_IMAGES)
 
 
-def test_pictures_in_other_formats_decode_too():
+def test_images_in_other_formats_decode_too():
     palette, jpeg = io.BytesIO(), io.BytesIO()
     flat = np.full((32, 32, 3), 200, np.uint8)
     Image.fromarray(flat).convert("P", palette=Image.Palette.ADAPTIVE).save(palette, "PNG")
@@ -636,9 +637,9 @@ def test_pictures_in_other_formats_decode_too():
     np.testing.assert_allclose(decoded, np.stack([flat] * 3), atol=2)  # JPEG rounds
 
 
-@pytest.mark.parametrize("place", [-30, 60])
-def test_png_with_one_bit_flipped_is_refused(place):
-    picture = bytearray(png_file(TEST_IMAGES[0]))
-    picture[place] ^= 1
+@pytest.mark.parametrize("position", [-30, 60])
+def test_png_with_one_bit_flipped_is_refused(position):
+    file = bytearray(png_file(TEST_IMAGES[0]))
+    file[position] ^= 1
     with pytest.raises(ValueError, match="checksum"):
-        png.decode([bytes(picture)], 32, 32)
+        png.decode([bytes(file)], 32, 32)

@@ -1,10 +1,11 @@
-import dataclasses
 import json
 
 import pytest
 
 from jaxattn.config import RECIPES, Config
+from jaxattn.data.augment import AUGMENT
 from jaxattn.errors import InputError
+from jaxattn.training.optim import SCHEDULES
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -12,6 +13,11 @@ def test_recipe_fills_its_flags_and_single_flags_override_it(recipe):
     for name, value in RECIPES[recipe].items():
         assert getattr(Config(recipe=recipe), name) == value
     assert Config(recipe=recipe, epochs=7).epochs == 7
+
+
+@pytest.mark.parametrize(("field", "known"), [("augment", AUGMENT), ("schedule", SCHEDULES)])
+def test_choices_are_those_that_are_implemented(field, known):
+    assert set(Config.__dataclass_fields__[field].metadata["choices"]) == set(known)
 
 
 def test_recipes_set_the_same_fields():
@@ -42,7 +48,9 @@ def test_config_comes_back_from_json(recipe):
         ({"seed": -1}, "seed must be >= 0 and < 4294967296, got -1"),
         ({"seed": 2**32}, "seed must be >= 0 and < 4294967296, got 4294967296"),
         ({"warmup_epochs": float("inf")}, "warmup_epochs must be a finite number, got inf"),
-        ({"steer": "train"}, "unknown steer 'train'; known are validation, test"),
+        ({"monitor": "train"}, "unknown monitor 'train'; known are validation, test"),
+        ({"augment": "heavy"}, "unknown augment 'heavy'; known are none, basic, full"),
+        ({"schedule": "step"}, "unknown schedule 'step'; known are plateau, cosine, constant"),
     ],
 )
 def test_wrong_value_is_told_with_its_rule(values, message):
@@ -54,8 +62,3 @@ def test_wrong_value_is_told_with_its_rule(values, message):
 def test_unknown_json_key_is_told():
     with pytest.raises(InputError, match="unknown configuration keys: learning_rat"):
         Config.from_json({"learning_rat": 1})
-
-
-def test_every_field_has_a_group_and_a_help():
-    for field in dataclasses.fields(Config):
-        assert field.metadata["group"] and field.metadata["help"]

@@ -1,4 +1,4 @@
-"""Weights in PyTorch's layout, from whatever file and under whatever names, become ours and go back."""
+"""Weights in PyTorch's layout, from any supported file and under any names, converted to ours and back."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def assert_trees_equal(ours, theirs):
 
 
 @pytest.mark.parametrize("name", ["none", "se"])
-def test_weights_come_back_as_they_went(name):
+def test_conversion_there_and_back_changes_no_weight(name):
     variables = variables_of(name)
     assert_trees_equal(from_torch(to_torch(variables)), variables)
 
@@ -35,11 +35,11 @@ def test_layouts_are_pytorchs():
     assert state["conv2.weight"].shape == (64, 32, 3, 3)
     assert state["conv2.weight"][5, 7, 1, 2] == params["block_2"]["conv"]["kernel"][1, 2, 7, 5]
     assert state["attention3.fc.0.weight"].shape == (8, 128)
-    # input c, h, w of the hidden layer stands at h, w, c in ours
+    # input c, h, w of the hidden layer is at h, w, c in ours
     assert state["fc1.weight"][9, 100 * 16 + 2 * 4 + 3] == params["hidden"]["kernel"][(2 * 4 + 3) * 128 + 100, 9]
 
 
-def test_layers_are_told_by_shape_and_order_not_by_name():
+def test_layers_are_recognised_by_shape_and_order_not_by_name():
     variables = variables_of("se")
     renamed = {
         f"net.{i:02d}{'bn' if 'bn' in k else ''}.{k.replace('.', '_', k.count('.') - 1)}": v
@@ -62,19 +62,21 @@ def test_layers_are_put_in_the_order_in_which_they_feed_each_other(name):
     assert_trees_equal(from_torch(dict(sorted(state.items(), reverse=True))), variables)
 
 
-def test_other_attention_is_not_taken_for_squeeze_and_excitation():
+def test_other_attention_is_not_mistaken_for_squeeze_and_excitation():
     state = to_torch(variables_of("se"))
     biased = {k: v[:, :, None, None] if "fc." in k else v for k, v in state.items()}
-    with pytest.raises(InputError, match=r"'attention1\.fc\.0' with \['bias', 'weight'\].* none of this network's"):
+    with pytest.raises(
+        InputError, match=r"'attention1\.fc\.0' with \['bias', 'weight'\].* is not part of this network"
+    ):
         from_torch(biased | {"attention1.fc.0.bias": np.zeros(2)})
     for name in ("channel-code", "random", "eca"):
-        with pytest.raises(InputError, match="only attention se has a PyTorch form"):
+        with pytest.raises(InputError, match="only attention se can be converted to PyTorch"):
             to_torch(variables_of(name))
     with pytest.raises(InputError, match="a convolution of 32 channels to follow the layer before"):
         from_torch(state | {"conv2.weight": np.zeros((64, 31, 3, 3))})
 
 
-def test_attention_as_1x1_convolutions_is_taken():
+def test_attention_as_1x1_convolutions_is_accepted():
     variables = variables_of("se")
     state = {k: v[:, :, None, None] if "fc." in k else v for k, v in to_torch(variables).items()}
     assert_trees_equal(from_torch(state), variables)
@@ -98,7 +100,7 @@ def test_file_of_weights_is_read(tmp_path, ending):
     ("change", "message"),
     [
         (lambda s: {k: v for k, v in s.items() if "conv3" not in k}, "got 2, 3, 6 and 2"),
-        (lambda s: {**s, "extra.weight": np.zeros((2, 2, 5, 5))}, "'extra'.*none of this network"),
+        (lambda s: {**s, "extra.weight": np.zeros((2, 2, 5, 5))}, "'extra'.*is not part of this network"),
         (lambda s: {**s, "fc1.weight": s["fc1.weight"][:, :-1]}, "128 channels of a square map, got 2047"),
     ],
 )

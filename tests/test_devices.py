@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxattn import Config, checkpoint, devices, fit
+from jaxattn import Config, fit
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
-from jaxattn.screen import Screen
+from jaxattn.runs import checkpoint
+from jaxattn.runs.console import Console
+from jaxattn.training import devices
 
 HERE = Path(__file__).parent
 
@@ -27,7 +29,7 @@ def start(folder, **variables):
     }
     path = os.pathsep.join(map(str, (HERE.parent, HERE)))
     return subprocess.Popen(
-        [sys.executable, str(HERE / "spread.py"), str(folder)],
+        [sys.executable, str(HERE / "several_devices.py"), str(folder)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | cache | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"} | variables,
     )  # fmt: skip
@@ -40,33 +42,33 @@ def printed(process):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("alone")
+def one_device(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one-device")
     printed(start(folder))
     return folder
 
 
-def assert_same(folder, process, alone, devices):
-    count, metrics, result = json.loads((folder / f"seen-{process}.json").read_text())
-    _, plain_metrics, plain_result = json.loads((alone / "seen-0.json").read_text())
+def assert_same(folder, process, one_device, devices):
+    count, metrics, result = json.loads((folder / f"process-{process}.json").read_text())
+    _, plain_metrics, plain_result = json.loads((one_device / "process-0.json").read_text())
     assert count == devices
     for ours, plain in zip([*metrics, result], [*plain_metrics, plain_result], strict=True):
         for name in ours.keys() & {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss"}:
             assert ours[name] == pytest.approx(plain[name], rel=1e-4), name
-    with np.load(folder / f"seen-{process}.npz") as weights, np.load(alone / "seen-0.npz") as plain:
+    with np.load(folder / f"process-{process}.npz") as weights, np.load(one_device / "process-0.npz") as plain:
         for name in plain.files:
             # Adam makes steps of the rounding noise that is the gradient of a bias before a norm, whose mean follows
             if not name.endswith(("['conv']['bias']", "['mean']")):
                 np.testing.assert_allclose(weights[name], plain[name], atol=1e-4, err_msg=name)
 
 
-def test_eight_devices_train_as_one(tmp_path, alone):
+def test_eight_devices_train_as_one(tmp_path, one_device):
     lines = printed(start(tmp_path, XLA_FLAGS="--xla_force_host_platform_device_count=8"))
     assert "on 8 x cpu" in lines[0]
-    assert_same(tmp_path, 0, alone, devices=8)
+    assert_same(tmp_path, 0, one_device, devices=8)
 
 
-def test_two_processes_train_as_one_and_the_first_alone_writes_and_prints(tmp_path, alone):
+def test_two_processes_train_as_one_and_the_first_alone_writes_and_prints(tmp_path, one_device):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -77,24 +79,24 @@ def test_two_processes_train_as_one_and_the_first_alone_writes_and_prints(tmp_pa
     first, second = map(printed, both)
     assert "on 2 x cpu" in first[0] and second == []
     for process in (0, 1):
-        assert_same(tmp_path, process, alone, devices=2)
+        assert_same(tmp_path, process, one_device, devices=2)
     files = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert files == sorted(path.name for path in (alone / "run").iterdir())
+    assert files == sorted(path.name for path in (one_device / "run").iterdir())
 
 
-def test_checkpoint_of_two_processes_comes_back_on_one_device(tmp_path):
+def test_checkpoint_of_two_processes_is_restored_on_one_device(tmp_path):
     state = {"step": jax.numpy.int32(3), "weights": jax.numpy.arange(6.0).reshape(2, 3)}
-    checkpoint.save(tmp_path, 1, jax.device_get(state), {1})  # what several processes hand to Orbax
-    back = checkpoint.restore(tmp_path, 1, jax.eval_shape(lambda: state))
-    assert all(isinstance(leaf, jax.Array) for leaf in back.values())
-    jax.tree.map(np.testing.assert_array_equal, state, back)
+    checkpoint.save(tmp_path, 1, jax.device_get(state), {1})  # what several processes give to Orbax
+    restored = checkpoint.restore(tmp_path, 1, jax.eval_shape(lambda: state))
+    assert all(isinstance(leaf, jax.Array) for leaf in restored.values())
+    jax.tree.map(np.testing.assert_array_equal, state, restored)
 
 
-def test_batch_that_cannot_be_dealt_out_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_batch_that_cannot_be_sharded_is_told_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
     monkeypatch.setattr(jax, "device_count", lambda: 8)
-    with pytest.raises(InputError, match="a multiple of the 8 devices, got 20; give --batch-size 16 or 24, or show"):
-        fit(Config(dataset="tiny", batch_size=20), tmp_path / "run", Screen(quiet=True))
-    assert not (tmp_path / "run").exists()
-    with pytest.raises(InputError, match="got 3; give --batch-size 8, or show"):
+    with pytest.raises(InputError, match="a multiple of the 8 devices, got 20; choose 16 or 24, or show") as caught:
+        fit(Config(dataset="tiny", batch_size=20), tmp_path / "run", Console(quiet=True))
+    assert caught.value.setting == "batch_size" and not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="got 3; choose 8, or show"):
         devices.check_batch(3)

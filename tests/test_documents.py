@@ -4,14 +4,14 @@ import re
 import sys
 from pathlib import Path
 
-import numpy as np
+import jax.numpy as jnp
 import pytest
 import tiny
 
-from jaxattn import Config, fit
-from jaxattn.capture import capture
+from jaxattn import Config, fit, modules
 from jaxattn.data import DATASETS
-from jaxattn.screen import Screen
+from jaxattn.explain.capture import capture
+from jaxattn.runs.console import Console
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,14 +26,26 @@ def test_module_of_ones_own_from_the_architecture_page_trains_and_its_gate_is_ca
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
     config = Config(attention="mine:DeviationGate", dataset="tiny", epochs=1, batch_size=6, augment="none")
-    run = fit(config, tmp_path / "run", Screen(quiet=True))
-    seen = capture(run.model, run.variables, np.zeros((1, 32, 32, 3), np.float32))
-    assert seen.gates.keys() == {"block1", "block2", "block3"}
+    run = fit(config, tmp_path / "run", Console(quiet=True))
+    seen = capture(run.model, run.variables, jnp.zeros((1, 32, 32, 3)))
+    assert list(map(str, seen.gates)) == ["block1", "block2", "block3"]
     sys.modules.pop("mine")
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
 def test_documents_name_only_files_that_exist(name):
     text = (ROOT / name).read_text()
-    for path in re.findall(r"`([a-z_]+/[a-z_]+\.py|[a-z_]+\.py)`", text):
-        assert (ROOT / "jaxattn" / path).exists() or (ROOT / path).exists() or path == "mine.py", path
+    for path in re.findall(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)`", text):
+        found = (ROOT / path).exists() or list((ROOT / "jaxattn").rglob(path))
+        assert found or path == "mine.py", path
+
+
+def test_costs_in_the_readme_are_those_of_the_listing():
+    table = re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \| ([\d,]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    written = {name: (int(a.replace(",", "")), int(b.replace(",", ""))) for name, a, b in table}
+    counted = {row.name: (row.parameters, row.multiply_adds) for row in modules.rows()}
+    assert written.keys() == counted.keys()
+    for name, (parameters, multiply_adds) in written.items():
+        assert parameters == counted[name][0], name
+        # versions of XLA count a few elementwise operations in other ways
+        assert multiply_adds == pytest.approx(counted[name][1], rel=0.02), name

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: whole, broken off, altered, resumed, hanging, or not there at all."""
+"""Downloads from a server on this machine: complete, interrupted, altered, resumed, hanging, or missing."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from jaxattn.data.download import Remote, fetch
+from jaxattn.data.cifar10.download import Remote, fetch
 from jaxattn.errors import InputError, UnavailableError
 
 CONTENT = np.random.default_rng(0).bytes(600_000)
@@ -36,7 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         content = bytes(600_000) if manner == "alters" else CONTENT
         end = {"cuts short": 400_000, "stalls": 300_000}.get(manner, self.server.length)
-        with contextlib.suppress(OSError):  # a client that has seen enough hangs up
+        with contextlib.suppress(OSError):  # the client may close the connection
             self.wfile.write(content[start:end])
             self.wfile.flush()
             if manner == "stalls":
@@ -79,16 +79,16 @@ def left_in(path):
     return [other.name for other in path.parent.iterdir()]
 
 
-def test_whole_file_arrives_and_nothing_else_stays(server, path):
+def test_a_complete_file_is_written_and_no_other(server, path):
     fetch(server.remote, path)
     assert path.read_bytes() == CONTENT
     assert left_in(path) == ["file.tar.gz"]
 
 
 @pytest.mark.parametrize(("manner", "arrived"), [("cuts short", 400_000), ("stalls", 300_000)])
-def test_transfer_that_breaks_off_is_kept_and_the_next_try_goes_on_from_there(server, path, manner, arrived):
+def test_interrupted_transfer_is_kept_and_resumed_by_the_next_call(server, path, manner, arrived):
     server.manner = manner
-    with pytest.raises(InputError, match=f"broke off after {arrived:,} of 600,000 bytes.*run again") as caught:
+    with pytest.raises(InputError, match=f"was interrupted after {arrived:,} of 600,000 bytes.*run again") as caught:
         fetch(server.remote, path)
     assert "\n" not in str(caught.value) and not isinstance(caught.value, UnavailableError)
     assert part_of(path).read_bytes() == CONTENT[:arrived] and not path.exists()
@@ -98,9 +98,9 @@ def test_transfer_that_breaks_off_is_kept_and_the_next_try_goes_on_from_there(se
     assert path.read_bytes() == CONTENT and left_in(path) == ["file.tar.gz"]
 
 
-def test_stall_is_said_in_so_many_words(server, path):
+def test_stall_is_told(server, path):
     server.manner = "stalls"
-    with pytest.raises(InputError, match=r"nothing came for 0\.3 seconds"):
+    with pytest.raises(InputError, match=r"no data for 0\.3 seconds"):
         fetch(server.remote, path)
 
 
@@ -129,7 +129,7 @@ def test_altered_file_is_refused_and_removed(server, path, before):
 
 
 def test_file_of_another_length_is_refused_before_it_is_loaded(server, path):
-    # As the log-in page of a public network would be.
+    # Like the log-in page of a public network.
     server.length = 1234
     with pytest.raises(InputError, match="must give 600,000 bytes, offers 1,234"):
         fetch(server.remote, path)
@@ -147,7 +147,7 @@ def test_part_longer_than_the_servers_file_starts_over(server, path):
 
 def test_refusal_is_unavailable(server, path):
     server.manner = "missing"
-    with pytest.raises(UnavailableError, match="cannot be had: Not Found"):
+    with pytest.raises(UnavailableError, match="cannot be downloaded: Not Found"):
         fetch(server.remote, path)
     assert not path.parent.exists()
 
@@ -156,23 +156,23 @@ def test_nobody_listening_is_unavailable(server, path):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     remote = dataclasses.replace(server.remote, url=f"http://127.0.0.1:{port}/file")
-    with pytest.raises(UnavailableError, match=r"cannot be had: .*refused") as caught:
+    with pytest.raises(UnavailableError, match=r"cannot be downloaded: .*refused") as caught:
         fetch(remote, path)
     assert "\n" not in str(caught.value)
     assert not path.parent.exists()
 
 
-def test_server_that_never_answers_is_unavailable_after_the_time_to_connect(server, path):
+def test_server_that_never_responds_is_unavailable_after_the_time_to_connect(server, path):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
         remote = dataclasses.replace(
             server.remote, url=f"http://127.0.0.1:{silent.getsockname()[1]}/file", connect=0.2, stall=0.4
         )
-        with pytest.raises(UnavailableError, match=r"no answer within 0\.2 seconds"):
+        with pytest.raises(UnavailableError, match=r"no response within 0\.2 seconds"):
             fetch(remote, path)
         wait_for_threads()
 
 
-def test_name_look_up_that_hangs_does_not_hold_the_caller(server, path, monkeypatch):
+def test_dns_lookup_that_hangs_does_not_block_the_caller(server, path, monkeypatch):
     released = threading.Event()
 
     def hang(*_, **__):
@@ -181,7 +181,7 @@ def test_name_look_up_that_hangs_does_not_hold_the_caller(server, path, monkeypa
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     remote = dataclasses.replace(server.remote, url="http://nowhere.invalid/file", connect=0.2)
-    with pytest.raises(UnavailableError, match=r"no answer within 0\.2 seconds"):
+    with pytest.raises(UnavailableError, match=r"no response within 0\.2 seconds"):
         fetch(remote, path)
     released.set()
     wait_for_threads()
@@ -205,5 +205,5 @@ def test_progress_shows_on_a_terminal_only(server, path, monkeypatch, capsys):
 def wait_for_threads():
     """Until the request left behind has ended, so that it does not outlive its test."""
     for thread in threading.enumerate():
-        if thread.daemon and thread.name.endswith("(ask)"):
+        if thread.daemon and thread.name.endswith("(send)"):
             thread.join(5)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxattn import optim
 from jaxattn.errors import InputError
+from jaxattn.training import optim
 
 
 def rates_by_pytorchs_rule(losses, factor, patience):

@@ -1,16 +1,19 @@
-"""The network and its training equal PyTorch's, weights carried over."""
+"""The network and its training equal PyTorch's, with the same weights."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compat import enable_x64
 
-from jaxattn import optim, training
 from jaxattn.attention import resolve
 from jaxattn.convert import from_torch
 from jaxattn.data.augment import normalize, to_float
 from jaxattn.model import CNN
+from jaxattn.training import optim
+from jaxattn.training.state import init_state
+from jaxattn.training.step import make_train_step
 
 torch = pytest.importorskip("torch")
 twins = pytest.importorskip("torch_twin")
@@ -32,22 +35,22 @@ def labels():
 
 
 def make(name):
-    """A network without dropout, variables with uneven statistics, and the twin that holds the same."""
+    """A network without dropout, variables with nontrivial statistics, and PyTorch's twin with the same."""
     model = CNN(attention=resolve(name), dropout=0.0)
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     rng = np.random.default_rng(2)
     uneven = jax.tree.map(lambda x: x + rng.uniform(-0.5, 0.5, x.shape).astype(np.float32), variables["batch_stats"])
     variables = {"params": variables["params"], "batch_stats": uneven}
-    return model, variables, twins.carry(variables, name == "se", dropout=0.0)
+    return model, variables, twins.load(variables, name == "se", dropout=0.0)
 
 
 def to_torch_images(images):
-    return torch.tensor(np.asarray(normalize(to_float(images)))).permute(0, 3, 1, 2)
+    return torch.tensor(np.asarray(normalize(to_float(jnp.asarray(images))))).permute(0, 3, 1, 2)
 
 
 def test_logits_in_evaluation_equal(name, images):
     model, variables, twin = make(name)
-    ours = jax.jit(model.apply)(variables, normalize(to_float(images)))
+    ours = jax.jit(model.apply)(variables, normalize(to_float(jnp.asarray(images))))
     theirs = twin.eval()(to_torch_images(images)).detach().numpy()
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     # an untrained network's logits hardly depend on the image: what does must agree too
@@ -56,13 +59,15 @@ def test_logits_in_evaluation_equal(name, images):
 
 def test_loss_gradients_and_statistics_in_training_equal(name, images, labels):
     """In float64: in float32 one value that rounds to the other side of a ReLU moves gradients by 1e-3."""
-    with jax.enable_x64(True):
+    with enable_x64():
         model, variables, twin = make(name)
         variables = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
-        inputs = np.asarray(normalize(to_float(images)), np.float64)
+        inputs = np.asarray(normalize(to_float(jnp.asarray(images))), np.float64)
 
         def loss_of(params):
-            logits, updated = model.apply({**variables, "params": params}, inputs, train=True, mutable=["batch_stats"])
+            logits, updated = model.apply(
+                {**variables, "params": params}, jnp.asarray(inputs), train=True, mutable=["batch_stats"]
+            )
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), updated["batch_stats"]
 
         (loss, statistics), gradients = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(variables["params"])
@@ -79,24 +84,24 @@ def test_loss_gradients_and_statistics_in_training_equal(name, images, labels):
 
 def test_losses_of_twenty_adam_steps_equal(name, images, labels):
     """In float64: Adam makes whole steps of gradients that are nothing but rounding."""
-    raw = np.asarray(to_float(images), np.float64)
-    with jax.enable_x64(True):
+    raw = np.asarray(to_float(jnp.asarray(images)), np.float64)
+    with enable_x64():
         model, variables, twin = make(name)
         optimizer = optim.adam(optim.learning_rate("plateau", 1e-3, 20, 0), 0.0)
         plateau = optim.plateau("plateau", 0.5, 3)
-        state = training.init_state(model, optimizer, plateau, jax.random.key(0), (32, 32, 3))
-        state = state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+        state = init_state(model, optimizer, plateau, jax.random.key(0), (32, 32, 3))
+        state = state.replace(params=variables["params"], collections={"batch_stats": variables["batch_stats"]})
         state = jax.tree.map(lambda x: np.asarray(x, np.float64) if x.dtype == np.float32 else x, state)
-        step = jax.jit(training.make_train_step(model, optimizer, lambda key, batch: raw, train=True))
+        step = jax.jit(make_train_step(model, optimizer, lambda key, batch: raw, train=True))
         inputs, ours = np.asarray(normalize(raw)), []
         for _ in range(20):
             state, tally = step(state, jax.random.key(0), images, labels, np.arange(BATCH))
             ours.append(float(tally.loss) / BATCH)
-    pictures = torch.tensor(inputs).permute(0, 3, 1, 2)
+    batch = torch.tensor(inputs).permute(0, 3, 1, 2)
     adam = torch.optim.Adam(twin.double().train().parameters(), lr=1e-3)
     theirs = []
     for _ in range(20):
-        loss = torch.nn.functional.cross_entropy(twin(pictures), torch.tensor(labels).long())
+        loss = torch.nn.functional.cross_entropy(twin(batch), torch.tensor(labels).long())
         adam.zero_grad()
         loss.backward()
         adam.step()

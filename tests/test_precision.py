@@ -1,4 +1,4 @@
-"""Products of bfloat16 with everything else in float32, in each form that a platform gets."""
+"""A compute dtype of bfloat16, with everything else in float32, in each form that a platform gets."""
 
 import functools
 
@@ -6,12 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compare import plain_conv
+from compat import enable_x64
+from jax import export
 
-from jaxattn import Config, ops, optim, training
+from jaxattn import Config, runtime
 from jaxattn.attention import resolve
 from jaxattn.data.augment import AUGMENT
+from jaxattn.layers.convolution import conv_same
+from jaxattn.layers.dense import dot
 from jaxattn.model import CNN
-from jaxattn.program import QUICK, build
+from jaxattn.runtime import QUICK_COMPILE
+from jaxattn.training import optim
+from jaxattn.training.program import build
+from jaxattn.training.state import init_state
+from jaxattn.training.step import make_train_step
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
@@ -19,20 +28,16 @@ LABELS = RNG.integers(0, 10, 4).astype(np.int32)
 
 
 def draw(*shape):
-    return RNG.standard_normal(shape).astype(np.float32)
+    return jnp.asarray(RNG.standard_normal(shape), jnp.float32)
 
 
 def halves(x):
     return np.asarray(jnp.asarray(x).astype(jnp.bfloat16), np.float64)
 
 
-def plain_conv(x, kernel):
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
 @pytest.fixture(params=[False, True], ids=["float32 units", "bfloat16 units"])
 def units(request, monkeypatch):
-    monkeypatch.setattr(ops, "cpu_multiplies_bf16", lambda: request.param)
+    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: request.param)
 
 
 CONVOLUTIONS = [
@@ -41,7 +46,7 @@ CONVOLUTIONS = [
     ((2, 8, 8, 16), (3, 3, 16, 8)),
     ((2, 5, 6, 9), (3, 3, 9, 4)),
 ]
-CASES = [(ops.conv_same, plain_conv, *shapes) for shapes in CONVOLUTIONS] + [(ops.dot, jnp.dot, (5, 7), (7, 3))]
+CASES = [(conv_same, plain_conv, *shapes) for shapes in CONVOLUTIONS] + [(dot, jnp.dot, (5, 7), (7, 3))]
 
 
 @pytest.mark.usefixtures("units")
@@ -51,7 +56,7 @@ def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, s
     value, pull = jax.vjp(lambda *inputs: ours(*inputs, jnp.bfloat16), *inputs)
     dy = draw(*value.shape)
     got = value, *pull(dy)
-    with jax.enable_x64(True):
+    with enable_x64():
         exact, pull = jax.vjp(plain, *map(halves, inputs))
         expected = exact, *pull(jnp.asarray(halves(dy)))
     for one, other in zip(got, expected, strict=True):
@@ -60,11 +65,11 @@ def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, s
         np.testing.assert_allclose(one, other, atol=3e-5 * np.abs(other).max())
 
 
-def outcome(products, attention):
-    model = CNN(widths=(8, 16), hidden=32, dropout=0.2, attention=attention, products=products)
+def outcome(compute_dtype, attention):
+    model = CNN(widths=(8, 16), hidden=32, dropout=0.2, attention=attention, compute_dtype=compute_dtype)
     optimizer, plateau = optim.adam(lambda step: 1e-3, 0.01), optim.plateau("plateau", 0.5, 3)
-    init = jax.jit(lambda key: training.init_state(model, optimizer, plateau, key, (32, 32, 3)), compiler_options=QUICK)
-    step = jax.jit(training.make_train_step(model, optimizer, AUGMENT["none"], True), compiler_options=QUICK)
+    init = jax.jit(lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3)), compiler_options=QUICK_COMPILE)
+    step = jax.jit(make_train_step(model, optimizer, AUGMENT["none"], True), compiler_options=QUICK_COMPILE)
     state = init(jax.random.key(0))
     return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(4))
 
@@ -73,7 +78,7 @@ def outcome(products, attention):
 @pytest.mark.parametrize("name", [None, "se", "cbam", "mhsa"])
 def test_step_keeps_float32_and_its_loss_is_that_of_float32_but_for_rounding(name):
     attention = name and functools.partial(resolve(name))
-    (state, sums), (plain, plain_sums) = (outcome(products, attention) for products in (jnp.bfloat16, None))
+    (state, sums), (plain, plain_sums) = (outcome(dtype, attention) for dtype in (jnp.bfloat16, None))
     assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, plain)
     assert {x.dtype for x in jax.tree.leaves(state.variables)} == {np.dtype(np.float32)}
     difference = abs(float(sums.loss) - float(plain_sums.loss)) / 4
@@ -87,7 +92,7 @@ def test_accelerators_multiply_bfloat16(platform, recipe):
     program = build(Config(recipe=recipe, attention="se", precision="bf16"), 10, (32, 32, 3), 50)
     state = jax.eval_shape(program.init, jax.random.key(0))
     data = jnp.zeros((40, 32, 32, 3), np.uint8), jnp.zeros(40, np.int32), jnp.zeros(16, np.int32)
-    text = jax.export.export(program.step[True], platforms=[platform])(state, jax.random.key(0), *data).mlir_module()
+    text = export.export(program.step[True], platforms=[platform])(state, jax.random.key(0), *data).mlir_module()
     operands = [line.rsplit(":", 1)[1].split("->")[0] for line in text.splitlines() if "stablehlo.convolution" in line]
     assert len(operands) == 8 and all(line.count("bf16>") == 2 for line in operands)
     dense = [line for line in text.splitlines() if "stablehlo.dot_general" in line and line.count("bf16>") == 2]

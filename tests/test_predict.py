@@ -1,15 +1,15 @@
-"""`python -m jaxattn.predict`: any picture file, its class, its maps, and one line for what is no picture."""
+"""`python -m jaxattn.predict`: any image file, its class, its maps, and one line for what is no image."""
 
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
-from test_visualize import few_pictures_of_a_small_net, run  # noqa: F401
+from test_visualize import few_images_and_a_small_network, run  # noqa: F401
 
 from jaxattn import predict
+from jaxattn.data.image_file import read_image
 from jaxattn.errors import InputError
-from jaxattn.picture_file import read_picture
 
 COLOUR = (200, 40, 90)
 MODES = {
@@ -25,7 +25,7 @@ MODES = {
 
 
 def made(mode, size=(50, 40)):
-    """A picture of one colour in some mode."""
+    """An image of one colour in some mode."""
     if mode == "I;16":
         return Image.fromarray(np.full(size[::-1], 80 * 257, np.uint16))
     grey = mode in ("L", "LA", "1")
@@ -35,60 +35,60 @@ def made(mode, size=(50, 40)):
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_gives_its_colour(mode, tmp_path):
     form, colour = MODES[mode]
-    path = tmp_path / f"picture.{form}"
+    path = tmp_path / f"image.{form}"
     made(mode).save(path)
-    picture = read_picture(path, 32, 32)
-    assert (picture.shape, picture.dtype) == ((32, 32, 3), np.uint8)
-    np.testing.assert_allclose(picture, np.broadcast_to(colour, picture.shape), atol=6)  # lossy formats
+    image = read_image(path, 32, 32)
+    assert (image.shape, image.dtype) == ((32, 32, 3), np.uint8)
+    np.testing.assert_allclose(image, np.broadcast_to(colour, image.shape), atol=6)  # lossy formats
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
-def test_numbers_without_a_range_are_refused(kind, tmp_path):
-    Image.fromarray(np.ones((32, 32), kind)).save(tmp_path / "picture.tiff")
-    with pytest.raises(InputError, match=r"its numbers \(mode [FI]\) have no range to scale by"):
-        read_picture(tmp_path / "picture.tiff", 32, 32)
+def test_values_without_a_known_range_are_refused(kind, tmp_path):
+    Image.fromarray(np.ones((32, 32), kind)).save(tmp_path / "image.tiff")
+    with pytest.raises(InputError, match=r"its values \(mode [FI]\) have no known range"):
+        read_image(tmp_path / "image.tiff", 32, 32)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (32, 32), (7, 300), (1000, 31)])
 def test_every_size_fits(size, tmp_path):
-    made("RGB", size).save(tmp_path / "picture.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "picture.png", 32, 32)[16, 16], COLOUR)
+    made("RGB", size).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", 32, 32)[16, 16], COLOUR)
 
 
-def test_a_picture_of_the_right_size_is_left_as_it_is(tmp_path):
+def test_an_image_of_the_right_size_is_not_changed(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "picture.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "picture.png", 32, 32), pixels)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", 32, 32), pixels)
 
 
-def test_the_middle_of_a_wide_picture_is_kept(tmp_path):
+def test_the_middle_of_a_wide_image_is_kept(tmp_path):
     pixels = np.zeros((32, 96, 3), np.uint8)
     pixels[:, 32:64] = 255
-    Image.fromarray(pixels).save(tmp_path / "picture.png")
-    assert read_picture(tmp_path / "picture.png", 32, 32).min() == 255
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    assert read_image(tmp_path / "image.png", 32, 32).min() == 255
 
 
-def test_transparency_is_white_and_a_first_frame_is_taken(tmp_path):
+def test_transparency_is_white_and_the_first_frame_is_read(tmp_path):
     Image.new("RGBA", (32, 32), (*COLOUR, 0)).save(tmp_path / "clear.png")
-    assert read_picture(tmp_path / "clear.png", 32, 32).min() == 255
+    assert read_image(tmp_path / "clear.png", 32, 32).min() == 255
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(read_picture(tmp_path / "two.gif", 32, 32)[0, 0], (255, 0, 0))
+    np.testing.assert_array_equal(read_image(tmp_path / "two.gif", 32, 32)[0, 0], (255, 0, 0))
 
 
-def test_a_turned_picture_is_turned_back(tmp_path):
+def test_a_rotated_image_is_rotated_back(tmp_path):
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:16] = 255
     exif = Image.Exif()
     exif[0x0112] = 3  # orientation: upside down
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(read_picture(tmp_path / "turned.png", 32, 32), pixels[::-1])
+    Image.fromarray(pixels).save(tmp_path / "rotated.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "rotated.png", 32, 32), pixels[::-1])
 
 
-def spoilt(tmp_path, kind):
-    path = tmp_path / "picture.png"
+def damaged(tmp_path, kind):
+    path = tmp_path / "image.png"
     if kind == "text":
-        path.write_text("no picture")
+        path.write_text("no image")
     elif kind == "truncated":
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
         path.write_bytes(path.read_bytes()[:2000])
@@ -102,22 +102,22 @@ def spoilt(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("text", "is no picture that Pillow can read"),
-        ("truncated", "cannot read the picture"),
+        ("text", "is not an image that Pillow can read"),
+        ("truncated", "cannot read the image"),
         ("missing", "No such file"),
         ("folder", "Is a directory"),
         ("bomb", "must have at most"),
     ],
 )
-def test_what_is_no_picture_gets_one_line_and_nothing_is_written(run, tmp_path, kind, reason):  # noqa: F811
+def test_a_file_that_is_no_image_is_told_in_one_line_and_nothing_is_written(run, tmp_path, kind, reason):  # noqa: F811
     made("RGB").save(tmp_path / "good.png")
     with pytest.raises(InputError, match=reason) as caught:
-        predict.main([str(run), str(tmp_path / "good.png"), str(spoilt(tmp_path, kind)), "--explain"])
-    assert "\n" not in str(caught.value) and str(tmp_path / "picture.png") in str(caught.value)
+        predict.main([str(run), str(tmp_path / "good.png"), str(damaged(tmp_path, kind)), "--explain"])
+    assert "\n" not in str(caught.value) and str(tmp_path / "image.png") in str(caught.value)
     assert not (run / "explained").exists()
 
 
-def test_a_picture_gets_its_classes(run, tmp_path, capsys):  # noqa: F811
+def test_an_image_gets_its_classes(run, tmp_path, capsys):  # noqa: F811
     made("RGB").save(tmp_path / "a.png")
     predict.main([str(run), str(tmp_path / "a.png"), "--json"])
     found = json.loads(capsys.readouterr().out)
@@ -128,7 +128,7 @@ def test_a_picture_gets_its_classes(run, tmp_path, capsys):  # noqa: F811
     assert line.startswith(f"{tmp_path / 'a.png'}: {found['class']} ") and line.count("%") == 2
 
 
-def test_explain_draws_each_picture(run, tmp_path, capsys):  # noqa: F811
+def test_explain_draws_every_plot_of_each_image(run, tmp_path, capsys):  # noqa: F811
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         made("RGB").save(tmp_path / folder / "a.png")
@@ -137,7 +137,11 @@ def test_explain_draws_each_picture(run, tmp_path, capsys):  # noqa: F811
         [str(run), *(str(tmp_path / folder / "a.png") for folder in ("x", "y")), "--explain", "--out", str(out)]
     )
     names = {path.name for path in out.iterdir()}
-    assert {f"{name}-{plot}.png" for name in ("a", "a-2") for plot in ("features", "heatmap", "cam")} <= names
+    assert {
+        f"{name}-{plot}.png"
+        for name in ("a", "a-2")
+        for plot in ("features", "heatmap", "cam", "sanity", "gates-by-image")
+    } == names
 
 
 @pytest.mark.parametrize("flags", [["--top", "0"], ["--out", "x"], ["--class", "frog"], ["--explain", "--class", "x"]])

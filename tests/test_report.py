@@ -1,6 +1,7 @@
-"""The report: of any network and data a page that stands alone, says what was run, and is told when it cannot be."""
+"""The report: a page of its own for any network and data, that says what was run, and errors told in one line."""
 
 import base64
+import dataclasses
 import html.parser
 import io
 import json
@@ -8,19 +9,28 @@ import re
 import shlex
 import sys
 
+import jax
 import numpy as np
 import pytest
 from attention_runs import NAMES
 from PIL import Image
-from report_runs import CLASSES, QUICKLY, drawn, metrics, run, seen, split
-from test_visualize import few_pictures_of_a_small_net  # noqa: F401
+from report_runs import CLASSES, QUICKLY, data_of, drawn, metrics, run, split
+from test_visualize import few_images_and_a_small_network  # noqa: F401
 from test_visualize import run as folder  # noqa: F401
 
-from jaxattn import cli, exhibits, explorer, pictures, pixels, report, train
-from jaxattn.charts import Line, chart
+from jaxattn import train
+from jaxattn.cli.command import run_command
 from jaxattn.config import Config
-from jaxattn.data import DATASETS, shapes
+from jaxattn.data import shapes
 from jaxattn.errors import InputError
+from jaxattn.explain import explanation, inference
+from jaxattn.explain.analysis import Analysis
+from jaxattn.explain.explanation import Explanation
+from jaxattn.report import explorer, page, pixels, reproduce, sections
+from jaxattn.report.__main__ import main
+from jaxattn.report.charts import Line, chart
+from jaxattn.training import evaluation
+from jaxattn.types import Predictions, layer
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -28,17 +38,17 @@ VOID = {"meta", "link", "img", "input", "br"}
 @pytest.fixture(scope="module", autouse=True)
 def quickly():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "SCORED", 4)
-        patch.setattr(pictures, "STEPS", 2)
-        patch.setattr(pictures, "CAPTURED", 4)
-        patch.setattr(pictures, "PREDICTED", 12)
-        patch.setattr(pictures.jax, "jit", QUICKLY)
-        patch.setattr(pictures, "_unlearned_variables", lambda model, seed, shape: drawn(model, seed + 1, shape))
+        patch.setattr(page, "SCORED", 4)
+        patch.setattr(explanation, "STEPS", 2)
+        patch.setattr(inference, "CAPTURED", 4)
+        patch.setattr(evaluation, "BATCH", 16)
+        patch.setattr(jax, "jit", QUICKLY)
+        patch.setattr(inference, "randomised_variables", lambda model, seed, shape: drawn(model, seed + 1, shape))
         yield
 
 
 class Outline(html.parser.HTMLParser):
-    """Tags, headings, images and ids of a page; a tag that is not closed in its turn is an error."""
+    """Tags, headings, images and ids of a page; a tag that is not closed in order is an error."""
 
     def __init__(self, text):
         super().__init__()
@@ -77,19 +87,19 @@ def checked(text):
     assert outline.levels[0] == 1 and outline.levels.count(1) == 1
     assert all(below - above <= 2 for above, below in zip(outline.levels, outline.levels[1:], strict=False))
     assert "nan" not in re.sub(r"data:[^\"]*", "", text).lower().replace("nano", "").split()
-    assert len(text.encode(errors="replace")) < report.LARGEST
+    assert len(text.encode(errors="replace")) < page.MAX_BYTES
     return text
 
 
-# what every module, network and data set gives
+# every module, network and data set
 
 
-@pytest.mark.parametrize("name", ["none", *NAMES])
+@pytest.mark.parametrize("name", ["none", *NAMES, "channel+spatial", "wide:se"])
 def test_every_attention_module_has_a_report(name):
-    text = checked(report.render([run(name)], split()))
-    (found,) = seen(text)["runs"]
+    text = checked(page.render([run(name)], split()))
+    (found,) = data_of(text)["runs"]
     assert found["layers"]["conv1"]["maps"]
-    assert ("Gates by class" in text) == bool(found["gates"])
+    assert ("Attention gates by class" in text) == bool(found["gates"])
     assert name == "none" or f"Network with {name} attention on drawn" in text.replace("&#43;", "+")
 
 
@@ -97,79 +107,77 @@ def test_every_attention_module_has_a_report(name):
     ("widths", "shape"), [((4, 3), (32, 16)), ((3,) * 4, (16, 16)), ((20,), (8, 140))], ids=["tall", "deep", "wide"]
 )
 def test_a_network_of_any_depth_and_width_has_a_report(widths, shape):
-    text = checked(report.render([run(widths=widths, shape=shape)], split(shape=shape, masks=False)))
-    found = seen(text)
+    text = checked(page.render([run(widths=widths, shape=shape)], split(shape=shape, masks=False)))
+    found = data_of(text)
     assert found["layers"] == [f"conv{i + 1}" for i in range(len(widths))]
-    for layer in found["runs"][0]["layers"].values():
-        assert len(layer["features"]) == len(found["pictures"])
-        for one in layer["maps"]:
-            assert len(one["images"]) == len(one["notes"]) == len(found["pictures"])
-    assert "on object" not in text and "random weights" in text
+    for values in found["runs"][0]["layers"].values():
+        assert len(values["features"]) == len(found["images"])
+        for one in values["maps"]:
+            assert len(one["overlays"]) == len(one["notes"]) == len(found["images"])
+    assert "on object" not in text and "randomised weights" in text
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_every_data_set_has_a_report(name, monkeypatch):
-    if name == "shapes":
-        splits = shapes.make(train=10, test=20)
-        test, classes = splits.test, splits.classes
-    else:
-        test, classes = split(20, 10, (32, 32), masks=False), tuple("abcdefghij")
-    text = checked(report.render([run(classes=classes, shape=(32, 32))], test))
-    assert ("mass on object" in text) == (name == "shapes")
-    assert [picture["truth"] for picture in seen(text)["pictures"][:10]] == list(range(10))
+@pytest.mark.parametrize("masks", [True, False])
+def test_maps_are_scored_on_the_object_where_it_is_known(masks):
+    splits = shapes.make(train=10, test=20)
+    test = splits.test if masks else dataclasses.replace(splits.test, masks=None)
+    text = checked(page.render([run(classes=splits.classes, shape=(32, 32))], test))
+    assert ("mass on object" in text) == masks
+    assert [image["truth"] for image in data_of(text)["images"][:10]] == list(range(10))
 
 
-def test_a_hundred_classes_of_which_some_are_never_seen_have_a_report():
+def test_a_hundred_classes_of_which_some_do_not_occur_have_a_report():
     classes = tuple(f"class number {i}" for i in range(100))
-    text = checked(report.render([run(classes=classes)], split(30, 30)))
+    text = checked(page.render([run(classes=classes)], split(30, 30)))
     assert "Confusion matrix of 100 classes" in text and '<table class="matrix"' not in text
 
 
 def test_names_of_classes_are_text_and_never_markup():
-    text = checked(report.render([run()], split()))
+    text = checked(page.render([run()], split()))
     assert "<b>dog" not in text and "&lt;b&gt;dog&lt;/b&gt;" in text
-    assert seen(text)["classes"] == list(CLASSES)
+    assert data_of(text)["classes"] == list(CLASSES)
 
 
-def test_explorer_tells_the_prediction_of_each_picture_and_its_gates():
+def test_explorer_has_the_prediction_of_each_image_and_its_gates():
     one = run()
-    found = seen(report.render([one], split()))
-    look = pictures.Look(one, split().images[[picture["place"] for picture in found["pictures"]]])
-    for answer, row in zip(found["runs"][0]["answers"], look.pictures.probabilities, strict=True):
-        assert answer[0] == [int(row.argmax()), pytest.approx(row.max(), abs=1e-4)]
-        assert len(answer) == 4 and answer == sorted(answer, key=lambda pair: -pair[1])
+    found = data_of(page.render([one], split()))
+    explained = Explanation(one, split().images[[image["index"] for image in found["images"]]])
+    for prediction, row in zip(found["runs"][0]["predictions"], explained.predictions.probabilities, strict=True):
+        assert prediction[0] == [int(row.argmax()), pytest.approx(row.max(), abs=1e-4)]
+        assert len(prediction) == 4 and prediction == sorted(prediction, key=lambda pair: -pair[1])
     (gate,) = found["runs"][0]["gates"]
-    assert gate["name"] == "block1" and gate["limits"] == [0, 1] and gate["usual"] == sorted(gate["usual"])
-    weights = np.sort(look.gates["block1"][:, 0, 0], axis=1)
+    assert gate["name"] == "block1" and gate["limits"] == [0, 1] and gate["mean"] == sorted(gate["mean"])
+    weights = np.sort(explained.gates[layer("block", 1)][:, 0, 0], axis=1)
     np.testing.assert_allclose(np.sort(gate["weights"], axis=1), weights, atol=6e-4)
 
 
-def test_explorer_begins_with_a_picture_of_each_class_and_ends_with_mistakes():
-    (study,) = [pictures.Study(run(), split(40))]
-    places = explorer.places([study.tested])
-    assert sorted(study.tested.labels[places[:4]]) == [0, 1, 2, 3] and len(set(places)) == len(places)
-    wrong = study.tested.predicted[places[10:]] != study.tested.labels[places[10:]]
+def test_explorer_starts_with_an_image_of_each_class_and_ends_with_mistakes():
+    tested = Analysis(run(), split(40)).tested
+    rows = explorer.selected([tested])
+    assert sorted(tested.labels[rows[:4]]) == [0, 1, 2, 3] and len(set(rows)) == len(rows)
+    wrong = tested.predicted[rows[10:]] != tested.labels[rows[10:]]
     assert wrong.all() and len(wrong) == explorer.MISTAKES
 
 
 # its numbers
 
 
-def test_result_is_told_with_its_interval_its_chance_and_that_it_is_one_run():
-    text = checked(report.render([run()], split()))
+def test_result_has_its_interval_its_chance_level_and_that_it_is_one_run():
+    text = checked(page.render([run()], split()))
     assert '<p class="big">25.0%</p>' in text  # what result.json says
-    assert "of 12 test pictures" in text and "n = 1" in text and "Always naming one class would get 25%" in text
+    assert "test accuracy on 12 held-out images" in text and "n = 1" in text
+    assert "Always predicting one class would give 25%" in text
     assert "8.9% – 53.2%" in text  # Wilson's interval of 3 in 12
-    assert "TEST set steered" not in text and "has not ended" not in text
+    assert "TEST set was monitored" not in text and "not finished" not in text
 
 
-def test_a_run_that_the_test_set_steered_and_one_that_has_not_ended_say_so():
-    text = report.render([run(recipe="original")], split())
-    assert "The TEST set steered this run." in text and "that it had never seen" not in text
+def test_a_run_that_monitored_the_test_set_and_one_that_is_not_finished_say_so():
+    text = page.render([run(recipe="original")], split())
+    assert "The TEST set was monitored in this run." in text and "held-out" not in text
     one = run()
     object.__setattr__(one, "result", None)
-    text = checked(report.render([one], split()))
-    assert "This run has not ended:" in text and "2 of 2 epochs are done" in text
+    text = checked(page.render([one], split()))
+    assert "This run is not finished:" in text and "2 of 2 epochs are done" in text
 
 
 def test_chart_puts_points_where_their_values_are():
@@ -180,10 +188,10 @@ def test_chart_puts_points_where_their_values_are():
     assert chart("A", [Line("b", [1], [0.2])], "x", percent="y")["alt"] == "A. b: 20%."
 
 
-def test_worst_confusions_and_accuracy_of_each_class_are_told():
-    found = exhibits.confusion(
-        pictures.Pictures(np.zeros((4, 2, 2, 3), np.uint8), np.eye(3)[[0, 1, 1, 1]], ("a", "b", "c"),
-                          np.array([0, 0, 0, 1]))
+def test_worst_confusions_and_the_accuracy_of_each_class_are_listed():
+    found = sections.confusion(
+        Predictions(np.zeros((4, 2, 2, 3), np.uint8), np.eye(3)[[0, 1, 1, 1]], ("a", "b", "c"),
+                    np.array([0, 0, 0, 1]))
     )  # fmt: skip
     assert found["worst"] == [("a", "b", pytest.approx(2 / 3))] and (found["best"], found["hardest"]) == ("b", "a")
     assert [one["count"] for one in found["classes"]] == [3, 1, 0]
@@ -193,26 +201,26 @@ def test_worst_confusions_and_accuracy_of_each_class_are_told():
     "flags",
     [
         {"dataset": "shapes"},
-        {"dataset": "cifar10", "recipe": "original", "learning_rate": 0.01, "steer": "validation"},
+        {"dataset": "cifar10", "recipe": "original", "learning_rate": 0.01, "monitor": "validation"},
         {"dataset": "shapes", "attention": "wide:se", "data_dir": "/a b/c", "attention_at": "2,3", "epochs": 3},
     ],
 )
 def test_the_command_that_is_shown_trains_the_same_configuration(flags):
     config = Config(**flags)
-    words = shlex.split(exhibits.command(config))
+    words = shlex.split(reproduce.command(config))
     assert words[:3] == ["python", "-m", "jaxattn.train"]
     values = vars(train.parser().parse_args(words[3:]))
     assert Config(**{key: values[key] for key in values if key in Config.__dataclass_fields__}) == config
-    assert len(words) == 3 + 2 * len(flags)  # and names nothing that is a default
+    assert len(words) == 3 + 2 * len(flags)  # and no flag is one of a default
 
 
 def test_every_flag_is_listed_with_its_value():
-    listed = [one for group in exhibits.configuration(Config(dataset="shapes")).values() for one in group]
+    listed = [one for group in reproduce.configuration(Config(dataset="shapes")).values() for one in group]
     assert len(listed) == len(Config.__dataclass_fields__)
     assert [one["flag"] for one in listed if one["changed"]] == ["--dataset"]
 
 
-# its pictures
+# its images
 
 
 def decoded(address):
@@ -221,7 +229,7 @@ def decoded(address):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))
 
 
-def test_values_become_viridis_and_what_is_empty_is_clear():
+def test_values_become_viridis_and_nan_is_transparent():
     shown = decoded(pixels.coloured(np.array([[0, 1, np.nan], [2, -1, 0.5]])))
     np.testing.assert_array_equal(shown[0, 0], (68, 1, 84, 255))
     np.testing.assert_array_equal(shown[0, 1], (253, 231, 36, 255))
@@ -230,42 +238,42 @@ def test_values_become_viridis_and_what_is_empty_is_clear():
     assert decoded(pixels.coloured(np.ones((2, 2)), (1, 1))).shape == (2, 2, 4)  # a constant has a colour, too
 
 
-def test_pictures_stay_as_they_are_and_large_ones_shrink():
+def test_small_images_are_not_changed_and_large_ones_shrink():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     np.testing.assert_array_equal(decoded(pixels.photo(image))[..., :3], image)
     assert decoded(pixels.photo(np.zeros((400, 200, 3), np.uint8))).shape[:2] == (96, 48)
     assert pixels.coarse(np.zeros((2, 400, 90))).shape == (2, 80, 18)
 
 
-def test_a_page_that_would_be_too_large_has_fewer_pictures(monkeypatch):
-    whole = report.render([run()], split())
-    monkeypatch.setattr(report, "LARGEST", len(whole) - 1)
-    text = checked(report.render([run()], split()))
-    assert seen(text)["pictures"] == seen(whole)["pictures"][::2] and seen(text)["examples"] == 5
-    (found,) = seen(text)["runs"]
-    assert len(found["answers"]) == len(found["layers"]["conv1"]["features"]) == len(seen(text)["pictures"])
+def test_a_page_that_would_be_too_large_has_fewer_images(monkeypatch):
+    whole = page.render([run()], split())
+    monkeypatch.setattr(page, "MAX_BYTES", len(whole) - 1)
+    text = checked(page.render([run()], split()))
+    assert data_of(text)["images"] == data_of(whole)["images"][::2] and data_of(text)["examples"] == 5
+    (found,) = data_of(text)["runs"]
+    assert len(found["predictions"]) == len(found["layers"]["conv1"]["features"]) == len(data_of(text)["images"])
 
 
 # several runs, files and the command
 
 
-def test_runs_stand_side_by_side_by_names_that_tell_them_apart():
+def test_runs_side_by_side_have_distinct_names():
     runs = [run("cbam"), run("none"), run("se", widths=(4, 4))]
-    text = checked(report.render(runs, split()))
-    assert [one["name"] for one in seen(text)["runs"]] == ["cbam", "plain", "se"]
+    text = checked(page.render(runs, split()))
+    assert [one["name"] for one in data_of(text)["runs"]] == ["cbam", "plain", "se"]
     assert "Side by side: cbam, plain, se on drawn" in text and text.count('class="big"') == 3
-    assert seen(text)["layers"] == ["conv1", "conv2"] and "conv2" not in seen(text)["runs"][0]["layers"]
-    assert exhibits.run_names([run("se"), run("se", seed=1)]) == ["se, seed 0", "se, seed 1"]
-    assert exhibits.run_names([run("se"), run("se")]) == ["runs/se-0", "runs/se-0"]
+    assert data_of(text)["layers"] == ["conv1", "conv2"] and "conv2" not in data_of(text)["runs"][0]["layers"]
+    assert sections.run_names([run("se"), run("se", seed=1)]) == ["se, seed 0", "se, seed 1"]
+    assert sections.run_names([run("se"), run("se")]) == ["runs/se-0", "runs/se-0"]
 
 
 def test_command_writes_the_report_into_the_folder(folder, capsys):  # noqa: F811
-    report.main([str(folder)])
+    main([str(folder)])
     assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
     text = checked((folder / "report.html").read_text())
-    assert "has not ended" in text and "<span>--recipe original</span>" in text
+    assert "is not finished" in text and "<span>--recipe original</span>" in text
     assert not list(folder.glob("*.part"))
-    report.main([str(folder), str(folder), "--out", str(folder / "new" / "both.html")])
+    main([str(folder), str(folder), "--out", str(folder / "new" / "both.html")])
     checked((folder / "new" / "both.html").read_text())
 
 
@@ -282,7 +290,7 @@ def test_wrong_input_gets_one_line_and_exit_code_2(folder, capsys, monkeypatch, 
     refused(capsys, monkeypatch, [folder, *arguments], message)
 
 
-def test_runs_of_other_pictures_are_not_put_side_by_side(folder, tmp_path, capsys, monkeypatch):  # noqa: F811
+def test_runs_of_other_images_are_not_put_side_by_side(folder, tmp_path, capsys, monkeypatch):  # noqa: F811
     values = json.loads((folder / "config.json").read_text())
     other = tmp_path / "other"
     other.mkdir()
@@ -290,13 +298,13 @@ def test_runs_of_other_pictures_are_not_put_side_by_side(folder, tmp_path, capsy
         (other / path.name).symlink_to(path)
     (other / "config.json").unlink()
     (other / "config.json").write_text(json.dumps(values | {"dataset_hash": "0"}))
-    refused(capsys, monkeypatch, [folder, other], "runs side by side must be of the same pictures")
+    refused(capsys, monkeypatch, [folder, other], "runs side by side must be of the same images")
 
 
 def refused(capsys, monkeypatch, arguments, message):
     monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
-        cli.shell(report.main)
+        run_command(main)
     printed = capsys.readouterr()
     assert caught.value.code == 2
     assert printed.out == "" and printed.err.count("\n") == 1
@@ -308,7 +316,7 @@ def refused(capsys, monkeypatch, arguments, message):
 
 @pytest.mark.parametrize("flags", [[], ["--no-report"]])
 @pytest.mark.parametrize("error", [None, InputError("no room"), ZeroDivisionError(), OSError(28, "No space left")])
-def test_training_ends_with_a_report_and_without_one_where_it_fails(monkeypatch, capsys, flags, error):
+def test_training_ends_with_a_report_or_says_why_there_is_none(monkeypatch, capsys, flags, error):
     called = []
 
     def write(runs):
@@ -318,8 +326,8 @@ def test_training_ends_with_a_report_and_without_one_where_it_fails(monkeypatch,
         return "runs/x/report.html"
 
     ended = run()
-    monkeypatch.setattr("jaxattn.run.fit", lambda config, out: ended)
-    monkeypatch.setattr(report, "write_report", write)
+    monkeypatch.setattr("jaxattn.runs.fit.fit", lambda config, out: ended)
+    monkeypatch.setattr(page, "write_report", write)
     train.main(["--dataset", "shapes", *flags])  # and raises nothing
     printed = capsys.readouterr().out
     if flags:
@@ -331,7 +339,7 @@ def test_training_ends_with_a_report_and_without_one_where_it_fails(monkeypatch,
         assert f"python -m jaxattn.report {ended.folder}" in printed
 
 
-def test_plateaus_stand_in_the_curves():
+def test_plateaus_are_marked_in_the_curves():
     one = run(schedule="plateau")
     object.__setattr__(one, "metrics", metrics(3, [1e-3, 1e-3, 5e-4]))
-    assert "a plateau lowered the learning rate" in report.render([one], split())
+    assert "a plateau lowered the learning rate" in page.render([one], split())

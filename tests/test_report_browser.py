@@ -1,4 +1,4 @@
-"""The report in a real browser: opened from disk, used by mouse and keyboard, whole on a phone, in both colour schemes.
+"""The report in a real browser: opened from disk, used by mouse and keyboard, on a phone, in both colour schemes.
 
 It needs Playwright (`pip install -e '.[browser]'`) and a Chromium on the path. Without them it is skipped, unless
 JAXATTN_BROWSER=1 asks for it. JAXATTN_REPORT names one more report to open.
@@ -11,9 +11,9 @@ import pytest
 from report_runs import run
 from test_report import quickly  # noqa: F401
 
-from jaxattn import report
 from jaxattn.data import shapes
-from jaxattn.data.archive import CLASSES
+from jaxattn.data.cifar10.archives import CLASSES
+from jaxattn.report.page import render
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SCHEMES, WIDTHS = ("light", "dark"), (390, 1280)
@@ -101,7 +101,7 @@ def pages(tmp_path_factory):
     found = {}
     for name, some in runs.items():
         found[name] = folder / f"{name}.html"
-        found[name].write_text(report.render(some, splits.test), encoding="utf-8")
+        found[name].write_text(render(some, splits.test), encoding="utf-8")
     if "JAXATTN_REPORT" in os.environ:
         found["named"] = type(folder)(os.environ["JAXATTN_REPORT"]).resolve()
     return {name: path.as_uri() for name, path in found.items()}
@@ -109,15 +109,15 @@ def pages(tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, pages):
-    """Opens a report; at the end, nothing may have gone wrong in it and nothing have been fetched."""
-    contexts, wrong, fetched = [], [], set()
+    """Opens a report; at the end, there must be no error and no request."""
+    contexts, errors, fetched = [], [], set()
 
     def go(name, width=1280, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(10_000)
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: fetched.add(request.url))
         page.goto(pages[name])
         return page
@@ -125,7 +125,7 @@ def opened(browser, pages):
     yield go
     for context in contexts:
         context.close()
-    assert wrong == []
+    assert errors == []
     assert {address for address in fetched if not address.startswith("data:")} <= set(pages.values())
 
 
@@ -135,14 +135,14 @@ def fits(page):
 
 
 def shown(page):
-    """What the explorer shows: pictures, texts."""
+    """What the explorer shows: images, texts."""
     return page.locator("#views").inner_html()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_is_cut_off_and_every_text_stands_out(opened, name, width, scheme):
+def test_nothing_is_cut_off_and_every_text_has_contrast(opened, name, width, scheme):
     page = opened(name, width, color_scheme=scheme)
     page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
     for layer in page.locator("input[name=layer]").all():
@@ -158,40 +158,40 @@ def test_nothing_is_cut_off_and_every_text_stands_out(opened, name, width, schem
 @pytest.mark.parametrize("name", PAGES)
 def test_explorer_follows_the_mouse(opened, name):
     page = opened(name)
-    before, said = shown(page), page.locator("#said").inner_text()
+    before, status = shown(page), page.locator("#status").inner_text()
     assert page.locator("#views .stack").count() >= 3 and page.locator("#views .features img").count() >= 1
     page.locator(".thumbs label").nth(3).click()
-    assert page.locator("input[name=picture]").nth(3).is_checked()
-    assert shown(page) != before and page.locator("#said").inner_text() != said
-    assert page.locator(".thumbs img").nth(3).get_attribute("src") == page.locator(".answer img").first.get_attribute(
-        "src"
-    )
+    assert page.locator("input[name=image]").nth(3).is_checked()
+    assert shown(page) != before and page.locator("#status").inner_text() != status
+    assert page.locator(".thumbs img").nth(3).get_attribute("src") == page.locator(
+        ".prediction img"
+    ).first.get_attribute("src")
     before = shown(page)
     page.locator(".segments label").first.click()
-    assert shown(page) != before and "conv1" in page.locator("#said").inner_text()
+    assert shown(page) != before and "conv1" in page.locator("#status").inner_text()
     bars = page.locator("#views .view").first.locator(".bars .number").all_inner_texts()
     assert len(bars) == 5 and all(bar.endswith("%") for bar in bars)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_explorer_follows_the_keyboard_and_shows_where_it_is(opened, name):
+def test_explorer_follows_the_keyboard_and_shows_the_focus(opened, name):
     page = opened(name)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
     for _ in range(60):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.name") == "picture":
+        if page.evaluate("document.activeElement.name") == "image":
             break
-    said = page.locator("#said").inner_text()
+    status = page.locator("#status").inner_text()
     page.keyboard.press("ArrowRight")
-    assert page.locator("input[name=picture]").nth(1).is_checked() and page.locator("#said").inner_text() != said
+    assert page.locator("input[name=image]").nth(1).is_checked() and page.locator("#status").inner_text() != status
     outline = "getComputedStyle(document.activeElement.closest('label')).outlineStyle"
     assert page.evaluate(outline) == "solid"
     page.keyboard.press("Tab")
     before = page.locator("input[name=layer]:checked").get_attribute("value")
     page.keyboard.press("ArrowLeft")
     after = page.locator("input[name=layer]:checked").get_attribute("value")
-    assert before != after and after in page.locator("#said").inner_text() and page.evaluate(outline) == "solid"
+    assert before != after and after in page.locator("#status").inner_text() and page.evaluate(outline) == "solid"
     page.keyboard.press("Tab")
     page.keyboard.press("Home")
     assert page.locator("#views .over").first.evaluate("one => one.style.opacity") == "0"
@@ -202,14 +202,14 @@ def test_explorer_follows_the_keyboard_and_shows_where_it_is(opened, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_mistake_leads_to_the_explorer(opened, name):
     page = opened(name)
-    button = page.locator("button[data-place]:visible").first
-    place = button.get_attribute("data-place")
+    button = page.locator("button[data-index]:visible").first
+    index = button.get_attribute("data-index")
     button.press("Enter")
-    assert f"Test picture {place}," in page.locator("#said").inner_text()
-    assert page.evaluate("document.activeElement.name") == "picture"
+    assert f"Test image {index}," in page.locator("#status").inner_text()
+    assert page.evaluate("document.activeElement.name") == "image"
 
 
-def test_without_javascript_all_but_the_explorer_is_there(opened):
+def test_without_javascript_everything_but_the_explorer_is_shown(opened):
     page = opened("one", java_script_enabled=False)
     assert page.locator("noscript").is_visible() and not page.locator(".needs-script").is_visible()
     for part in (".big", ".chart svg", ".matrix", ".thumbs img", ".atlas img", ".gallery img", ".numbers", "pre"):
@@ -217,7 +217,7 @@ def test_without_javascript_all_but_the_explorer_is_there(opened):
     assert not page.locator("button:visible").count()
 
 
-def test_a_printed_page_is_whole_and_light_and_has_no_controls(opened):
+def test_a_printed_page_is_complete_and_light_and_has_no_controls(opened):
     page = opened("several", 760, color_scheme="dark")
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

@@ -27,21 +27,21 @@ def test_a_count_that_ten_does_not_divide_is_balanced_to_within_one():
     assert set(frequency) == {3, 4}
 
 
-def test_no_picture_is_in_both_splits_or_twice(drawn):
-    pictures = [image.tobytes() for split in (drawn.train, drawn.test) for image in split.images]
-    assert len(set(pictures)) == len(pictures) == 600
+def test_no_image_is_in_both_splits_or_twice(drawn):
+    images = [image.tobytes() for split in (drawn.train, drawn.test) for image in split.images]
+    assert len(set(images)) == len(images) == 600
 
 
-def test_training_pictures_do_not_depend_on_how_many_test_pictures_there_are(drawn):
+def test_training_images_do_not_depend_on_the_number_of_test_images(drawn):
     other = shapes.make(seed=1, train=400, test=1)
     np.testing.assert_array_equal(other.train.images, drawn.train.images)
 
 
-def test_every_mask_covers_a_shape_not_a_speck_nor_the_picture(drawn):
-    share = drawn.train.masks.mean((1, 2))
+def test_every_mask_covers_a_shape_not_a_speck_nor_the_image(drawn):
+    area = drawn.train.masks.mean((1, 2))
     # The thinnest shape of the smallest radius, an arrow of 8 pixels, has some 70 of 1024 pixels; the largest, a disc
     # of 13 pixels, 531.
-    assert share.min() > 0.05 and share.max() < 0.55
+    assert area.min() > 0.05 and area.max() < 0.55
 
 
 def test_colour_jumps_at_the_edge_of_the_mask_and_not_elsewhere(drawn):

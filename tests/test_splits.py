@@ -1,4 +1,4 @@
-"""Splits: what they admit, and what is held out of train for validation."""
+"""Splits: what they accept, and what is held out of train for validation."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from jaxattn.errors import InputError
 def make_split(labels, seed=0):
     labels = np.asarray(labels, np.int32)
     images = np.random.default_rng(seed).integers(0, 256, (len(labels), 4, 4, 3), np.uint8)
-    images[:, 0, 0, 0] = np.arange(len(labels))  # so that every picture can be told from the others
+    images[:, 0, 0, 0] = np.arange(len(labels))  # so that every image is different
     return Split(images, labels, images[..., 0] > 99)
 
 
 def numbers(split):
-    """Which pictures of `make_split` these are."""
+    """Which images of `make_split` these are."""
     return split.images[:, 0, 0, 0].tolist()
 
 
@@ -29,27 +29,27 @@ def test_held_out_and_kept_are_all_examples_once_in_their_old_order():
         np.testing.assert_array_equal(part.masks, split.masks[numbers(part)])
 
 
-def test_every_class_gives_its_share_to_within_one():
+def test_every_class_is_held_out_in_proportion_to_within_one():
     labels = np.repeat([0, 1, 2], [60, 30, 9])
     _, held = hold_out(make_split(labels), 33, seed=0)
     # A third of 99 is held out, so a third of each class.
     assert np.abs(np.bincount(held.labels) - [20, 10, 3]).max() <= 1
 
 
-def test_seed_decides_who_is_held_out():
+def test_seed_decides_which_examples_are_held_out():
     split = make_split(np.arange(100) % 10)
     draws = [numbers(hold_out(split, 20, seed)[1]) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
 
 
-def test_nothing_can_be_held_out():
+def test_a_count_of_zero_holds_out_nothing():
     kept, held = hold_out(make_split([0, 1, 2]), 0, seed=0)
     assert (len(kept), len(held)) == (3, 0)
 
 
 @pytest.mark.parametrize("count", [-1, 3, 4])
-def test_count_that_leaves_no_training_picture_is_refused(count):
-    with pytest.raises(InputError, match=rf"0\.\.2 of the 3 training pictures, got {count}"):
+def test_count_that_leaves_no_training_image_is_refused(count):
+    with pytest.raises(InputError, match=rf"0\.\.2 of the 3 training images, got {count}"):
         hold_out(make_split([0, 1, 2]), count, seed=0)
 
 
@@ -74,11 +74,11 @@ def test_label_without_a_class_and_empty_split_are_refused():
     train, empty = make_split([0, 1]), make_split([])
     with pytest.raises(InputError, match=r"test labels must lie in 0\.\.1, found 2\.\.2"):
         Splits("toy", ("a", "b"), train, make_split([2]))
-    with pytest.raises(InputError, match="train split must hold at least one picture"):
+    with pytest.raises(InputError, match="train split must hold at least one image"):
         Splits("toy", ("a", "b"), empty, train)
 
 
-def test_digest_changes_with_any_picture_label_or_order():
+def test_digest_changes_with_any_image_label_or_order():
     first = make_split([0, 1])
     digests = {
         Splits("toy", ("a", "b"), train, first).digest()

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxattn import load_run
+from jaxattn import load_run, train
+from jaxattn.cli.command import run_command
+from jaxattn.config import Config
 
+ROOT = Path(__file__).parents[1]
 FLAGS = ["--no-report", "--dataset", "cifar10", "--batch-size", "6", "--attention", "--dropout", "0.2"]
 
 
@@ -27,12 +30,12 @@ def environment():
     return os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(ROOT),
     }
 
 
-# A shell's background job is born deaf to SIGINT, and hands that down: this hears it wherever the tests run.
-HEARING = """
+# The background job of a shell ignores SIGINT, and its children inherit that: this undoes it.
+HEED_SIGINT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
@@ -41,7 +44,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 def start(*arguments, cwd):
     return subprocess.Popen(
-        [sys.executable, "-c", HEARING, "-m", "jaxattn.train", *map(str, arguments)],
+        [sys.executable, "-c", HEED_SIGINT, "-m", "jaxattn.train", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=cwd,
     )  # fmt: skip
 
@@ -71,7 +74,7 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
         (folder / "metrics.jsonl").exists,  # in the first epoch
         lambda: list((folder / "checkpoints").glob("1.orbax*")),  # while the first checkpoint is written
         (folder / "checkpoints" / "2").exists,  # before the old one is deleted
-        lambda: len((folder / "metrics.jsonl").read_text().splitlines()) == 3,  # a line without its checkpoint
+        lambda: len((folder / "metrics.jsonl").read_text().splitlines()) == 3,  # a line whose checkpoint is missing
     ]
     arguments = [*flags, "--out", folder]
     for moment in moments:
@@ -91,23 +94,29 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stopped_run_says_how_to_go_on(tmp_path, data_dir, number, code):
+def test_stopped_run_says_how_to_resume(tmp_path, data_dir, number, code):
     folder = tmp_path / "run"
     process = start(*FLAGS, "--data-dir", data_dir, "--epochs", 500, "--out", folder, cwd=tmp_path)
     wait_for((folder / "checkpoints" / "1").exists, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == code
-    assert out.splitlines()[-1].endswith(f"Go on with: python -m jaxattn.train --resume {folder}")
+    stopped, hint = out.splitlines()[-1].split("; ", 1)
+    assert stopped == "stopped" and hint.endswith(
+        f"complete epochs are kept in {folder}; resume with: python -m jaxattn.train --resume {folder}"
+    )
     assert err == ""
 
 
-def test_screen_without_a_terminal_has_a_line_an_epoch_and_no_codes(tmp_path, data_dir):
+def test_output_without_a_terminal_has_a_line_an_epoch_and_no_codes(tmp_path, data_dir):
     code, out, err = run(*FLAGS, "--data-dir", data_dir, "--epochs", 2, cwd=tmp_path)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert "\x1b" not in out and "\r" not in out
-    assert "attention se, 1,150,602 parameters, on" in lines[0] and "144 pictures to train on" in lines[1]
+    assert (
+        "attention se, 1,150,602 parameters, on" in lines[0]
+        and "144 training images, 16 validation, 40 test" in lines[1]
+    )
     assert [line.split()[1] for line in lines[2:4]] == ["1/2", "2/2"]
     assert lines[-2].startswith("test accuracy ")
     (folder,) = (tmp_path / "runs").iterdir()
@@ -123,25 +132,24 @@ def test_screen_without_a_terminal_has_a_line_an_epoch_and_no_codes(tmp_path, da
         (["--learning-rat", "1"], "unknown flag --learning-rat; known are --attention,"),
         (["--epochs", "0"], "epochs must be >= 1, got 0"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
-        (["--dataset", "shapes", "--distributed"], "--distributed cannot join the other processes: "),
+        (["--dataset", "shapes", "--distributed"], "cannot join the other processes: "),
         (["--precision", "half"], "unknown precision 'half'; known are float32, bf16"),
         (["--dropout", "1"], "dropout must be >= 0 and < 1, got 1.0"),
         (
             ["--dataset", "cifar10", "--data-dir", "pyproject.toml"],
-            "pyproject.toml must be a folder or archive (.tar.gz) of CIFAR-10",
+            f"{ROOT / 'pyproject.toml'} must be a folder or archive (.tar.gz) of CIFAR-10",
         ),
         (["--resume", "nowhere"], "nowhere holds no run"),
+        (["--dataset", "shapes", "--schedule", "step"], "unknown schedule 'step'; known are plateau, cosine, constant"),
         (["--resume", "nowhere", "--seed", "1"], "--resume takes its flags from the run"),
-        (["--dataset", "shapes", "--augment", "heavy"], "unknown augmentation 'heavy'; known are none, basic, full"),
+        (["--dataset", "shapes", "--augment", "heavy"], "unknown augment 'heavy'; known are none, basic, full"),
     ],
 )
 def test_wrong_input_gets_one_line_and_exit_code_2(capsys, monkeypatch, arguments, message):
-    from jaxattn import cli, train
-
-    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     with pytest.raises(SystemExit) as caught:
-        cli.shell(train.main)
+        run_command(train.main)
     printed = capsys.readouterr()
     assert caught.value.code == 2
     assert printed.out == "" and printed.err.count("\n") == 1
@@ -149,9 +157,6 @@ def test_wrong_input_gets_one_line_and_exit_code_2(capsys, monkeypatch, argument
 
 
 def test_help_shows_every_field_with_its_default(capsys):
-    from jaxattn import train
-    from jaxattn.config import Config
-
     with pytest.raises(SystemExit) as caught:
         train.main(["--help"])
     assert caught.value.code == 0

@@ -5,10 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
-from jaxattn import optim, training
-from jaxattn.data.augment import AUGMENT
+from jaxattn.attention import resolve
+from jaxattn.data.augment import AUGMENT, normalize, to_float
+from jaxattn.data.splits import Split
+from jaxattn.errors import InputError
 from jaxattn.model import CNN
+from jaxattn.training import evaluation, optim
+from jaxattn.training.state import init_state, tally
+from jaxattn.training.step import end_epoch, epoch_rows, make_eval_step, make_train_step, make_train_steps
 
 MODEL = CNN(widths=(4, 8), hidden=32, dropout=0.2)
 OPTIMIZER = optim.adam(optim.learning_rate("plateau", 3e-3, 1, 0), 0.0)
@@ -20,11 +26,11 @@ ROWS = np.arange(8)
 
 
 def fresh():
-    return training.init_state(MODEL, OPTIMIZER, PLATEAU, jax.random.key(0), (32, 32, 3))
+    return init_state(MODEL, OPTIMIZER, PLATEAU, jax.random.key(0), (32, 32, 3))
 
 
 def step_of(train, augment="none"):
-    return jax.jit(training.make_train_step(MODEL, OPTIMIZER, AUGMENT[augment], train))
+    return jax.jit(make_train_step(MODEL, OPTIMIZER, AUGMENT[augment], train))
 
 
 def leaves(tree):
@@ -37,7 +43,7 @@ def equal(a, b):
 
 def test_tally_counts_valid_rows_only():
     logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]]))
-    sums = training.tally(logits, jnp.array([0, 2, 2]), jnp.array([True, True, False]))
+    sums = tally(logits, jnp.array([0, 2, 2]), jnp.array([True, True, False]))
     assert float(sums.loss) == pytest.approx(-np.log(0.5) - np.log(0.1))
     assert (int(sums.correct), int(sums.count)) == (1, 2)
 
@@ -58,7 +64,7 @@ def test_each_step_draws_anew_from_one_key():
 
 def test_evaluation_mode_training_freezes_statistics_but_not_weights():
     state, _ = step_of(False)(fresh(), jax.random.key(0), IMAGES, LABELS, ROWS)
-    assert equal(state.batch_stats, fresh().batch_stats)
+    assert equal(state.collections, fresh().collections)
     assert not equal(state.params["block_1"]["norm"], fresh().params["block_1"]["norm"])
 
 
@@ -67,13 +73,13 @@ def test_plateau_scales_the_update():
     whole, _ = step_of(True)(fresh(), key, IMAGES, LABELS, ROWS)
     state = fresh()
     for loss in (1.0, 2.0):  # patience 0: the second, no better, halves the rate
-        state = training.end_epoch(PLATEAU, state, loss)
+        state = end_epoch(PLATEAU, state, loss)
     halved, _ = step_of(True)(state, key, IMAGES, LABELS, ROWS)
     for start, full, half in zip(leaves(fresh().params), leaves(whole.params), leaves(halved.params), strict=True):
         np.testing.assert_allclose(half - start, (full - start) / 2, atol=1e-7)  # float32 around weights of about 1
 
 
-def test_training_learns_the_pictures_by_heart():
+def test_training_memorises_a_batch():
     step, state, key = step_of(True), fresh(), jax.random.key(0)
     for _ in range(60):
         state, sums = step(state, key, IMAGES, LABELS, ROWS)
@@ -81,32 +87,53 @@ def test_training_learns_the_pictures_by_heart():
 
 
 @pytest.mark.parametrize("size", [40, 16, 7])
-def test_evaluation_counts_every_picture_once_at_any_batch_size(size):
-    evaluate = jax.jit(training.make_eval_step(MODEL))
-    variables = fresh().variables
-    parts = [evaluate(variables, IMAGES, LABELS, start + np.arange(size))[0] for start in range(0, 40, size)]
-    total = np.sum([[float(value) for value in part] for part in parts], axis=0)
-    logits = jax.jit(MODEL.apply)(variables, training.normalize(training.to_float(IMAGES)))
-    expected = training.tally(logits, LABELS, np.ones(40, bool))
-    np.testing.assert_allclose(total, [float(value) for value in expected], rtol=1e-5)
-    assert total[2] == 40
+def test_evaluation_counts_every_image_once_at_any_batch_size(size, monkeypatch):
+    monkeypatch.setattr(evaluation, "BATCH", size)
+    step, variables = jax.jit(make_eval_step(MODEL)), fresh().variables
+    loss, accuracy, logits = evaluation.evaluate(step, variables, Split(IMAGES, LABELS))
+    expected = jax.jit(MODEL.apply)(variables, normalize(to_float(jnp.asarray(IMAGES))))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    losses = optax.softmax_cross_entropy_with_integer_labels(expected, LABELS)
+    assert loss == pytest.approx(float(losses.mean()), rel=1e-5)
+    assert accuracy == np.mean(np.asarray(expected).argmax(axis=1) == LABELS)
 
 
-def test_epoch_takes_each_picture_at_most_once_in_a_new_order():
-    rows = [training.epoch_rows(0, epoch, 43, 8) for epoch in (1, 2)]
+@pytest.mark.parametrize(("count", "multiple"), [(1, 1), (5, 8), (256, 1), (300, 1), (300, 3), (513, 8)])
+def test_batches_hold_every_example_once_and_are_filled_up_with_copies(count, multiple):
+    found = list(evaluation.batches(count, multiple))
+    assert np.concatenate([rows[valid] for rows, valid in found]).tolist() == list(range(count))
+    assert len({len(rows) for rows, _ in found}) == 1 and len(found[0][0]) % multiple == 0
+    for rows, valid in found:
+        assert (rows[~valid] == rows[valid][-1]).all()
+
+
+def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_their_images_are_mixed(monkeypatch):
+    """The control `shuffled` gives an image the gate of its neighbour in the batch."""
+    model = CNN(widths=(4, 8), hidden=16, attention=resolve("shuffled"))
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    step, split, whole = jax.jit(make_eval_step(model)), Split(IMAGES, LABELS), evaluation.batches
+    monkeypatch.setattr(evaluation, "BATCH", 16)
+    found = []
+    for multiple in (1, 3, 16, 24):
+        monkeypatch.setattr(evaluation, "batches", lambda count, _, multiple=multiple: whole(count, multiple))
+        found.append(evaluation.evaluate(step, variables, split)[2])
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-5)
+
+
+def test_epoch_takes_each_image_at_most_once_in_a_new_order():
+    rows = [epoch_rows(0, epoch, 43, 8) for epoch in (1, 2)]
     assert rows[0].shape == (5, 8)
     assert len(set(rows[0].ravel())) == 40 and rows[0].max() < 43
-    assert not np.array_equal(*rows) and not np.array_equal(rows[0], training.epoch_rows(1, 1, 43, 8))
-    np.testing.assert_array_equal(rows[0], training.epoch_rows(0, 1, 43, 8))
+    assert not np.array_equal(*rows) and not np.array_equal(rows[0], epoch_rows(1, 1, 43, 8))
+    np.testing.assert_array_equal(rows[0], epoch_rows(0, 1, 43, 8))
 
 
 def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
-    from jaxattn.attention import resolve
-
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("random"))
     optimizer = optim.adam(lambda step: 0.1, weight_decay=0.5)
-    start = training.init_state(model, optimizer, PLATEAU, jax.random.key(0), (32, 32, 3))
-    step = jax.jit(training.make_train_step(model, optimizer, AUGMENT["none"], True))
+    start = init_state(model, optimizer, PLATEAU, jax.random.key(0), (32, 32, 3))
+    step = jax.jit(make_train_step(model, optimizer, AUGMENT["none"], True))
     state, _ = step(start, jax.random.key(0), IMAGES, LABELS, ROWS)
     gates = [s.params["block_1"]["attention"] for s in (start, state)]
     assert equal(*gates)
@@ -116,14 +143,32 @@ def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
 def test_steps_in_one_call_equal_single_steps():
     key, rows = jax.random.key(5), np.arange(40).reshape(5, 8)
     descent = optax.sgd(0.01)  # Adam would make a step of the noise that a convolution's bias gets before a norm
-    one = training.make_train_step(MODEL, descent, AUGMENT["full"], True)
-    step, steps = jax.jit(one), jax.jit(training.make_train_steps(one))
-    start = state = training.init_state(MODEL, descent, PLATEAU, jax.random.key(0), (32, 32, 3))
+    one = make_train_step(MODEL, descent, AUGMENT["full"], True)
+    step, steps = jax.jit(one), jax.jit(make_train_steps(one))
+    start = state = init_state(MODEL, descent, PLATEAU, jax.random.key(0), (32, 32, 3))
     sums = []
     for batch in rows:
-        state, tally = step(state, key, IMAGES, LABELS, batch)
-        sums.append([float(value) for value in tally])
+        state, one_batch = step(state, key, IMAGES, LABELS, batch)
+        sums.append([float(value) for value in one_batch])
     many, tallies = steps(start, key, IMAGES, LABELS, rows)
     np.testing.assert_allclose(np.transpose(tallies), sums, rtol=1e-4)
     for single, other in zip(leaves(state), leaves(many), strict=True):
         np.testing.assert_allclose(single, other, atol=1e-5)
+
+
+class Growing(nn.Module):
+    """Keeps a sum over the batch for each image: its shape depends on the batch."""
+
+    @nn.compact
+    def __call__(self, x):
+        self.variable("memory", "sums", lambda: jnp.zeros(len(x))).value = x.sum(axis=(1, 2, 3))
+        return x
+
+
+def test_a_collection_that_changes_its_shape_in_a_step_is_told_in_one_line():
+    model = CNN(widths=(4, 8), hidden=16, attention=Growing)
+    state = init_state(model, OPTIMIZER, PLATEAU, jax.random.key(0), (32, 32, 3))
+    step = make_train_step(model, OPTIMIZER, AUGMENT["none"], True)
+    with pytest.raises(InputError, match="the collection 'memory' of a module must keep its shapes") as caught:
+        jax.eval_shape(step, state, jax.random.key(0), IMAGES, LABELS, ROWS)
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""`python -m jaxattn.visualize`: every picture in files, its flags, and one line for wrong input."""
+"""`python -m jaxattn.visualize`: every plot in a file, its flags, and one line for wrong input."""
 
 import json
 import shutil
@@ -11,40 +11,42 @@ import pytest
 import tiny
 from PIL import Image
 
-from jaxattn import checkpoint, cli, pictures, program, visualize
+from jaxattn import networks, visualize
+from jaxattn.cli.command import run_command
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
 from jaxattn.errors import UnavailableError
-from jaxattn.folder import Header, claim, write_metrics
-from jaxattn.model import CNN
+from jaxattn.explain import analysis
 from jaxattn.plots import PLOTS, canvas
+from jaxattn.runs import checkpoint
+from jaxattn.runs.manifest import Manifest, claim
+from jaxattn.runs.store import write_metrics
+from jaxattn.training import program
+from jaxattn.types import layer
 
 
-def small(**options):
-    """The network, narrow: what is drawn does not hang on its width, compiling it does."""
-    return CNN(widths=(4, 4, 8), hidden=8, **options)
-
-
-small.widths = CNN.widths
+def small(*arguments, **options):
+    """The network, narrow: what is drawn does not depend on its width, the time to compile it does."""
+    return networks.create(*arguments, widths=(4, 4, 8), hidden=8, **options)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_pictures_of_a_small_net():
+def few_images_and_a_small_network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "CNN", small)
-        patch.setattr(pictures, "SCORED", 4)
+        patch.setattr(program, "create", small)
+        patch.setattr(analysis, "SCORED", 4)
         patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
         yield
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder of a run of two epochs whose weights are drawn here and whose end was not reached."""
+    """The folder of an unfinished run of two epochs, with random weights."""
     folder, splits = tmp_path_factory.mktemp("runs") / "se", tiny.splits()
     config = Config(attention="se", dataset="tiny", epochs=3, batch_size=6, recipe="original")
-    with claim(folder, Header(config, splits.classes, (32, 32, 3), splits.digest())):
+    with claim(folder, Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
         pass
-    template = jax.eval_shape(program.build(config, 10, (32, 32, 3), 1).init, jax.random.key(0))
+    template = program.template(program.build(config, 10, (32, 32, 3), 1))
     random = np.random.default_rng(0)
     state = jax.tree.map(lambda leaf: jnp.asarray(random.uniform(0, 0.3, leaf.shape), leaf.dtype), template)
     checkpoint.save(folder / "checkpoints", 2, state, {2})
@@ -58,27 +60,27 @@ def call(capsys, *arguments):
     return capsys.readouterr().out.splitlines()
 
 
-def test_every_picture_is_a_file_or_said_to_have_nothing(run, capsys):
-    said = call(capsys, run, "--layers", "conv2", "block3", "--pick", "7", "3", "--channels", "4", "--format", "png")
-    nothing = [line for line in said if ": " in line]
-    assert [line.split(":")[0] for line in nothing] == ["gates-by-place", "attended"]
+def test_every_plot_is_a_file_or_said_to_have_nothing_to_draw(run, capsys):
+    printed = call(capsys, run, "--layers", "conv2", "block3", "--pick", "7", "3", "--channels", "4", "--format", "png")
+    nothing = [line for line in printed if ": " in line]
+    assert [line.split(":")[0] for line in nothing] == ["gates-by-position", "attention-received"]
     written = sorted((run / "figures").iterdir())
-    assert sorted(line for line in said if line not in nothing) == [str(path) for path in written]
-    drawn = [name for name in PLOTS if name not in ("gates-by-place", "attended")]
+    assert sorted(line for line in printed if line not in nothing) == [str(path) for path in written]
+    drawn = [name for name in PLOTS if name not in ("gates-by-position", "attention-received")]
     assert {path.name for path in written} == {f"{name}.png" for name in drawn}
     for path in written:
         pixels = np.asarray(Image.open(path).convert("L"))
-        assert min(pixels.shape) > 300 and np.ptp(pixels) > 100, path  # a picture, not a blank page
+        assert min(pixels.shape) > 300 and np.ptp(pixels) > 100, path  # a figure, not a blank page
 
 
 def test_flags_choose_what_is_drawn(run, tmp_path, capsys, monkeypatch):
-    seen = {}
+    drawn = {}
 
-    def drawing(name, look, study):
-        seen[name] = look, study
+    def drawing(name, *sources):
+        drawn[name] = sources
         return canvas.figure(name, "", (5, 1))
 
-    monkeypatch.setattr(pictures, "draw", drawing)
+    monkeypatch.setattr(visualize, "draw", drawing)
     flags = [
         "--plot",
         "cam",
@@ -93,10 +95,19 @@ def test_flags_choose_what_is_drawn(run, tmp_path, capsys, monkeypatch):
         tmp_path / "new",
     ]
     assert call(capsys, run, *flags) == [str(tmp_path / "new" / name) for name in ("cam.svg", "curves.svg")]
-    look, study = seen["cam"]
-    np.testing.assert_array_equal(look.pictures.labels, [0, 1, 2, 3])
-    assert set(look.targets) == {6} and look.layers == ("conv1", "conv2", "conv3")
-    assert "The TEST set steered this run" in study.caption and study.epoch == 2 and len(study.metrics) == 2
+    history, explained, _ = drawn["cam"]
+    np.testing.assert_array_equal(explained.predictions.labels, [0, 1, 2, 3])
+    assert set(explained.targets) == {6} and explained.layers == tuple(layer("conv", i) for i in (1, 2, 3))
+    assert "The TEST set was monitored" in history.caption and history.epoch == 2 and len(history.metrics) == 2
+
+
+def test_training_curves_need_no_data(run, tmp_path, capsys, monkeypatch):
+    def never(data_dir):
+        raise AssertionError("the data was loaded")
+
+    monkeypatch.setitem(DATASETS, "tiny", never)
+    written = call(capsys, run, "--plot", "curves", "--format", "svg", "--out", tmp_path)
+    assert written == [str(tmp_path / "curves.svg")]
 
 
 @pytest.mark.parametrize(
@@ -106,8 +117,8 @@ def test_flags_choose_what_is_drawn(run, tmp_path, capsys, monkeypatch):
         (["--layers", "conv9"], "unknown layer 'conv9'; known are conv1, norm1, attention1, block1, conv2,"),
         (["--images", "0"], "--images must be from 1 to 64, got 0"),
         (["--images", "many"], "argument --images: invalid int value: 'many'"),
-        (["--pick", "40"], "--pick takes up to 64 places from 0 to 39, got 40"),
-        (["--pick", *["1"] * 65], "--pick takes up to 64 places from 0 to 39, got 65 of them"),
+        (["--pick", "40"], "--pick takes up to 64 indices from 0 to 39, got 40"),
+        (["--pick", *["1"] * 65], "--pick takes up to 64 indices from 0 to 39, got 65 of them"),
         (["--pick", "1", "--images", "2"], "argument --images: not allowed with argument --pick"),
         (["--class", "unicorn"], "unknown class 'unicorn'; known are airplane,"),
         (["--channels", "0"], "channels must be at least 1, got 0"),
@@ -121,10 +132,10 @@ def test_wrong_input_gets_one_line_and_exit_code_2(run, capsys, monkeypatch, arg
     refused(capsys, monkeypatch, [run, *arguments], message)
 
 
-def test_a_folder_without_a_run_and_other_or_missing_data_get_one_line(run, tmp_path, capsys, monkeypatch):
+def test_a_folder_without_a_run_and_other_or_missing_data_are_told_in_one_line(run, tmp_path, capsys, monkeypatch):
     refused(capsys, monkeypatch, [tmp_path], f"{tmp_path} holds no run")
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
-    refused(capsys, monkeypatch, [run, "--data-dir", "/else"], "the pictures of tiny in /else are not those that")
+    refused(capsys, monkeypatch, [run, "--data-dir", "/else"], "the images of tiny in /else are not those that")
 
     def missing(data_dir):
         raise UnavailableError("nothing here")
@@ -140,13 +151,8 @@ def test_a_folder_without_a_run_and_other_or_missing_data_get_one_line(run, tmp_
 def refused(capsys, monkeypatch, arguments, message):
     monkeypatch.setattr(sys, "argv", ["visualize", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
-        cli.shell(visualize.main)
+        run_command(visualize.main)
     printed = capsys.readouterr()
     assert caught.value.code == 2
     assert printed.out == "" and printed.err.count("\n") == 1
     assert printed.err.startswith(f"error: {message}")
-
-
-def test_help_names_every_picture():
-    text = visualize.parser().format_help()
-    assert all(name in text for name in PLOTS)

@@ -35,7 +35,7 @@ class TorchCNN(nn.Module):
         return self.fc2(self.dropout(F.relu(self.fc1(x.flatten(1)))))
 
 
-def carry(variables, attention, dropout=0.5):
+def load(variables, attention, dropout=0.5):
     """The twin with the weights of `variables`."""
     from jaxattn.convert import to_torch
 

@@ -15,13 +15,15 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from jaxattn import training
+from jaxattn import runtime
 from jaxattn.attention import resolve
-from jaxattn.cli import tune_process
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.model import CNN
-from jaxattn.program import APART, build, evaluate, on_cpu
+from jaxattn.training.evaluation import evaluate
+from jaxattn.training.program import build
+from jaxattn.training.state import init_state
+from jaxattn.training.step import epoch_rows, make_train_step
 
 SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 IN_FLIGHT = 2
@@ -49,11 +51,11 @@ class PlainCNN(nn.Module):
 
 
 def by_hand(model, options=None):
-    """Step without augmentation, and what makes a state, of a network that `build` does not know."""
+    """The step without augmentation and the function that makes a state, for a network that `build` does not know."""
     optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
-    step = training.make_train_step(model, optimizer, lambda key, images: images, True)
+    step = make_train_step(model, optimizer, lambda key, images: images, True)
     return jax.jit(step, donate_argnums=0, compiler_options=options), jax.jit(
-        lambda key: training.init_state(model, optimizer, plateau, key, (32, 32, 3))
+        lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3))
     )
 
 
@@ -72,7 +74,7 @@ class Subject:
             bare, init = by_hand(PlainCNN())
         if SETTING == "jaxattn-wide":
             wide = CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se"))
-            bare, init = by_hand(wide, on_cpu(APART))
+            bare, init = by_hand(wide, runtime.on_cpu(runtime.KEEP_BARRIERS))
         self.bare = bare
         self.data = jax.device_put((train.images, train.labels))
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)
@@ -91,14 +93,14 @@ class Subject:
     def epoch(self, _):
         start = time.perf_counter()
         self.epochs += 1
-        rows = training.epoch_rows(1, self.epochs, len(self.data[0]), BATCH)
+        rows = epoch_rows(1, self.epochs, len(self.data[0]), BATCH)
         waiting = collections.deque()
         for batch in rows:
             self.state, tally = self.program.step[True](self.state, self.key, *self.data, batch)
             waiting.append(tally.loss)
             if len(waiting) > IN_FLIGHT:
                 float(waiting.popleft())
-        evaluate(self.program, self.state.variables, self.test)
+        evaluate(self.program.evaluate, self.state.variables, self.test)
         return time.perf_counter() - start
 
     def about(self):
@@ -110,7 +112,7 @@ class Subject:
 
 if __name__ == "__main__":
     if SETTING != "plain-flax":
-        tune_process()
+        runtime.tune()
     subject = Subject()
     for line in sys.stdin:
         command, *arguments = line.split()

@@ -1,6 +1,6 @@
 """The PyTorch side of the benchmark: the tutorial's network and program, in one of several settings.
 
-Started by `benchmark.py`, which sends a line and reads a line of JSON: "step N" gives the seconds of N training steps,
+Started by the benchmark, which sends a line and reads a line of JSON: "step N" gives the seconds of N training steps,
 "epoch WORKERS" the seconds of one epoch with its evaluation, "memory" the peak resident set in bytes.
 """
 

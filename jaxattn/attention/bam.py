@@ -1,14 +1,15 @@
-"""BAM: a channel and a dilated spatial branch, joined before the sigmoid, and a skip connection."""
+"""BAM: a channel and a dilated spatial branch, combined before the sigmoid, with a skip connection."""
 
 from typing import final
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
-from jaxattn import init
-from jaxattn.attention.convolution import conv_general_dilated
-from jaxattn.norm import BatchNorm
+from jaxattn.layers import init
+from jaxattn.layers.grouped_convolution import conv_general_dilated
+from jaxattn.layers.norm import BatchNorm
 
 DILATION = 4
 
@@ -27,7 +28,7 @@ def _dilated(features: int, inputs: int, name: str) -> nn.Conv:
 
 @final
 class BottleneckAttention(nn.Module):
-    """y = x + x sigmoid(Mc(x) + Ms(x)), by channel and by place.
+    """y = x + x sigmoid(Mc(x) + Ms(x)): Mc weights by channel, Ms by position.
 
     Mc(x) = norm(W1 relu(W0 mean(x) + b0) + b1); Ms(x) = norm(f3(relu(f2(relu(f1(relu(f0(x)))))))), f0 and f3
     1x1, f1 and f2 3x3 with dilation 4, all with bias.
@@ -36,8 +37,8 @@ class BottleneckAttention(nn.Module):
         reduction: r; both branches have max(C // r, 1) hidden channels.
         train: whether BatchNorm uses the batch's statistics.
 
-    Source: arXiv:1807.06514, equations 1-4. The equations write no activation between the layers; the code has ReLU
-    there, and without it each branch were one linear map. The authors' code multiplies the branches: `bam-code`.
+    Source: arXiv:1807.06514, equations 1-4. The equations have no activation between the layers. The code has ReLU
+    there; without it each branch would be one linear map. The authors' code multiplies the branches: `bam-code`.
     """
 
     paper = "arXiv:1807.06514"
@@ -48,7 +49,7 @@ class BottleneckAttention(nn.Module):
     train: bool = False
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; they are added to the 1 of the skip connection."""
         channels = x.shape[-1]
         hidden = max(channels // self.reduction, 1)
@@ -56,21 +57,21 @@ class BottleneckAttention(nn.Module):
         by_channel = nn.relu(init.dense(hidden, channels, name="squeeze")(by_channel))
         by_channel = init.dense(channels, hidden, name="excite")(by_channel)
         by_channel = BatchNorm(name="channel_norm")(by_channel, self.train)
-        by_place = nn.relu(init.dense(hidden, channels, name="reduce")(x))
-        by_place = nn.relu(_dilated(hidden, hidden, "context_1")(by_place))
-        by_place = nn.relu(_dilated(hidden, hidden, "context_2")(by_place))
-        by_place = init.dense(1, hidden, name="project")(by_place)
-        by_place = BatchNorm(name="spatial_norm")(by_place, self.train)
-        return nn.sigmoid(by_channel + by_place)
+        by_position = nn.relu(init.dense(hidden, channels, name="reduce")(x))
+        by_position = nn.relu(_dilated(hidden, hidden, "context_1")(by_position))
+        by_position = nn.relu(_dilated(hidden, hidden, "context_2")(by_position))
+        by_position = init.dense(1, hidden, name="project")(by_position)
+        by_position = BatchNorm(name="spatial_norm")(by_position, self.train)
+        return nn.sigmoid(by_channel + by_position)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         """x [B, H, W, C] plus x times its gate: [B, H, W, C]."""
         return x + x * self.gate(x).astype(x.dtype)
 
 
 @final
 class BottleneckAttentionCode(nn.Module):
-    """y = x + x sigmoid(Mc(x) Ms(x)), by channel and by place.
+    """y = x + x sigmoid(Mc(x) Ms(x)): Mc weights by channel, Ms by position.
 
     Mc(x) = W1 relu(norm(W0 mean(x) + b0)) + b1; Ms(x) = f3 h(f2 h(f1 h(f0 x))) with h(u) = relu(norm(u)), f0 and
     f3 1x1, f1 and f2 3x3 with dilation 4, all with bias.
@@ -79,8 +80,8 @@ class BottleneckAttentionCode(nn.Module):
         reduction: r; both branches have max(C // r, 1) hidden channels.
         train: whether BatchNorm uses the batch's statistics.
 
-    Source: the authors' code for arXiv:1807.06514, whose constructor stops at a name it never sets; here it runs, and
-    maps need not be square. The paper adds the branches: `bam`.
+    Source: the authors' code for arXiv:1807.06514, whose constructor fails on a name that it never defines. Here it
+    runs, and maps need not be square. The paper adds the branches: `bam`.
     """
 
     paper = BottleneckAttention.paper
@@ -91,7 +92,7 @@ class BottleneckAttentionCode(nn.Module):
     train: bool = False
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; they are added to the 1 of the skip connection."""
         channels = x.shape[-1]
         hidden = max(channels // self.reduction, 1)
@@ -102,12 +103,12 @@ class BottleneckAttentionCode(nn.Module):
         by_channel = jnp.mean(x, axis=(1, 2), keepdims=True)
         by_channel = activate(init.dense(hidden, channels, name="squeeze")(by_channel), "squeeze_norm")
         by_channel = init.dense(channels, hidden, name="excite")(by_channel)
-        by_place = activate(init.dense(hidden, channels, name="reduce")(x), "reduce_norm")
-        by_place = activate(_dilated(hidden, hidden, "context_1")(by_place), "context_1_norm")
-        by_place = activate(_dilated(hidden, hidden, "context_2")(by_place), "context_2_norm")
-        by_place = init.dense(1, hidden, name="project")(by_place)
-        return nn.sigmoid(by_channel * by_place)
+        by_position = activate(init.dense(hidden, channels, name="reduce")(x), "reduce_norm")
+        by_position = activate(_dilated(hidden, hidden, "context_1")(by_position), "context_1_norm")
+        by_position = activate(_dilated(hidden, hidden, "context_2")(by_position), "context_2_norm")
+        by_position = init.dense(1, hidden, name="project")(by_position)
+        return nn.sigmoid(by_channel * by_position)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         """x [B, H, W, C] plus x times its gate: [B, H, W, C]."""
         return x + x * self.gate(x).astype(x.dtype)

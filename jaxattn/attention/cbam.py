@@ -1,9 +1,10 @@
-"""CBAM: a channel gate and then a spatial one."""
+"""CBAM: a channel gate followed by a spatial gate."""
 
 from typing import final
 
-import jax
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
 from jaxattn.attention.channel import ChannelAttention
 from jaxattn.attention.spatial import SpatialAttention
@@ -11,14 +12,14 @@ from jaxattn.attention.spatial import SpatialAttention
 
 @final
 class ConvolutionalBlockAttention(nn.Module):
-    """x' = x Mc(x), y = x' Ms(x'): `channel` and, on what it gives, `spatial`.
+    """x' = x Mc(x), y = x' Ms(x'): `channel`, then `spatial` on its output.
 
     Attributes:
         reduction: r of the channel gate.
-        code: as the authors' code, with biases in the channel gate and BatchNorm in the spatial one.
+        code: whether to follow the authors' code: biases in the channel gate, BatchNorm in the spatial gate.
         train: whether that BatchNorm uses the batch's statistics.
 
-    Source: arXiv:1807.06521, equations 1-3; `cbam` as the paper, `cbam-code` as the code.
+    Source: arXiv:1807.06521, equations 1-3; `cbam` follows the paper, `cbam-code` the code.
     """
 
     paper = "arXiv:1807.06521"
@@ -30,7 +31,7 @@ class ConvolutionalBlockAttention(nn.Module):
     train: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, H, W, C] weighed by channel and then by place: [B, H, W, C]."""
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        """x [B, H, W, C] weighted by channel and then by position: [B, H, W, C]."""
         x = ChannelAttention(self.reduction, bias=self.code, name="channel")(x)
         return SpatialAttention(normalise=self.code, train=self.train, name="spatial")(x)

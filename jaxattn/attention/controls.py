@@ -1,21 +1,23 @@
-"""Controls: gates that lack one thing attention has, to tell attention from capacity."""
+"""Control gates: each lacks one property of attention, to separate its effect from that of added capacity."""
 
 from typing import final
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
-from jaxattn import init
 from jaxattn.attention.gate import Gate
 from jaxattn.attention.se import squeeze_excitation
+from jaxattn.layers import init
 
 
 @final
 class Constant(Gate):
     """Channel gate s = sigmoid(b): learned, but the same for every image.
 
-    Source: none; what is left of squeeze-and-excitation without its input. b starts at 0.
+    Source: none; squeeze-and-excitation without its input. b starts at 0.
     """
 
     paper = "control"
@@ -23,28 +25,28 @@ class Constant(Gate):
     differs = ""
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "1 1 1 C"]:
         """Weights in (0, 1), [1, 1, 1, C], of x [B, H, W, C]."""
         return nn.sigmoid(self.param("bias", nn.initializers.zeros, x.shape[-1:]))[None, None, None, :]
 
 
 @final
 class _Frozen(nn.Module):
-    """A layer without bias, drawn as `init.dense` draws it, whose weights take no gradient."""
+    """A dense layer without bias, initialised as `init.dense` is, whose weights receive no gradient."""
 
     features: int
     inputs: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        # Not called "kernel": the optimiser decays those.
+    def __call__(self, x: Float[Array, "*N inputs"]) -> Float[Array, "*N features"]:
+        # Not named "kernel": the optimiser applies weight decay to kernels.
         frozen = self.param("frozen", init.uniform(self.inputs), (self.inputs, self.features))
         return jnp.dot(x, jax.lax.stop_gradient(frozen))
 
 
 @final
 class Random(Gate):
-    """Squeeze-and-excitation whose layers stay as they were drawn: no gradient reaches them, x has one through them.
+    """Squeeze-and-excitation whose weights are frozen at initialisation; gradients still flow to x.
 
     Attributes:
         reduction: r of the gate, as in `se`.
@@ -53,26 +55,26 @@ class Random(Gate):
     """
 
     paper = "control"
-    formula = "se, its weights never trained"
+    formula = "x σ(W2 relu(W1 mean(x))), W1 and W2 never trained"
     differs = ""
 
     reduction: int = 16
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C]."""
         return squeeze_excitation(x, self.reduction, layer=_Frozen)
 
 
 @final
 class Shuffled(Gate):
-    """Squeeze-and-excitation where each image gets the gate of the one before it in the batch, the first the last's.
+    """Squeeze-and-excitation that gives each image the gate of the previous image in the batch, the first the last's.
 
     Attributes:
         reduction: r of the gate, as in `se`.
 
-    Source: none; a gate that learns and varies but knows nothing of its image, in training and in evaluation. What it
-    gives depends on the batch; alone in it, an image keeps its own gate.
+    Source: none; a gate that learns and varies, but does not depend on its own image, in training or in evaluation.
+    Its output depends on the rest of the batch. In a batch of one, the image keeps its own gate.
     """
 
     paper = "control"
@@ -82,6 +84,6 @@ class Shuffled(Gate):
     reduction: int = 16
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
-        """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C], moved by one image."""
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
+        """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C], shifted by one image."""
         return jnp.roll(squeeze_excitation(x, self.reduction), 1, axis=0)

@@ -1,13 +1,14 @@
-"""Effective squeeze-and-excitation: channels weighed by one layer that keeps their number."""
+"""Effective squeeze-and-excitation: channels weighted by a single layer without a bottleneck."""
 
 from typing import final
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
-from jaxattn import init
 from jaxattn.attention.gate import Gate
+from jaxattn.layers import init
 
 
 @final
@@ -15,10 +16,10 @@ class EffectiveSqueezeExcitation(Gate):
     """Channel gate s = sigmoid(W z + b), z the mean of x over H and W, W [C, C].
 
     Attributes:
-        hard: clip(x / 6 + 1/2, 0, 1) in the place of the sigmoid.
+        hard: whether to use the hard sigmoid, clip(u / 6 + 1/2, 0, 1), instead of the sigmoid.
 
-    Source: arXiv:1911.06667, the eSE block. The paper writes a sigmoid, the authors' code (and timm) has the hard one:
-    `ese` and `ese-code`.
+    Source: arXiv:1911.06667, the eSE block. The paper writes a sigmoid, the authors' code (and timm) uses the hard
+    sigmoid: `ese` and `ese-code`.
     """
 
     paper = "arXiv:1911.06667"
@@ -28,8 +29,8 @@ class EffectiveSqueezeExcitation(Gate):
     hard: bool = False
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
-        """Weights in (0, 1), [0, 1] where hard, [B, 1, 1, C], of x [B, H, W, C]."""
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
+        """Weights in (0, 1), or in [0, 1] where hard, [B, 1, 1, C], of x [B, H, W, C]."""
         channels = x.shape[-1]
         squeezed = jnp.mean(x, axis=(1, 2), keepdims=True)
         excited = init.dense(channels, channels, name="excite")(squeezed)

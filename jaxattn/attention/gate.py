@@ -1,19 +1,25 @@
-"""The contract of an attention module that weighs its input."""
+"""The base class of attention modules that multiply their input by weights."""
 
-import jax
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
 
 class Gate(nn.Module):
-    """Attention as a product: the output is the input times weights computed from it.
+    """Multiplicative attention: the output is the input times weights computed from it.
 
-    A module writes only `gate`; `capture_intermediates` on that name then gives exactly the weights to draw.
+    A subclass defines only `gate`. Linen's `capture_intermediates`, filtered by that name, then returns exactly the
+    weights to plot.
     """
 
-    def gate(self, x: jax.Array) -> jax.Array:
-        """Weights of x [B, H, W, C] that broadcast to it: [B, 1, 1, C] by channel, [B, H, W, 1] by place."""
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "..."]:
+        """Weights of x [B, H, W, C] that broadcast to it: [B, 1, 1, C] by channel, [B, H, W, 1] by position.
+
+        Raises:
+            NotImplementedError: where a subclass does not define it.
+        """
         raise NotImplementedError
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x [B, H, W, C] times its gate: [B, H, W, C], in the type of x whatever the gate was computed in."""
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        """x [B, H, W, C] times its gate: [B, H, W, C], in the dtype of x whatever the dtype of the gate."""
         return x * self.gate(x).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Gather-excite: each channel weighed by what surrounds a place, near it or in the whole map."""
+"""Gather-excite: each channel weighted by the surroundings of a position, or by the whole map."""
 
 import math
 from typing import final
@@ -6,11 +6,13 @@ from typing import final
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
-from jaxattn import init
-from jaxattn.attention.convolution import conv_general_dilated
 from jaxattn.attention.gate import Gate
-from jaxattn.norm import BatchNorm
+from jaxattn.layers import init
+from jaxattn.layers.grouped_convolution import conv_general_dilated
+from jaxattn.layers.norm import BatchNorm
 
 
 def _check(extent: int, allowed: tuple[int, ...]) -> None:
@@ -18,24 +20,24 @@ def _check(extent: int, allowed: tuple[int, ...]) -> None:
         raise ValueError(f"extent must be one of {', '.join(map(str, allowed))} (0: the whole map), got {extent}")
 
 
-def _nearest(x: jax.Array, axis: int, size: int) -> jax.Array:
-    """x enlarged to `size` along one axis: place i takes i * n // size of the n there are, as PyTorch's nearest."""
-    places = x.shape[axis]
-    if size % places == 0:
-        return jnp.repeat(x, size // places, axis=axis)  # the gradient of a gather would be a scatter
-    return jnp.take(x, jnp.arange(size) * places // size, axis=axis)
+def _nearest(x: Float[Array, "..."], axis: int, size: int) -> Float[Array, "..."]:
+    """x [...] resized from n to `size` along one axis: output i is input i * n // size, as in PyTorch's nearest."""
+    count = x.shape[axis]
+    if size % count == 0:
+        return jnp.repeat(x, size // count, axis=axis)  # the gradient of `take` would be a scatter
+    return jnp.take(x, jnp.arange(size) * count // size, axis=axis)
 
 
-def _enlarge(x: jax.Array, height: int, width: int) -> jax.Array:
+def _enlarge(x: Float[Array, "B h w C"], height: int, width: int) -> Float[Array, "B H W C"]:
     """x [B, h, w, C] to [B, H, W, C] by nearest neighbours."""
     return _nearest(_nearest(x, 1, height), 2, width)
 
 
-def _window_sums(x: jax.Array, axis: int, extent: int) -> jax.Array:
-    """Sums over the windows of 2e - 1 around every e-th place of an axis: n places give ceil(n / e) sums.
+def _window_sums(x: Float[Array, "..."], axis: int, extent: int) -> Float[Array, "..."]:
+    """Sums over windows of 2e - 1 around every e-th position of one axis of x [...]: n positions give ceil(n / e) sums.
 
-    Each is the block of e places that starts there and the last e - 1 of the block before: two plain sums, where the
-    gradient of `reduce_window` would take many times as long on a CPU.
+    A window is the block of e positions that starts at its centre, and the last e - 1 positions of the block before.
+    Each part is a plain sum. The gradient of `reduce_window` would take many times as long on a CPU.
     """
     count = -(-x.shape[axis] // extent)
     blocks = jnp.pad(x, _margin(x, axis, 0, count * extent - x.shape[axis]))
@@ -49,8 +51,8 @@ def _margin(x, axis, low, high):
     return [(low, high) if i == axis else (0, 0) for i in range(x.ndim)]
 
 
-def _local_mean(x: jax.Array, extent: int) -> jax.Array:
-    """Mean over the windows of 2e - 1 around every e-th place of x [B, H, W, C]: [B, ceil(H / e), ceil(W / e), C]."""
+def _local_mean(x: Float[Array, "B H W C"], extent: int) -> Float[Array, "B h w C"]:
+    """Mean over windows of 2e - 1 around every e-th position of x [B, H, W, C]: [B, ceil(H / e), ceil(W / e), C]."""
 
     def sums(y):
         return _window_sums(_window_sums(y, 1, extent), 2, extent)
@@ -69,7 +71,7 @@ class GatherExcite(Gate):
         ValueError: for another extent.
 
     Source: arXiv:1810.12348, gather and excite of section 2 without parameters (GE-theta-minus). At the border a
-    window's mean is over the places it has; that is timm's choice, the paper does not say.
+    window's mean is over the positions inside the map; that is timm's choice, the paper does not say.
     """
 
     paper = "arXiv:1810.12348"
@@ -79,7 +81,7 @@ class GatherExcite(Gate):
     extent: int = 0
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B _ _ C"]:
         """Weights in (0, 1) of x [B, H, W, C]: [B, 1, 1, C] from the whole map, else [B, H, W, C]."""
         _check(self.extent, (0, 2, 4, 8))
         if self.extent == 0:
@@ -91,9 +93,9 @@ class GatherExcite(Gate):
 class GatherExciteLearned(Gate):
     """Gate s = sigmoid(nearest(depthwise convolutions of x)), channel by channel.
 
-    For extent e, log2(e) depthwise 3x3 convolutions of stride 2, each followed by BatchNorm, ReLU between them; for the
-    whole map one depthwise convolution with a weight for each place, and BatchNorm. No bias. The last needs maps of one
-    size.
+    For extent e these are log2(e) depthwise 3x3 convolutions of stride 2, each followed by BatchNorm, with ReLU between
+    them. For the whole map it is one depthwise convolution with a weight for each position, followed by BatchNorm; its
+    parameters fix the size of the map. No layer has a bias.
 
     Attributes:
         extent: e, 2, 4 or 8; 0 gathers the whole map.
@@ -114,7 +116,7 @@ class GatherExciteLearned(Gate):
     train: bool = False
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B _ _ C"]:
         """Weights in (0, 1) of x [B, H, W, C]: [B, 1, 1, C] from the whole map, else [B, H, W, C]."""
         _check(self.extent, (0, 2, 4, 8))
         _, height, width, channels = x.shape

@@ -1,29 +1,34 @@
-"""Squeeze-and-excitation: channels weighed by a small network that sees their means."""
+"""Squeeze-and-excitation: channels weighted by a small network that sees their means."""
 
 import functools
 from collections.abc import Callable
 from typing import final
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
-from jaxattn import init
 from jaxattn.attention.gate import Gate
+from jaxattn.layers import init
 
 plain_layer = functools.partial(init.dense, use_bias=False)
 
 
-def squeeze_excitation(x: jax.Array, reduction: int, layer: Callable[..., nn.Module] = plain_layer) -> jax.Array:
-    """sigmoid(W2 relu(W1 mean(x))) of x [B, H, W, C]: the common part of `se` and of the controls.
+def squeeze_excitation(
+    x: Float[Array, "B H W C"], reduction: int, layer: Callable[..., nn.Module] = plain_layer
+) -> Float[Array, "B 1 1 C"]:
+    """sigmoid(W2 relu(W1 mean(x))) of x [B, H, W, C]: shared by `se` and its controls.
 
     Args:
-        x: the map.
-        reduction: r; W1 is [C, max(C // r, 1)].
-        layer: makes W1 and W2 from `(outputs, inputs, name=)`; they belong to the module that calls this.
+        x: the map [B, H, W, C].
+        reduction: r, channels per hidden unit; W1 is [C, max(C // r, 1)].
+        layer: makes W1 and W2 from `(outputs, inputs, name=)`; they become submodules of the calling module.
 
     Returns:
         Weights in (0, 1), [B, 1, 1, C].
+
+    Source: arXiv:1709.01507, equations 2 and 3.
     """
     channels = x.shape[-1]
     hidden = max(channels // reduction, 1)
@@ -39,8 +44,8 @@ class SqueezeExcitation(Gate):
     Attributes:
         reduction: r; W1 is [C, max(C // r, 1)].
 
-    Source: arXiv:1709.01507, equations 2-4. As in the common PyTorch tutorial: neither layer has a bias, at least
-    one hidden unit, and weights drawn as PyTorch draws them.
+    Source: arXiv:1709.01507, equations 2-4. As in the common PyTorch tutorial: no layer has a bias, there is at
+    least one hidden unit, and weights are initialised as PyTorch does.
     """
 
     paper = "arXiv:1709.01507"
@@ -50,6 +55,6 @@ class SqueezeExcitation(Gate):
     reduction: int = 16
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C]."""
         return squeeze_excitation(x, self.reduction)

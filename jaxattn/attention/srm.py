@@ -1,45 +1,47 @@
-"""SRM: channels weighed by their style, the mean and the standard deviation of each."""
+"""SRM: channels weighted by their style, the mean and the standard deviation of each."""
 
 from typing import final
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
 
 from jaxattn.attention.gate import Gate
-from jaxattn.norm import BatchNorm
+from jaxattn.layers.norm import BatchNorm
 
 
-def _root(x: jax.Array) -> jax.Array:
-    """Square root with gradient 0 at 0, where a channel is constant, in the place of infinity."""
+def _root(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Square root of x [...] whose gradient at 0, where a channel is constant, is 0 instead of infinity."""
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 @final
 class StyleRecalibration(Gate):
-    """Channel gate s = sigmoid(norm(w1 mean(x) + w2 std(x))), a pair of weights for each channel, over H and W.
+    """Channel gate s = sigmoid(norm(w1 mean(x) + w2 std(x))), both over H and W, with w1 and w2 [C].
 
     Attributes:
-        sample: standard deviation over HW - 1 in the place of HW.
+        sample: whether the standard deviation divides by HW - 1 instead of HW.
         train: whether BatchNorm uses the batch's statistics.
 
     Source: arXiv:1903.10829, style pooling and style integration. The paper divides by HW, the authors' code by HW - 1:
-    `srm` and `srm-code`. The weights start at 0 as in the code. A map of one place is divided by 1.
+    `srm` and `srm-code`. The weights start at 0 as in the code. For a map of one position
+    the divisor is 1.
     """
 
     paper = "arXiv:1903.10829"
     formula = "x σ(norm(w1 mean(x) + w2 std(x)))"
-    differs = "paper: deviation over HW; code: over HW - 1"
+    differs = "paper: variance divided by HW; code: by HW - 1"
 
     sample: bool = False
     train: bool = False
 
     @nn.compact
-    def gate(self, x: jax.Array) -> jax.Array:
+    def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C]."""
-        places = x.shape[1] * x.shape[2]
-        count = max(places - 1, 1) if self.sample else places
+        positions = x.shape[1] * x.shape[2]
+        count = max(positions - 1, 1) if self.sample else positions
         mean = jnp.mean(x, axis=(1, 2), keepdims=True)
         variance = jnp.sum(jnp.square(x - mean), axis=(1, 2), keepdims=True) / count
         by_mean, by_deviation = (

@@ -1,24 +1,25 @@
-"""Pictures with their labels, split into train and test, and a validation part held out of train."""
+"""Labelled images, split into train and test, and a validation split held out of train."""
 
 import dataclasses
 import hashlib
 
 import numpy as np
+from jaxtyping import Integer
 
 from jaxattn.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Labelled pictures.
+    """Labelled images.
 
     Attributes:
         images: uint8 [N, H, W, 3], RGB, 0-255.
         labels: int32 [N], indices into the data set's classes.
-        masks: bool [N, H, W], True on the object, where the data set knows it; else None.
+        masks: bool [N, H, W], True on the object; None where the data set has no masks.
 
     Raises:
-        InputError: where shapes or dtypes differ from these.
+        InputError: where a shape or a dtype differs.
     """
 
     images: np.ndarray
@@ -40,7 +41,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> "Split":
+    def take(self, indices: Integer[np.ndarray, " M"]) -> "Split":
         """The examples at `indices` [M], in that order."""
         masks = None if self.masks is None else self.masks[indices]
         return Split(self.images[indices], self.labels[indices], masks)
@@ -62,42 +63,42 @@ class Splits:
     def __post_init__(self):
         for part, split in (("train", self.train), ("test", self.test)):
             if not len(split):
-                raise InputError(f"{self.name}: the {part} split must hold at least one picture, it holds none")
+                raise InputError(f"{self.name}: the {part} split must hold at least one image, it holds none")
             low, high = split.labels.min(), split.labels.max()
             if low < 0 or high >= len(self.classes):
                 raise InputError(
                     f"{self.name}: {part} labels must lie in 0..{len(self.classes) - 1}, found {low}..{high}; "
-                    "the files are damaged or of another data set"
+                    "the files are damaged or belong to another data set"
                 )
 
     def digest(self) -> str:
-        """SHA-256 (hex) over the bytes of all pictures and labels: equal digests mean equal data in equal order."""
+        """SHA-256 (hex) over the bytes of all images and labels: equal digests mean equal data in equal order."""
         sha = hashlib.sha256()
         for split in (self.train, self.test):
-            sha.update(np.ascontiguousarray(split.images))
-            sha.update(np.ascontiguousarray(split.labels.astype("<i4")))
+            sha.update(np.ascontiguousarray(split.images).data)
+            sha.update(np.ascontiguousarray(split.labels.astype("<i4")).data)
         return sha.hexdigest()
 
 
 def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Holds `count` examples out of `split`, stratified: each class gives its share to within one example.
+    """Holds `count` examples out of `split`, stratified: every class in proportion, to within one example.
 
     Args:
         split: [N] examples.
         count: how many to hold out, 0..N-1.
-        seed: draws which.
+        seed: chooses which.
 
     Returns:
-        The [N - count] examples that stay and the [count] held out, both in their old order.
+        The [N - count] examples that are kept and the [count] held out, both in their original order.
 
     Raises:
         InputError: where `count` is out of range.
     """
     total = len(split)
     if not 0 <= count < total:
-        raise InputError(f"validation must hold 0..{total - 1} of the {total} training pictures, got {count}")
-    # Examples in random order within their class, each at its relative position in it: the `count` lowest
-    # positions over all classes are a stratified draw.
+        raise InputError(f"validation must hold 0..{total - 1} of the {total} training images, got {count}")
+    # Examples are put in random order within their class, and each gets its relative position in that order. The
+    # examples with the `count` lowest positions over all classes are a stratified sample.
     order = np.random.default_rng(seed).permutation(total)
     position = np.empty(total)
     for label in np.unique(split.labels):

@@ -1,23 +1,25 @@
-"""The pictures by name: each is a function from arrays to a Matplotlib figure.
+"""The plots by name: each is a function from arrays to a Matplotlib figure; nothing is computed from a network here.
 
-A plot asks for what it draws by the names of its arguments, and `jaxattn.pictures` has a value for each name. Adding
-one is a file here with `draw`, and a line in `PLOTS`.
+A plot asks for what it draws by the names of its arguments; `explain.explanation.Explanation`,
+`explain.analysis.Analysis` and `explain.analysis.History` have a value for each name. Adding a plot is a file here with
+`draw`, and a line in `PLOTS`.
 """
 
 from collections.abc import Callable
 
 from jaxattn.plots import (
-    attended,
+    attention_received,
     calibration,
-    cams,
+    cam,
     confusion,
     curves,
     faithfulness,
     features,
-    gate_atlas,
-    gate_maps,
     gate_profiles,
-    heatmaps,
+    gates_by_class,
+    gates_by_image,
+    gates_by_position,
+    heatmap,
     mistakes,
     sanity,
     score_table,
@@ -29,12 +31,13 @@ PLOTS: dict[str, Callable] = {
     "mistakes": mistakes.draw,
     "calibration": calibration.draw,
     "features": features.draw,
-    "heatmap": heatmaps.draw,
+    "heatmap": heatmap.draw,
     "gates": gate_profiles.draw,
-    "gates-by-class": gate_atlas.draw,
-    "gates-by-place": gate_maps.draw,
-    "attended": attended.draw,
-    "cam": cams.draw,
+    "gates-by-class": gates_by_class.draw,
+    "gates-by-image": gates_by_image.draw,
+    "gates-by-position": gates_by_position.draw,
+    "attention-received": attention_received.draw,
+    "cam": cam.draw,
     "sanity": sanity.draw,
     "faithfulness": faithfulness.draw,
     "scores": score_table.draw,

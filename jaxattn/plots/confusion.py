@@ -1,12 +1,12 @@
-"""Confusion matrix: which class is taken for which, and the accuracy of each."""
+"""Confusion matrix, and the accuracy of each class."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxattn.metrics import confusion_matrix, per_class_accuracy
 from jaxattn.plots import canvas
-from jaxattn.records import Pictures
-from jaxattn.scores import confusion, per_class_accuracy
+from jaxattn.types import Predictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 NUMBERS = 20  # classes up to which cells hold a number
 
 
-def draw(tested: Pictures, caption: str) -> "Figure":
-    """Shares of each class's pictures by what they were taken for, and its accuracy with a 95% interval.
+def draw(tested: Predictions, caption: str) -> "Figure":
+    """Fractions of each class's images by predicted class, and its accuracy with a 95% interval.
 
     Args:
-        tested: all pictures of the test set, with their labels.
+        tested: all images of the test set, with their labels.
         caption: which run it is.
     """
     classes = len(tested.classes)
-    counts = confusion(tested.predicted, tested.labels, classes)
+    counts = confusion_matrix(tested.predicted, tested.truth, classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     room = float(np.clip(classes * 0.36, 2, 6))
-    title = f"What is taken for what: {len(tested.labels):,} test pictures, {np.trace(counts) / counts.sum():.1%} right"
+    title = f"Confusion matrix: {len(tested.images):,} test images, accuracy {np.trace(counts) / counts.sum():.1%}"
     made = canvas.figure(title, caption, (room + 5.2, room + 1.2))
     left, right = made.subplots(1, 2, width_ratios=(room + 1, 2.4))
     left.imshow(shares, cmap=canvas.COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
@@ -38,17 +38,17 @@ def draw(tested: Pictures, caption: str) -> "Figure":
             colour = "black" if shares[row, column] > 0.6 else "white"
             text = f"{100 * shares[row, column]:.0f}"
             left.text(column, row, text, ha="center", va="center", fontsize=canvas.SMALL - 1, color=colour)
-    canvas.colour_bar(made, left, "share of the true class" + (", % in cells" if classes <= NUMBERS else ""))
+    canvas.colour_bar(made, left, "fraction of the true class" + (", % in cells" if classes <= NUMBERS else ""))
     _bars(right, counts, tested.classes, room)
     return canvas.finish(made)
 
 
 def _bars(axis, counts, classes, room):
     accuracy, interval = per_class_accuracy(counts)
-    places = np.arange(len(classes))
-    axis.barh(places, accuracy, color="#21918c", height=0.7)
+    positions = np.arange(len(classes))
+    axis.barh(positions, accuracy, color="#21918c", height=0.7)
     seen = counts.any(axis=1)
-    axis.hlines(places[seen], *interval[seen].T, color=canvas.INK, linewidth=1)
+    axis.hlines(positions[seen], *interval[seen].T, color=canvas.INK, linewidth=1)
     canvas.plain_axes(axis, "accuracy by class,\nwith 95% interval")
     canvas.class_ticks(axis.yaxis, classes, room)
     axis.set_ylim(len(classes) - 0.5, -0.5)

@@ -1,4 +1,4 @@
-"""The course of training: loss, accuracy and learning rate by epoch."""
+"""Training curves: loss, accuracy and learning rate by epoch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,26 +7,26 @@ from jaxattn.plots import canvas
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TRAIN, STEER = "#440154", "#1f9e89"
+TRAIN, MONITORED = "#440154", "#1f9e89"
 
 
-def draw(metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], epoch: int, caption: str) -> "Figure":
-    """Loss (nats) and accuracy of train and of what steers, and the learning rate.
+def draw(metrics: list[dict[str, Any]], monitored: str, plateaus: list[int], epoch: int, caption: str) -> "Figure":
+    """Loss (nats) and accuracy on the training and the monitored split, and the learning rate.
 
     Args:
         metrics: a dict an epoch, as in `metrics.jsonl`.
-        steered_by: "validation" or "test".
+        monitored: "validation" or "test".
         plateaus: epochs before which a plateau lowered the learning rate.
-        epoch: whose weights the other pictures are of.
+        epoch: whose weights the other plots show.
         caption: which run it is.
     """
-    made = canvas.figure("How it learned", caption, (9.5, 3))
+    made = canvas.figure("Training curves", caption, (9.5, 3))
     axes = made.subplots(1, 3)
     epochs = [line["epoch"] for line in metrics]
-    steer = "validation" if steered_by == "validation" else "TEST (it steered)"
+    name = "validation" if monitored == "validation" else "TEST (monitored)"
     for axis, quantity, unit in zip(axes, ("loss", "accuracy"), (", nats", ""), strict=False):
-        for name, label, colour in (("train", "train", TRAIN), ("val", steer, STEER)):
-            values = [line[f"{name}_{quantity}"] for line in metrics]
+        for key, label, colour in (("train", "train", TRAIN), ("val", name, MONITORED)):
+            values = [line[f"{key}_{quantity}"] for line in metrics]
             axis.plot(epochs, values, color=colour, label=label, linewidth=1.5, marker="o", markersize=_dot(epochs))
         canvas.plain_axes(axis, quantity + unit, "epoch")
     rates = [line["learning_rate"] for line in metrics]
@@ -38,9 +38,9 @@ def draw(metrics: list[dict[str, Any]], steered_by: str, plateaus: list[int], ep
         canvas.whole_ticks(axis.xaxis)
         axis.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         axis.axvline(epoch, color="0.6", linewidth=1, linestyle=":", label=f"weights of epoch {epoch}")
-        for i, place in enumerate(plateaus):
-            label = f"plateaus: {len(plateaus)}" if i == 0 else None
-            axis.axvline(place - 0.5, color="#fca50a", linewidth=1, linestyle="--", zorder=0, label=label)
+        for i, epoch_after in enumerate(plateaus):
+            label = f"plateaus: {len(plateaus)}" if i == 0 else "_"
+            axis.axvline(epoch_after - 0.5, color="#fca50a", linewidth=1, linestyle="--", zorder=0, label=label)
     handles, labels = axes[0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
     return canvas.finish(made)

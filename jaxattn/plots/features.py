@@ -1,40 +1,39 @@
-"""Feature maps: what chosen layers make of a picture."""
+"""Feature maps: the output of selected layers."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxattn.plots import canvas
-from jaxattn.records import Pictures
+from jaxattn.plots import canvas, gallery, labels
+from jaxattn.types import Layer, Predictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAP = 2.3  # inches, the width of a mosaic
+MOSAIC = 2.3  # inches, the width of a mosaic
 
 
-def draw(pictures: Pictures, features: dict[str, np.ndarray], channels: int, caption: str) -> "Figure":
-    """The first channels of each layer beside each picture, on one colour scale a layer.
+def draw(predictions: Predictions, features: dict[Layer, np.ndarray], channels: int, caption: str) -> "Figure":
+    """The first channels of each layer beside each image, on one colour scale a layer.
 
     Args:
-        pictures: N pictures, a row each.
-        features: what each layer gives, {layer: [N, h, w, C]}, a column each.
+        predictions: N images, a row each.
+        features: the output of each layer, {layer: [N, h, w, C]}, a column each.
         channels: how many channels of each.
         caption: which run it is.
     """
-    rows, columns = len(pictures.images), 1 + len(features)
-    height = (MAP - 0.1) * pictures.images.shape[1] / pictures.images.shape[2] + 0.4
-    title = f"What {'the layers make' if len(features) > 1 else 'a layer makes'} of a picture"
-    made = canvas.figure(title, caption, (columns * MAP, rows * height + 0.6))
+    rows, columns = len(predictions.images), 1 + len(features)
+    height = (MOSAIC - 0.1) * predictions.images.shape[1] / predictions.images.shape[2] + 0.4
+    made = canvas.figure("Feature maps", caption, (columns * MOSAIC, rows * height + 0.6))
     axes = canvas.bare(made.subplots(rows, columns, squeeze=False))
-    for i, image in enumerate(pictures.images):
-        canvas.picture(axes[i, 0], image, canvas.verdict(pictures, i))
+    for i, image in enumerate(predictions.images):
+        gallery.show(axes[i, 0], image, labels.prediction(predictions, i))
     for column, (layer, values) in enumerate(features.items(), 1):
         shown = values[..., :channels]
         limits = _limits(shown)
         for i, axis in enumerate(axes[:, column]):
             axis.imshow(
-                canvas.mosaic(np.moveaxis(shown[i], 2, 0)),
+                gallery.mosaic(np.moveaxis(shown[i], 2, 0)),
                 cmap=canvas.COLOURS, vmin=limits[0], vmax=limits[1], interpolation="nearest",
             )  # fmt: skip
         height, width, total = values.shape[1:]
@@ -47,6 +46,6 @@ def draw(pictures: Pictures, features: dict[str, np.ndarray], channels: int, cap
 
 
 def _limits(values):
-    """Least and greatest value; a constant in the middle of a scale of its own."""
+    """Minimum and maximum; a constant lies in the middle of a scale of its own."""
     low, high = float(values.min()), float(values.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)

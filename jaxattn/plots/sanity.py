@@ -1,37 +1,40 @@
-"""Sanity check: a map that does not change when the weights are random says nothing."""
+"""Model randomisation test: a map that does not change with random weights does not show what was learned."""
 
 from typing import TYPE_CHECKING
 
-from jaxattn import heatmap
-from jaxattn.plots import canvas
-from jaxattn.records import Heatmap, Pictures
+from jaxattn.explain.maps import over_image
+from jaxattn.explain.score_table import text
+from jaxattn.plots.gallery import Panel, gallery
+from jaxattn.types import Predictions, ScoredMaps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(pictures: Pictures, cams: list[Heatmap], caption: str) -> "Figure":
-    """Class activation maps of the trained network beside those of one with random weights.
+def draw(predictions: Predictions, cams: list[ScoredMaps], caption: str) -> "Figure":
+    """Class activation maps of the trained network beside those of one with randomised weights.
 
     Args:
-        pictures: N pictures, a row each.
+        predictions: N images, a row each.
         cams: the maps; of each kind the last, deepest layer is drawn.
         caption: which run it is.
-    """
-    last = {cam.kind: cam for cam in cams}.values()
 
-    def pair(cam, i):
-        size, name = pictures.images.shape[1:3], f"{cam.kind} {cam.layer}"
-        likeness = f"random weights\nrank correlation {canvas.decimals(cam.scores.agreement[i])}"
+    Source: arXiv:1810.03292.
+    """
+    last = {one.kind: one for one in cams}.values()
+
+    def pair(one, i):
+        size, value = predictions.images.shape[1:3], float(one.scores.similarity[i])
+        similarity = f"randomised weights\nrank correlation {text('similarity', value)}"
         return (
-            canvas.Panel(f"{name}\ntrained weights\n", heatmap.over_picture(cam.values[i], *size)),
-            canvas.Panel(f"{name}\n{likeness}", heatmap.over_picture(cam.unlearned[i], *size)),
+            Panel(f"{one.title}\ntrained weights\n", over_image(one.values[i], *size)),
+            Panel(f"{one.title}\n{similarity}", over_image(one.randomised[i], *size)),
         )
 
-    return canvas.gallery(
-        "Does the map depend on what was learned? With trained and with random weights",
+    return gallery(
+        "Model randomisation test: maps with trained and with randomised weights",
         f"{caption}\nA map whose rank correlation is near 1 would look like this whatever the network had learned.",
-        pictures,
-        [[panel for cam in last for panel in pair(cam, i)] for i in range(len(pictures.images))],
-        {"label": "evidence, each map on its own scale", "ends": ("least", "greatest")},
+        predictions,
+        [[panel for one in last for panel in pair(one, i)] for i in range(len(predictions.images))],
+        {"label": "evidence, each map on its own scale", "ends": ("min", "max")},
     )

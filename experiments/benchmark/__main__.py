@@ -1,0 +1,278 @@
+"""jaxattn beside plain Flax and PyTorch on this machine: step, epoch, start, memory.
+
+    python -m experiments.benchmark --data-dir DIR          # real CIFAR-10 in DIR, about half an hour
+    python -m experiments.benchmark --quick                 # built-in images, steps only, minutes
+
+All subjects are started once and wait; rounds are interleaved: in each round each subject is timed in turn, so that a
+slow spell of the machine affects all. A ratio is that of one round: time of the subject over that of the fastest
+float32 PyTorch in the round. The table gives median, min and max of the per-round ratios.
+
+* step: forward, backward and Adam for one batch in memory, squeeze-and-excitation on, float32 but for bf16.
+* epoch: 50,000 images in batches of 64 with the augmentation of the recipe `original`, then the 10,000 test images:
+  jaxattn's program against the PyTorch program with per-image transforms in a DataLoader, best of 0, 1, 2 workers.
+* start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache of
+  compiled programs; and `--help`.
+* memory: peak resident set after the epochs.
+* scale: seconds per image of a step in batches eight times as large, over those of the batches above; and a step of
+  blocks twice as wide, over that of the others.
+
+PyTorch is needed: `pip install torch==2.13.0`. Where torchvision is missing, its transforms are replaced by the same
+Pillow calls. `--torch-python` names another interpreter for PyTorch, such as that of a venv with
+`pip install torch==2.14.1 torchvision==0.29.1`.
+
+Writes `result.json` and `result.md` beside this file.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from experiments import common
+
+HERE = Path(__file__).parent
+PYTORCH = ("nchw", "channels_last", "compiled")
+SUBJECTS = {
+    "jaxattn": "jax_subject.py",
+    "jaxattn-bf16": "jax_subject.py",
+    "jaxattn-wide": "jax_subject.py",
+    "plain-flax": "jax_subject.py",
+    **dict.fromkeys((*PYTORCH, "bf16"), "torch_subject.py"),
+}
+TITLES = {
+    "jaxattn": "jaxattn",
+    "jaxattn-bf16": "jaxattn, bf16",
+    "plain-flax": "plain Flax",
+    "nchw": "PyTorch eager, NCHW",
+    "channels_last": "PyTorch eager, channels_last",
+    "compiled": "PyTorch compiled, channels_last",
+    "bf16": "PyTorch bf16 autocast, channels_last",
+}
+WORKERS = (0, 1, 2)
+LARGER = 8
+
+
+class Child:
+    """A subject in a process of its own, which answers one command at a time."""
+
+    def __init__(self, python, name, batch, data):
+        self.name = name
+        self.process = subprocess.Popen(
+            [python, HERE / SUBJECTS[name], name, str(batch), data],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, command):
+        try:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            sys.exit(f"{TITLES.get(self.name, self.name)} failed, as it says above (PyTorch: see the docstring)")
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def save_images(data_dir, file):
+    """CIFAR-10 from a folder, or some built-in images, as a file of arrays."""
+    if data_dir is None:
+        from jaxattn.data.shapes import make
+
+        splits = make(train=2_000, test=500)
+    else:
+        from jaxattn.data.cifar10 import load
+
+        splits = load(Path(data_dir))
+    arrays = {}
+    for part in ("train", "test"):
+        split = getattr(splits, part)
+        arrays |= {f"{part}_images": split.images, f"{part}_labels": split.labels}
+    np.savez(file, **arrays)
+
+
+def measure_steps(children, rounds, count):
+    """Median seconds of a step, {subject: [rounds]}."""
+    for child in children.values():
+        child.ask("step 10")
+    times = {name: [] for name in children}
+    for _ in range(rounds):
+        for name, child in children.items():
+            times[name].append(statistics.median(child.ask(f"step {count}")))
+    return times
+
+
+def measure_augmentation(child, rounds, count):
+    """Step with `full` augmentation over the bare step, by rounds."""
+    child.ask("step 10 full")
+    found = []
+    for _ in range(rounds):
+        bare, full = (statistics.median(child.ask(f"step {count} {kind}")) for kind in ("none", "full"))
+        found.append(full / bare)
+    return common.summary(found)
+
+
+def measure_scale(children, larger, rounds, count):
+    """Seconds per image in batches `LARGER` times as large over those in the others, {subject: summary}."""
+    for child in larger.values():
+        child.ask("step 3")
+    found = {name: [] for name in larger}
+    for _ in range(rounds):
+        for name, child in larger.items():
+            small, large = (statistics.median(one.ask(f"step {count}")) for one in (children[name], child))
+            found[name].append(large / small / LARGER)
+    return {name: common.summary(values) for name, values in found.items()}
+
+
+def measure_width(child, wide, rounds, count):
+    """Step of the wider blocks over that of the others, by rounds."""
+    wide.ask("step 3")
+    pairs = [[statistics.median(one.ask(f"step {count}")) for one in (child, wide)] for _ in range(rounds)]
+    return common.summary([wider / plain for plain, wider in pairs])
+
+
+def measure_epochs(children, rounds):
+    """Seconds of an epoch, {subject: [rounds]}, and the best number of DataLoader workers."""
+    children["jaxattn"].ask("step 10 full")
+    tried = {workers: children["channels_last"].ask(f"epoch {workers}") for workers in WORKERS}
+    workers = min(tried, key=tried.get)
+    times = {"jaxattn": [], "channels_last": []}
+    for _ in range(rounds):
+        for name, seconds in times.items():
+            seconds.append(children[name].ask(f"epoch {workers}"))
+    return times, workers
+
+
+FIRST_STEP = """
+import sys, time
+from jaxattn.training import loop
+whole = loop._epoch
+def first(program, mode, state, inputs, rows, progress):
+    whole(program, mode, state, inputs, rows[:1], progress)
+    print("first step", time.time(), flush=True)
+    raise SystemExit(0)
+loop._epoch = first
+from jaxattn.train import main
+main(sys.argv[1:])
+"""
+
+
+def measure_start(data_dir, rounds):
+    """Seconds from the command to the first step with a cold and a warm cache, and of `--help`."""
+    found = {"cold": [], "warm": [], "help": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(rounds):
+            cache = Path(folder, f"cache{i}")
+            for kind in ("cold", "warm"):
+                command = [sys.executable, "-c", FIRST_STEP, "--attention", "--out", f"{folder}/{i}{kind}"]
+                command += ["--dataset", "cifar10", "--data-dir", data_dir]
+                start = time.time()
+                output = subprocess.run(
+                    command,
+                    env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+                found[kind].append(float(output.split("first step")[1]) - start)
+            shutil.rmtree(cache)
+            start = time.time()
+            subprocess.run([sys.executable, "-m", "jaxattn.train", "--help"], check=True, capture_output=True)
+            found["help"].append(time.time() - start)
+    return {kind: common.summary(values) for kind, values in found.items()}
+
+
+def table(result):
+    """The result as Markdown."""
+
+    def rows(what, scale):
+        for name, seconds in result[what].items():
+            time = f"{scale * statistics.median(seconds):.1f}"
+            yield TITLES[name], time, common.spread(result[f"{what}_ratio"][name])
+
+    lines = common.table(("step", "ms", "ratio to the fastest PyTorch, median (min-max)"), rows("step", 1e3))
+    if "epoch" in result:
+        lines += ["", *common.table(("epoch with evaluation", "s", "ratio"), rows("epoch", 1))]
+        start = {kind: f"{value['median']:.1f} s" for kind, value in result["start"].items()}
+        lines += [
+            "",
+            f"From the command to the first step on CIFAR-10: {start['cold']} with an empty cache of compiled "
+            f"programs, {start['warm']} with a filled one; `--help`: {start['help']}. Peak resident set: "
+            + ", ".join(f"{TITLES[name]} {value / 1e9:.2f} GB" for name, value in result["memory"].items())
+            + f". PyTorch's DataLoader: {result['workers']} workers, {result['about']['channels_last']['transforms']}.",
+        ]
+    scale = {TITLES[name]: common.spread(one) for name, one in result["scale"].items()}
+    lines += [
+        "",
+        f"Batches {LARGER} times as large cost per image, times that of the others: "
+        + ", ".join(f"{name} {text}" for name, text in scale.items())
+        + f". Blocks twice as wide: {common.spread(result['width'])} (their multiply-adds: 3.6).",
+        "",
+        f"`full` augmentation makes jaxattn's step {common.spread(result['augmentation'])} "
+        f"times as long. Batch {result['batch']}, {result['rounds']} rounds on "
+        f"{common.on(result['machine'])}, PyTorch {result['about']['channels_last']['torch']}.",
+    ]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Time jaxattn beside plain Flax and PyTorch.")
+    parser.add_argument("--data-dir", help="folder that holds CIFAR-10")
+    parser.add_argument("--quick", action="store_true", help="steps only, on built-in pictures")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=30, help="steps of one timing")
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the two files")
+    arguments = parser.parse_args()
+    if not arguments.quick and arguments.data_dir is None:
+        parser.error("--data-dir is needed, or --quick")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if subprocess.run([arguments.torch_python, "-c", "import torch"], capture_output=True, check=False).returncode:
+        sys.exit(f"{arguments.torch_python} has no PyTorch: pip install torch==2.13.0, or give --torch-python")
+    with tempfile.TemporaryDirectory() as folder:
+        data = f"{folder}/images.npz"
+        save_images(None if arguments.quick else arguments.data_dir, data)
+
+        def start(name, batch):
+            python = sys.executable if SUBJECTS[name].startswith("jax") else arguments.torch_python
+            return Child(python, name, batch, data)
+
+        children = {name: start(name, arguments.batch) for name in TITLES}
+        result = {"machine": common.machine(), "batch": arguments.batch, "rounds": arguments.rounds}
+        result["about"] = {name: child.ask("about") for name, child in children.items()}
+        result["step"] = measure_steps(children, arguments.rounds, arguments.steps)
+        result["step_ratio"] = common.ratios(result["step"], PYTORCH)
+        result["augmentation"] = measure_augmentation(children["jaxattn"], arguments.rounds, arguments.steps)
+        larger = {name: start(name, LARGER * arguments.batch) for name in ("jaxattn", "channels_last")}
+        result["scale"] = measure_scale(children, larger, arguments.rounds, arguments.steps // 3)
+        wide = start("jaxattn-wide", arguments.batch)
+        result["width"] = measure_width(children["jaxattn"], wide, arguments.rounds, arguments.steps // 3)
+        for child in (*larger.values(), wide):
+            child.stop()
+        if not arguments.quick:
+            result["epoch"], result["workers"] = measure_epochs(children, arguments.rounds)
+            result["epoch_ratio"] = common.ratios(result["epoch"], ["channels_last"])
+            result["memory"] = {name: children[name].ask("memory") for name in ("jaxattn", "channels_last")}
+        for child in children.values():
+            child.stop()
+    if not arguments.quick:
+        result["start"] = measure_start(arguments.data_dir, arguments.rounds)
+    (arguments.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    (arguments.out / "result.md").write_text(table(result) + "\n")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What the experiments share: ratios over rounds, tables, and the machine that was measured on."""
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import flax
+import jax
+import numpy as np
+
+
+def machine():
+    """Versions, device and processor, as a dict for JSON."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def on(machine):
+    """The machine in words, for below a table."""
+    return (
+        f"{machine['cores']} cores of {machine['processor']}, {machine['device']}; jax {machine['jax']}, flax "
+        f"{machine['flax']}, Python {machine['python']}"
+    )
+
+
+def summary(values: Iterable[float]):
+    """Median, quartiles and extremes of what the rounds gave."""
+    low, first, middle, third, high = np.quantile(list(values), (0, 0.25, 0.5, 0.75, 1)).tolist()
+    return {"median": middle, "quartiles": [first, third], "min": low, "max": high}
+
+
+def spread(ratio):
+    """Median and, in brackets, minimum and maximum."""
+    return f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
+
+
+def ratios(times: dict[str, Sequence[float]], peers: Iterable[str]):
+    """{subject: summary of the ratios to the fastest of `peers`, round by round} of {subject: [seconds by round]}."""
+    best = [min(row) for row in zip(*(times[peer] for peer in peers), strict=True)]
+    return {name: summary(a / b for a, b in zip(rounds, best, strict=True)) for name, rounds in times.items()}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1):
+    """Lines of a Markdown table; the first columns are text, the others are numbers."""
+    rule = ["---" if i < text_columns else "---:" for i in range(len(header))]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]

@@ -1,0 +1,72 @@
+"""From the name of an attention module to the class that a network takes."""
+
+import functools
+import importlib
+import inspect
+
+from flax import linen as nn
+
+from jaxattn.attention.chain import Chain, takes
+from jaxattn.attention.registry import ATTENTION, Attention
+from jaxattn.errors import InputError
+
+
+def resolve(name: str, reduction: int = 16) -> Attention:
+    """The attention module for `CNN(attention=...)`, by name.
+
+    Args:
+        name: a key of `ATTENTION`; several joined by "+", which are applied in this order; or
+            "package.module:ClassName" for a Linen module of your own from [B, H, W, C] to [B, H, W, C].
+        reduction: channels per hidden unit, for modules that have a hidden layer; ignored by the others.
+
+    Raises:
+        InputError: where the name is not known, cannot be imported or is no Linen module, or reduction is below 1.
+    """
+    if reduction < 1:
+        raise InputError(f"reduction must be at least 1, got {reduction}", "reduction")
+    modules = [_resolve_one(part, reduction) for part in name.split("+")]
+    if len(modules) == 1:
+        return modules[0]
+    if None in modules:
+        raise InputError(f"'none' cannot be chained: take it out of {name!r}", "attention")
+    return functools.partial(Chain, tuple(modules))
+
+
+def _resolve_one(name, reduction):
+    if name.startswith("wide:"):
+        raise InputError(f"{name!r} must stand alone: it widens the network and has no module to chain", "attention")
+    module = _import(name) if ":" in name else _look_up(name)
+    if module is not None and takes(module, "reduction"):
+        return functools.partial(module, reduction=reduction)
+    return module
+
+
+def _look_up(name):
+    if name not in ATTENTION:
+        raise InputError(
+            f"unknown attention {name!r}; known are {', '.join(ATTENTION)}, wide:NAME, NAME+NAME and "
+            "package.module:ClassName"
+        )
+    return ATTENTION[name]
+
+
+def _import(name):
+    """A Linen class from "package.module:ClassName"; whatever goes wrong is told in one line."""
+    path, _, class_name = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(path), class_name)
+    except Exception as error:  # a user's module may raise anything while it is imported
+        lines = str(error).splitlines() or [""]
+        raise InputError(f"cannot import attention {name!r}: {type(error).__name__}: {lines[0]}") from error
+    if not (inspect.isclass(found) and issubclass(found, nn.Module)):
+        raise InputError(f"attention {name!r} must be a class that extends flax.linen.Module, got {found!r:.60}")
+    needed = [
+        field.name
+        for field in inspect.signature(found).parameters.values()
+        if field.default is field.empty and field.kind is not field.VAR_KEYWORD
+    ]
+    if needed:
+        raise InputError(
+            f"attention {name!r} needs a default for its field {needed[0]!r}: it is created without arguments"
+        )
+    return found

@@ -1,0 +1,52 @@
+"""Runs a command: one line for an error, with the flag that mends it, and the exit code."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn, final
+
+from jaxattn.errors import InputError, Interrupted
+
+HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
+    "resume": "resume with: python -m jaxattn.train --resume {}",
+}
+
+
+def run_command(main: Callable[[list[str]], None]) -> NoReturn:
+    """Runs `main` on the command line and exits: 0 done, 2 wrong input (one line), 130 or 143 stopped."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(sys.stdout, "reconfigure"):  # not in a notebook
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
+    try:
+        main(sys.argv[1:])
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {message(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        if isinstance(error, Interrupted):
+            print(f"{error}; {HINTS['resume'].format(error.folder)}")
+        terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
+        sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def message(error: InputError) -> str:
+    """The message of an error, and the flag or command that mends it."""
+    if error.setting is None:
+        return str(error)
+    hint = HINTS.get(error.setting, f"--{error.setting.replace('_', '-')}")
+    return f"{error} ({hint.format(error.value)})"
+
+
+@final
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: stops a run as Ctrl-C does."""
+
+
+def _terminate(signum, frame):
+    raise _Terminated

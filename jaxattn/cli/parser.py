@@ -1,0 +1,61 @@
+"""Command lines: a parser that answers in one line, and a flag for each field of the configuration."""
+
+import argparse
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, NoReturn, final
+
+from jaxattn.config import RECIPES, Config, kind
+from jaxattn.errors import InputError
+
+
+@final
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a wrong command line with one line."""
+
+    def __init__(self, **options: Any):
+        """Takes the options of `argparse.ArgumentParser`."""
+        super().__init__(allow_abbrev=False, formatter_class=_wide, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises the message as an `InputError`."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+    def parse_args(self, arguments=None, namespace=None):
+        """As argparse, but an unknown flag is answered with the known ones.
+
+        Raises:
+            InputError: where the command line is wrong.
+        """
+        parsed, rest = self.parse_known_args(arguments, namespace)
+        if rest:
+            known = sorted(flag for flag in self._option_string_actions if flag.startswith("--"))
+            raise InputError(f"unknown flag {rest[0]}; known are {', '.join(known)}")
+        return parsed
+
+
+def _wide(prog):
+    return argparse.HelpFormatter(prog, max_help_position=34, width=110)
+
+
+def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str]) -> None:
+    """A flag for each field of `Config`, in its groups; `datasets` are the known names."""
+    groups: dict[str, Any] = {}
+    for field in dataclasses.fields(Config):
+        group = field.metadata["group"]
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group)
+        names = field.metadata.get("choices") or (datasets if field.name == "dataset" else ())
+        text = field.metadata["help"] + (f": {', '.join(names)}" if names else "")
+        if field.default is not None:
+            text += f" (default: {field.default})"
+        elif field.name in RECIPES["standard"]:
+            text += f" (default: {', '.join(f'{recipe} {flags[field.name]}' for recipe, flags in RECIPES.items())})"
+        groups[group].add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=kind(field),
+            metavar="NAME" if names or field.name == "attention" else {int: "N", float: "X", str: "TEXT"}[kind(field)],
+            help=text.replace("%", "%%"),
+            default=argparse.SUPPRESS,
+            **({"nargs": "?", "const": "se"} if field.name == "attention" else {}),
+        )

@@ -1,0 +1,157 @@
+"""Downloads a file: verified, resumable, and quick to fail without a network."""
+
+import contextlib
+import dataclasses
+import hashlib
+import http
+import http.client
+import queue
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from jaxattn.errors import InputError, UnavailableError
+
+_CHUNK = 1 << 18  # bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Remote:
+    """A file on a server.
+
+    Attributes:
+        url: its URL.
+        size: its length in bytes.
+        sha256: its SHA-256, hex.
+        connect: seconds within which the server must begin to respond, DNS lookup included.
+        stall: seconds that may pass without new data.
+    """
+
+    url: str
+    size: int
+    sha256: str
+    connect: float = 7.0
+    stall: float = 30.0
+
+
+def fetch(remote: Remote, path: Path) -> None:
+    """Downloads `remote` to `path`, complete and verified, or not at all.
+
+    If the transfer is interrupted, the data so far is kept as `<path>.part`, and the next call resumes from it.
+
+    Args:
+        remote: the file to download.
+        path: where to write it; its folder is created if missing.
+
+    Raises:
+        UnavailableError: where the server cannot be reached or refuses.
+        InputError: where the transfer is interrupted, the file is not the expected one, or it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        have = part.stat().st_size if part.exists() else 0
+        if have < remote.size:
+            _transfer(remote, part, have)
+        with part.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != remote.sha256:
+            part.unlink()
+            raise InputError(
+                f"{remote.url} must have SHA-256 {remote.sha256[:12]}..., the downloaded file has {digest[:12]}... "
+                f"and is deleted; try again, or put {path.name} into {path.parent} yourself"
+            )
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}; choose another folder") from error
+
+
+def _transfer(remote: Remote, part: Path, have: int) -> None:
+    """Appends to `part`, which holds `have` bytes, until it is complete.
+
+    Raises:
+        UnavailableError: where the server cannot be reached or refuses.
+        InputError: where the transfer is interrupted, or the server offers another number of bytes.
+    """
+    response = _request(remote, have)
+    if response.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server starts from the beginning
+        have = 0
+    if response.length not in (None, remote.size - have):
+        response.close()
+        raise InputError(
+            f"{remote.url} must give {remote.size - have:,} bytes, offers {response.length:,}: the file has changed; "
+            f"put {part.stem} into {part.parent} yourself"
+        )
+    part.parent.mkdir(parents=True, exist_ok=True)
+    reason = "the connection was closed"
+    with response, part.open("ab" if have else "wb") as file, _progress(part.stem, have, remote.size) as advance:
+        while have < remote.size:
+            try:
+                chunk = response.read1(_CHUNK)
+            except (OSError, http.client.HTTPException) as error:
+                stalled = isinstance(error, TimeoutError)
+                reason = f"no data for {remote.stall:g} seconds" if stalled else str(error) or repr(error)
+                break
+            if not chunk:
+                break
+            file.write(chunk)
+            have += len(chunk)
+            advance(len(chunk))
+    if have < remote.size:
+        raise InputError(
+            f"the download of {remote.url} was interrupted after {have:,} of {remote.size:,} bytes ({reason}); "
+            f"they are kept in {part}: run again to resume"
+        )
+
+
+def _request(remote: Remote, have: int) -> http.client.HTTPResponse:
+    """The server's response to a request for everything after the first `have` bytes.
+
+    Raises:
+        UnavailableError: where the server cannot be reached or refuses.
+    """
+    request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
+    results: queue.SimpleQueue = queue.SimpleQueue()
+
+    def send():
+        try:
+            results.put(urllib.request.urlopen(request, timeout=remote.stall))
+        except Exception as error:
+            results.put(error)
+
+    # In a thread that may outlive this call: a DNS lookup can hang for minutes, and nothing can interrupt it.
+    threading.Thread(target=send, daemon=True).start()
+    try:
+        result = results.get(timeout=remote.connect)
+    except queue.Empty:
+        result = TimeoutError(f"no response within {remote.connect:g} seconds")
+    if isinstance(result, urllib.error.HTTPError):
+        result.close()
+        if result.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            return _request(remote, 0)
+    if isinstance(result, Exception):
+        reason = " ".join(str(getattr(result, "reason", result)).split())
+        raise UnavailableError(f"{remote.url} cannot be downloaded: {reason}") from result
+    return result
+
+
+@contextlib.contextmanager
+def _progress(name: str, have: int, size: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere; yields the function to call with the number of new bytes."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich import console, progress
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=size, completed=have)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,104 @@
+"""Fast encoding and decoding of thousands of small PNG images, for record files that hold one PNG per example.
+
+Pillow takes 80 microseconds for a 32x32 image. Most of that is overhead, during which it holds the interpreter lock.
+Here many images are stacked into one tall image, with a row of zeros between neighbours, and Pillow decodes it in one
+call. That is three times as fast, and decompression runs in threads.
+"""
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import UInt8
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SUB = 1  # PNG's filter type 1: every byte is stored as its difference from the pixel to its left
+_BLOCK = 1000  # images decoded at once
+
+
+def encode(images: UInt8[np.ndarray, "N H W 3"]) -> list[bytes]:
+    """PNG files of images [N, H, W, 3], filtered but not compressed: record files compress their content themselves."""
+    count, height, width, _ = images.shape
+    rows = np.full((count, height, 1 + 3 * width), _SUB, np.uint8)
+    differences = images.copy()
+    differences[:, :, 1:] -= images[:, :, :-1]
+    rows[:, :, 1:] = differences.reshape(count, height, 3 * width)
+    return [_png(height, width, image.tobytes()) for image in rows]
+
+
+def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray, "N {height} {width} 3"]:
+    """The pixels uint8 [N, H, W, 3] of N image files, PNG or any other format that Pillow reads.
+
+    Args:
+        files: the contents of the files, at least one.
+        height, width: the size that every image must have.
+
+    Raises:
+        Exception: of many types, where a file is damaged or an image has another size.
+    """
+
+    def block(start: int) -> np.ndarray:
+        return _decode_block(files[start : start + _BLOCK], height, width)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 32)) as pool:  # the default, four more, is slower
+        return np.concatenate(list(pool.map(block, range(0, len(files), _BLOCK))))
+
+
+def _decode_block(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray, "N {height} {width} 3"]:
+    header = _header(height, width)
+    if all(file.startswith(header) for file in files):
+        # A PNG filter may refer to the row above. At the top of an image that row is all zeros: hence the blank rows.
+        blank = bytes(1 + 3 * width)
+        rows = b"".join(_rows(file, len(header), height * len(blank)) + blank for file in files)
+        tall = _pixels(_png(len(files) * (height + 1), width, rows))
+        return tall.reshape(-1, height + 1, width, 3)[:, :height]
+    images = [_pixels(file) for file in files]
+    for image in images:
+        if image.shape[:2] != (height, width):
+            raise ValueError(f"expected an image of {height}x{width} pixels, got {image.shape[0]}x{image.shape[1]}")
+    return np.stack(images)
+
+
+def _rows(file: bytes, start: int, size: int) -> bytes:
+    """The filtered rows of one PNG, `size` bytes, from those of its chunks after `start` that are IDAT.
+
+    Raises:
+        Exception: of many types, where the file is damaged.
+    """
+    compressed = []
+    while start < len(file):
+        (length,) = struct.unpack_from(">I", file, start)
+        end = start + 8 + length
+        if file[start + 4 : start + 8] == b"IDAT":
+            if struct.unpack_from(">I", file, end) != (zlib.crc32(file[start + 4 : end]),):
+                raise ValueError("a PNG's checksum does not match its pixels")
+            compressed.append(file[start + 8 : end])
+        start = end + 4
+    rows = zlib.decompress(b"".join(compressed))
+    if len(rows) != size:
+        raise ValueError(f"a PNG holds {len(rows)} bytes of pixels, expected {size}")
+    return rows
+
+
+def _pixels(file: bytes) -> UInt8[np.ndarray, "H W 3"]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(file)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _png(height: int, width: int, rows: bytes) -> bytes:
+    return _header(height, width) + _chunk(b"IDAT", zlib.compress(rows, 0)) + _chunk(b"IEND", b"")
+
+
+def _header(height: int, width: int) -> bytes:
+    """The first bytes of every non-interlaced PNG of this size with 8-bit RGB."""
+    return _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

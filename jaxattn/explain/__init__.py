@@ -1,0 +1,1 @@
+"""Explanations of a trained network: what is captured, maps over images, and how faithful they are. Nothing draws."""

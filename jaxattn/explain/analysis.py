@@ -1,0 +1,100 @@
+"""A whole run: its history, and its network's predictions, gates and scored maps over the test set."""
+
+import dataclasses
+import functools
+from typing import final
+
+import numpy as np
+
+from jaxattn.data.splits import Split
+from jaxattn.explain import inference
+from jaxattn.explain.explanation import Explanation, Selection, caption
+from jaxattn.explain.selection import balanced
+from jaxattn.metrics import softmax
+from jaxattn.runs.run import Run
+from jaxattn.types import Layer, MapKind, Predictions, ScoredMaps
+
+SCORED = 64  # test images whose maps are scored
+
+
+@final
+class History:
+    """How a run was trained; needs no data.
+
+    Attributes:
+        caption: which run it is.
+        metrics: a dict an epoch, as in `metrics.jsonl`.
+        monitored: "validation" or "test".
+        plateaus: epochs before which a plateau lowered the learning rate.
+        epoch: the epoch whose weights are loaded.
+    """
+
+    def __init__(self, run: Run):
+        """Takes a run."""
+        self.caption, self.metrics = caption(run), run.metrics
+        self.monitored, self.epoch = run.config.monitor, run.epoch
+        self.plateaus = _plateaus(run) if run.config.schedule == "plateau" else []
+
+
+@final
+class Analysis:
+    """A run's network over its test set. What is costly is computed when it is first asked for.
+
+    Attributes:
+        classes: names of the classes [K].
+        caption: which run it is.
+        test_labels: int [N], the classes of the whole test set.
+    """
+
+    def __init__(self, run: Run, test: Split, selection: Selection | None = None, scored: int | None = None):
+        """Takes a run and its test set; of `selection`, only the layers count; maps of `scored` images are scored.
+
+        Raises:
+            InputError: where a layer of `selection` is not known.
+        """
+        self.classes, self.caption, self.test_labels = run.classes, caption(run), test.labels
+        self._run, self._test = run, test
+        self._selection = dataclasses.replace(selection or Selection(), target=None)
+        self._scored = scored or SCORED
+
+    @functools.cached_property
+    def tested(self) -> Predictions:
+        """The test set, and the network's predictions for it."""
+        logits, _ = self._predicted
+        return Predictions(self._test.images, softmax(logits), self.classes, self._test.labels, self._test.masks)
+
+    def some(self, rows: np.ndarray) -> Predictions:
+        """The images int [n] of the test set, with their predictions."""
+        test, masks = self.tested, self._test.masks
+        return Predictions(
+            test.images[rows],
+            test.probabilities[rows],
+            self.classes,
+            self.test_labels[rows],
+            None if masks is None else masks[rows],
+        )
+
+    @property
+    def gate_profiles(self) -> dict[Layer, np.ndarray]:
+        """The weight of each channel for each test image, averaged over positions, {gate: [N, C]}."""
+        _, profiles = self._predicted
+        return dict(sorted(profiles.items()))
+
+    @functools.cached_property
+    def _predicted(self):
+        return inference.predict(self._run.model, self._run.variables, self._test.images)
+
+    @functools.cached_property
+    def scored(self) -> list[ScoredMaps]:
+        """Every map of some test images with its scores, and "chance": pixels in random order."""
+        explained = Explanation(self._run, self.some(balanced(self.test_labels, self._scored)), self._selection)
+        uniform = np.zeros(explained.predictions.images.shape[:3])
+        chance = ScoredMaps(MapKind.CHANCE, None, uniform, uniform, explained.score(uniform, uniform))
+        return [chance, *explained.maps]
+
+
+def _plateaus(run: Run) -> list[int]:
+    rates = [line["learning_rate"] for line in run.metrics]
+    return [
+        line["epoch"] for line, before in zip(run.metrics[1:], rates, strict=False) if line["learning_rate"] < before
+    ]

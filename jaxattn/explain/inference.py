@@ -1,0 +1,76 @@
+"""Compiled passes of a network over NumPy arrays, in batches of one size; compiled once for each network."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxattn.data.augment import normalize, to_float
+from jaxattn.explain.cam import explain
+from jaxattn.explain.capture import capture
+from jaxattn.model import CNN
+from jaxattn.runtime import QUICK_COMPILE, on_cpu
+from jaxattn.training import evaluation
+from jaxattn.types import Layer
+
+CAPTURED = 16  # images in a batch whose maps are captured: self-attention holds (HW)^2 numbers for each
+
+
+def in_batches(function: Callable, size: int, variables: dict[str, Any], *arrays: np.ndarray) -> Any:
+    """The result of a function of variables and arrays [N, ...], N rows of it, from batches of `size` rows.
+
+    The last batch is filled up with copies of its last row.
+    """
+    count = len(arrays[0])
+    parts = []
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        parts.append(jax.device_get(function(variables, *(array[rows] for array in arrays))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+
+def predict(model: CNN, variables: dict[str, Any], images: np.ndarray) -> tuple[np.ndarray, dict[Layer, np.ndarray]]:
+    """Logits [N, K] of images [N, H, W, 3] in 0-255, and each channel gate's weights, {gate: [N, C]}.
+
+    Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as it was tested.
+    """
+    size = min(evaluation.BATCH, -(-len(images) // 16) * 16)
+    return in_batches(_predict(model), size, variables, images)
+
+
+def explain_images(
+    model: CNN, layers: tuple[Layer, ...], variables: dict[str, Any], images: np.ndarray, targets: np.ndarray
+) -> Any:
+    """What `cam.explain` returns for uint8 images [N, H, W, 3] and target classes int32 [N], as NumPy."""
+    return in_batches(_explain(model, layers), CAPTURED, variables, images, targets)
+
+
+@functools.lru_cache(maxsize=2)
+def randomised_variables(model: CNN, seed: int, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Variables drawn again for images of `shape` (H, W, 3), by a generator that no run uses and that compiles fast."""
+    key = jax.random.key(seed, impl="rbg")
+    image = jnp.zeros((1, *shape))
+    return jax.jit(lambda key: model.init(key, image), compiler_options=on_cpu(QUICK_COMPILE))(key)
+
+
+def _normal(images):
+    return normalize(to_float(images))
+
+
+@functools.lru_cache(maxsize=8)
+def _explain(model, layers):
+    return jax.jit(lambda variables, images, targets: explain(model, variables, _normal(images), targets, layers))
+
+
+@functools.lru_cache(maxsize=8)
+def _predict(model):
+    def run(variables, images):
+        captured = capture(model, variables, _normal(images))
+        by_channel = {k: gate for k, gate in captured.gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
+        return captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
+
+    compiled = jax.jit(run)
+    return lambda variables, images: compiled(variables, images.astype(np.float32))  # one program for any type

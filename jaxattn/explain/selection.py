@@ -1,0 +1,35 @@
+"""Which images to show: some of each class, the worst mistakes, the least confident predictions."""
+
+import numpy as np
+from jaxtyping import Integer
+
+from jaxattn.types import Predictions
+
+
+def balanced(labels: Integer[np.ndarray, " N"], count: int) -> Integer[np.ndarray, " n"]:
+    """Indices of at most `count` images, one class after the other: the first of each class, then the second, ...
+
+    Args:
+        labels: int [N].
+        count: how many are wanted.
+
+    Returns:
+        int [n], n = min(count, N).
+    """
+    turn = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = labels == label
+        turn[members] = np.arange(members.sum())
+    return np.lexsort((labels, turn))[:count]
+
+
+def worst_mistakes(tested: Predictions, count: int) -> Integer[np.ndarray, " n"]:
+    """Indices of the most confident wrong predictions, worst first: int [n], n at most `count`."""
+    confidence = tested.probabilities.max(axis=1)
+    wrong = np.flatnonzero(tested.predicted != tested.truth)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+
+
+def least_confident(tested: Predictions, count: int) -> Integer[np.ndarray, " n"]:
+    """Indices of the predictions of lowest probability, lowest first: int [n], n at most `count`."""
+    return np.argsort(tested.probabilities.max(axis=1), kind="stable")[:count]

@@ -1,0 +1,168 @@
+"""Convolution as each platform runs it best: `lax.conv` on accelerators, Winograd and matrix products on CPUs."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from jaxattn.layers import winograd
+from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native, rounded
+
+FEW_CHANNELS = 8
+FEW_TILES = 128
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def conv_general_dilated(
+    x: Float[Array, "B H W Cin"],
+    kernel: Float[Array, "Kh Kw Cg Cout"],
+    window_strides,
+    padding,
+    *,
+    compute_dtype: ComputeDtype = None,
+    **options,
+) -> Float[Array, "B H2 W2 Cout"]:
+    """`jax.lax.conv_general_dilated` for `nn.Conv`, by `conv_same` where that computes the same.
+
+    Args:
+        x: [B, H, W, Cin].
+        kernel: [K, K, Cin / groups, Cout].
+        window_strides, padding, options: as `jax.lax.conv_general_dilated` takes them, without the layout.
+        compute_dtype: see `conv_same`.
+
+    Returns:
+        [B, H', W', Cout], in the type of x.
+    """
+    options = {**options, "dimension_numbers": LAYOUT}
+    size = kernel.shape[0]
+    same = tuple(window_strides) == (1, 1) and list(padding) == [(size // 2, size // 2)] * 2 and size % 2
+    if same and kernel.shape[1] == size and is_plain(options):
+        return conv_same(x, kernel, compute_dtype)
+    operands = cast(compute_dtype, x, kernel)
+    y = jax.lax.conv_general_dilated(operands[0], operands[1], window_strides, padding, **options)
+    return y.astype(x.dtype)
+
+
+def is_plain(options: dict) -> bool:
+    """Whether options of `jax.lax.conv_general_dilated` ask for one group, no dilation and no precision of its own."""
+    dilations = *(options.get("lhs_dilation") or ()), *(options.get("rhs_dilation") or ())
+    special = [options.get(name) for name in ("precision", "preferred_element_type")]
+    groups = options.get("feature_group_count", 1), options.get("batch_group_count", 1)
+    return groups == (1, 1) and set(dilations) <= {1} and special == [None, None]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_same(
+    x: Float[Array, "B H W Cin"], kernel: Float[Array, "K K Cin Cout"], compute_dtype: ComputeDtype = None
+) -> Float[Array, "B H W Cout"]:
+    """Convolution with stride 1 that keeps H and W: x [B, H, W, Cin], kernel [K, K, Cin, Cout], K odd.
+
+    Operands are rounded to the compute dtype as `dense.dot` says. GPU and TPU accumulate in float32 and round each
+    finished sum to it once; what flows between layers has the type of x.
+
+    On accelerators it is `lax.conv`. On a CPU it is
+
+    * `winograd` where the kernel is 3x3, H and W are multiples of 4, there are enough tiles for matrices, the type is
+      float32 or wider, and channels are not few;
+    * a matrix product for few channels (an image): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a row,
+      times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does in
+      the same time, and half the bytes to copy;
+    * `lax.conv` for the rest, and a matrix product with R = 1 for the gradient of its kernel;
+    * matrix products throughout, where the CPU has units for bfloat16 and the compute dtype is bfloat16.
+    """
+    cpu, default = (functools.partial(form, compute_dtype=compute_dtype) for form in (_conv_cpu, _conv))
+    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+
+
+def _conv(x, kernel, compute_dtype=None):
+    y = jax.lax.conv_general_dilated(*cast(compute_dtype, x, kernel), (1, 1), "SAME", dimension_numbers=LAYOUT)
+    return y.astype(x.dtype)
+
+
+def _conv_cpu(x, kernel, compute_dtype):
+    if is_native(compute_dtype):
+        return _conv_windows(*cast(compute_dtype, x, kernel), x.dtype)
+    x, kernel = rounded(compute_dtype, x, kernel)
+    if _suits_winograd(x, kernel):
+        return winograd.convolve(x, kernel)
+    if x.shape[-1] >= FEW_CHANNELS:
+        return _conv(x, kernel)
+    return _conv_windows(x, kernel, x.dtype)
+
+
+def _conv_windows(x, kernel, accumulate_in):
+    run = _run(x)
+    y = jnp.dot(_windows(x, len(kernel), run), _band(kernel, run), preferred_element_type=accumulate_in)
+    return y.reshape(*x.shape[:3], -1)
+
+
+def _kernel_gradient(x, kernel, dy, accumulate_in):
+    run = _run(x)
+    windows = _windows(x, len(kernel), run)
+    dband = jnp.dot(windows.T, dy.reshape(-1, run * dy.shape[-1]), preferred_element_type=accumulate_in)
+    kernel = kernel.astype(accumulate_in)
+    return jax.linear_transpose(functools.partial(_band, run=run), kernel)(dband)[0]
+
+
+def _suits_winograd(x, kernel):
+    batch, height, width, channels = x.shape
+    whole = len(kernel) == winograd.SIZE and height % winograd.TILE == width % winograd.TILE == 0
+    enough = batch * height * width >= FEW_TILES * winograd.TILE**2
+    return whole and enough and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
+
+
+def _run(x):
+    """How many outputs in a row share one window."""
+    return 4 if x.shape[-1] < FEW_CHANNELS and x.shape[2] % 4 == 0 else 1
+
+
+def _windows(x, size, run):
+    """The inputs of each `run` outputs in a row: [B H W / run, K (run + K - 1) C], ordered as a band's rows are."""
+    batch, height, width, channels = x.shape
+    edge, reach = size // 2, run + size - 1
+    starts = range(0, reach, run)
+    groups = width // run + len(starts) - 1
+    x = jnp.pad(x, ((0, 0), (edge, edge), (edge, groups * run - width - edge), (0, 0)))
+    x = x.reshape(batch, height + 2 * edge, groups, run * channels)
+    parts = [x[:, :, i : i + width // run, : (reach - start) * channels] for i, start in enumerate(starts)]
+    rows = jnp.concatenate(parts, axis=-1)
+    rows = jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
+    return rows.reshape(-1, size * reach * channels)
+
+
+def _band(kernel, run):
+    """The kernel [K, K, C, F] at each of `run` positions in a row: [K (run + K - 1) C, run F]."""
+    moved = [jnp.pad(kernel, ((0, 0), (i, run - 1 - i), (0, 0), (0, 0))) for i in range(run)]
+    return jnp.stack(moved, axis=3).reshape(-1, run * kernel.shape[-1])
+
+
+def _conv_forward(x, kernel, compute_dtype):
+    return conv_same(x, kernel, compute_dtype), (x, kernel)
+
+
+def _conv_backward(compute_dtype, residuals, dy):
+    plain = functools.partial(_gradients, compute_dtype=compute_dtype)
+    cpu = functools.partial(_gradients_cpu, compute_dtype=compute_dtype)
+    return jax.lax.platform_dependent(*residuals, dy, cpu=cpu, default=plain)
+
+
+def _gradients(x, kernel, dy, compute_dtype):
+    return jax.vjp(functools.partial(_conv, compute_dtype=compute_dtype), x, kernel)[1](dy)
+
+
+def _gradients_cpu(x, kernel, dy, compute_dtype):
+    accumulate_in = x.dtype
+    if is_native(compute_dtype):
+        x, kernel, dy = cast(compute_dtype, x, kernel, dy)
+        dx = _conv_windows(dy, kernel[::-1, ::-1].swapaxes(2, 3), accumulate_in)
+        return dx, _kernel_gradient(x, kernel, dy, accumulate_in)
+    x, kernel, dy = rounded(compute_dtype, x, kernel, dy)
+    if _suits_winograd(x, kernel):
+        return winograd.gradients(x, kernel, dy)
+    dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
+    return dx, _kernel_gradient(x, kernel, dy, accumulate_in)
+
+
+conv_same.defvjp(_conv_forward, _conv_backward)

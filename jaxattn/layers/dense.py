@@ -1,0 +1,52 @@
+"""Dense products with a compute dtype."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native, rounded
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def dot(x: Float[Array, "B I"], kernel: Float[Array, "I O"], compute_dtype: ComputeDtype = None) -> Float[Array, "B O"]:
+    """The product of x [B, I] and kernel [I, O], in the type of x.
+
+    x, kernel and, in the backward pass, dy are rounded to the compute dtype before they are multiplied; sums keep the
+    type of x. A CPU without units for bfloat16 multiplies the rounded numbers as float32, where their products are
+    exact: the same result, far faster than its products of bfloat16.
+    """
+    return _product(x, kernel, compute_dtype)
+
+
+def _product(a, b, compute_dtype):
+    def native(a, b):
+        return jnp.dot(*cast(compute_dtype, a, b), preferred_element_type=a.dtype)
+
+    def emulated(a, b):
+        return jnp.dot(*rounded(compute_dtype, a, b))
+
+    return jax.lax.platform_dependent(a, b, cpu=native if is_native(compute_dtype) else emulated, default=native)
+
+
+def _dot_forward(x, kernel, compute_dtype):
+    return dot(x, kernel, compute_dtype), (x, kernel)
+
+
+def _dot_backward(compute_dtype, residuals, dy):
+    x, kernel = residuals
+    return _product(dy, kernel.T, compute_dtype), _product(x.T, dy, compute_dtype)
+
+
+dot.defvjp(_dot_forward, _dot_backward)
+
+
+def dot_general(
+    x: Float[Array, "B I"], kernel: Float[Array, "I O"], dimensions, *, compute_dtype: ComputeDtype = None, **options
+) -> Float[Array, "B O"]:
+    """`jax.lax.dot_general` of x [B, I] and kernel [I, O] for `nn.Dense`, by `dot` where a compute dtype is given."""
+    if compute_dtype is None:
+        return jax.lax.dot_general(x, kernel, dimensions, **options)
+    return dot(x, kernel, compute_dtype)

@@ -1,0 +1,115 @@
+"""Maxima with gradients written out: 2x2 max pooling, alone and fused with a gate, and a maximum along axes."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+
+def max_pool_2x2(x: Float[Array, "B H W C"]) -> Float[Array, "B H//2 W//2 C"]:
+    """Maximum of each 2x2 window, stride 2: [B, H, W, C] to [B, H // 2, W // 2, C]; an odd last row or column is cut.
+
+    The gradient goes to the window's first maximum, row by row, as PyTorch's does. It is written out: on a 2-core CPU
+    that of `reduce_window` took ten times as long, and that of `max` over a reshape divides by the number of values
+    that equal the maximum, which is 0 where XLA recomputes them with other rounding.
+    """
+    return _max_pool_even(_even(x))
+
+
+def gated_max_pool_2x2(x: Float[Array, "B H W C"], gate: Float[Array, "..."]) -> Float[Array, "B H//2 W//2 C"]:
+    """`max_pool_2x2(x * gate)` of x [B, H, W, C] and a gate that broadcasts to it; to [B, H // 2, W // 2, C].
+
+    For a channel gate, [B, 1, 1, C], the multiplication is fused into the pooling: its gradient sums dy times the
+    chosen value over windows, not over positions. On a 2-core CPU squeeze-and-excitation then adds 2 ms to a step
+    instead of 5.
+    """
+    gate = gate.astype(x.dtype)
+    if gate.shape[1:3] != (1, 1):
+        return max_pool_2x2(x * gate)
+    return _gated_max_pool_even(_even(x), gate)
+
+
+def _even(x):
+    _, height, width, _ = x.shape
+    return x[:, : height // 2 * 2, : width // 2 * 2]
+
+
+def _corners(x):
+    batch, height, width, channels = x.shape
+    windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    return [windows[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
+
+
+@jax.custom_vjp
+def _max_pool_even(x):
+    return _max_pool_forward(x)[0]
+
+
+def _max_pool_forward(x):
+    a, b, c, d = _corners(x)
+    top, bottom = jnp.maximum(a, b), jnp.maximum(c, d)
+    return jnp.maximum(top, bottom), (a >= b, c >= d, top >= bottom)
+
+
+def _max_pool_backward(residuals, dy):
+    left_of_top, left_of_bottom, is_top = residuals
+    top, bottom = jnp.where(is_top, dy, 0), jnp.where(is_top, 0, dy)
+    rows = [
+        jnp.stack([jnp.where(is_left, row, 0), jnp.where(is_left, 0, row)], axis=3)
+        for is_left, row in ((left_of_top, top), (left_of_bottom, bottom))
+    ]
+    batch, height, width, channels = dy.shape
+    return (jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels),)
+
+
+_max_pool_even.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+@jax.custom_vjp
+def _gated_max_pool_even(x, gate):
+    return _max_pool_even(x * gate)
+
+
+def _gated_max_pool_forward(x, gate):
+    y, argmax = _max_pool_forward(x * gate)
+    left_of_top, left_of_bottom, is_top = argmax
+    a, b, c, d = _corners(x)
+    chosen = jnp.where(is_top, jnp.where(left_of_top, a, b), jnp.where(left_of_bottom, c, d))
+    return y, (argmax, chosen, gate)
+
+
+def _gated_max_pool_backward(residuals, dy):
+    argmax, chosen, gate = residuals
+    dgate = jnp.sum(dy * chosen, axis=[i for i in range(4) if gate.shape[i] == 1], keepdims=True)
+    return *_max_pool_backward(argmax, dy * gate), dgate
+
+
+_gated_max_pool_even.defvjp(_gated_max_pool_forward, _gated_max_pool_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def max_first(x: Float[Array, "..."], axis: tuple[int, ...]) -> Float[Array, "..."]:
+    """Maximum of x [...] along axes, counted from 0, which stay with length 1; the gradient goes to the first maximum.
+
+    So does that of PyTorch's pooling. `jnp.max` divides the gradient among all maxima by their number, which is 0, and
+    the gradient NaN, where XLA recomputes x with other rounding.
+    """
+    return jnp.max(x, axis, keepdims=True)
+
+
+def _max_first_forward(x, axis):
+    y = max_first(x, axis)
+    shape = [n if i in axis else 1 for i, n in enumerate(x.shape)]
+    positions = jnp.arange(math.prod(shape)).reshape(shape)
+    return y, (jnp.min(jnp.where(x >= y, positions, positions.size), axis, keepdims=True), positions)
+
+
+def _max_first_backward(_, residuals, dy):
+    first, positions = residuals
+    return (jnp.where(positions == first, dy, 0),)
+
+
+max_first.defvjp(_max_first_forward, _max_first_backward)

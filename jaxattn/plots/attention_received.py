@@ -1,0 +1,28 @@
+"""Self-attention: how much attention each position of the image receives."""
+
+from typing import TYPE_CHECKING
+
+from jaxattn.plots import canvas
+from jaxattn.plots.gallery import weight_overlays
+from jaxattn.types import Predictions, ScoredMaps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw(predictions: Predictions, attention_received: list[ScoredMaps], caption: str) -> "Figure":
+    """The attention that each position receives from all positions and heads, as a multiple of the uniform share.
+
+    Args:
+        predictions: N images, a row each.
+        attention_received: the maps, a column each.
+        caption: which run it is.
+
+    Raises:
+        NothingToDrawError: where the network has no self-attention.
+    """
+    if not attention_received:
+        raise canvas.NothingToDrawError("nothing to draw: this network has no self-attention")
+    return weight_overlays(
+        "Attention received by position", caption, predictions, attention_received, "× uniform share"
+    )

@@ -1,0 +1,47 @@
+"""Attention gates by class: the mean weight of each channel for each class."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxattn.explain.gates import class_means, gate_limits
+from jaxattn.plots import canvas
+from jaxattn.types import Layer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw(
+    gate_profiles: dict[Layer, np.ndarray], test_labels: np.ndarray, classes: tuple[str, ...], caption: str
+) -> "Figure":
+    """A class by channel map for each gate, channels sorted by their mean weight.
+
+    Args:
+        gate_profiles: weight of each channel for each of N images, {gate: [N, C]}, a panel each.
+        test_labels: classes of the images, int [N].
+        classes: names [K].
+        caption: which run it is.
+
+    Raises:
+        NothingToDrawError: where no gate weights channels.
+    """
+    if not gate_profiles:
+        raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
+    room = min(len(classes) * 0.16, max(12 / len(gate_profiles), 1.6))
+    title = f"Attention gates by class: means over {len(test_labels):,} images"
+    made = canvas.figure(title, caption, (7.5, len(gate_profiles) * (room + 0.65)))
+    axes = made.subplots(len(gate_profiles), squeeze=False)[:, 0]
+    limits = gate_limits(gate_profiles.values())
+    for axis, (gate, profiles) in zip(axes, gate_profiles.items(), strict=True):
+        order = np.argsort(profiles.mean(axis=0), kind="stable")
+        means = class_means(profiles, test_labels, len(classes))[:, order]
+        axis.imshow(means, cmap=canvas.COLOURS, vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest")
+        canvas.class_ticks(axis.yaxis, classes, room)
+        axis.set_title(
+            f"{gate}: {len(order)} channels, by mean weight", fontsize=canvas.SMALL + 1, color=canvas.INK, loc="left"
+        )
+        axis.set_xticks([])
+        axis.spines[:].set_visible(False)
+    canvas.colour_bar(made, list(axes), "weight", limits)
+    return canvas.finish(made)

@@ -1,0 +1,48 @@
+"""Text on plots: names of classes, predictions and scores of maps."""
+
+import collections
+from collections.abc import Sequence
+
+from jaxattn.explain.faithfulness import area
+from jaxattn.types import Predictions, Scores
+
+LONG = 16  # characters of a class name on an axis
+SHORT = 11  # and over an image
+
+
+def class_names(classes: Sequence[str], longest: int = LONG) -> tuple[str, ...]:
+    """Names of classes [K] that can be drawn: short, on one line, distinct, without unprintable characters."""
+    shown = []
+    for i, name in enumerate(classes):
+        text = " ".join("".join(character if character.isprintable() else " " for character in name).split())
+        shown.append((text if len(text) <= longest else text[: longest - 1] + "…") or f"class {i}")
+    counts = collections.Counter(shown)
+    return tuple(
+        name if counts[name] == 1 else f"{name[: longest - 3 - len(str(i))].rstrip()} ({i})"
+        for i, name in enumerate(shown)
+    )
+
+
+def prediction(predictions: Predictions, index: int) -> str:
+    """Two lines on one image: its true class, where known, and the predicted class with its probability."""
+    names, guess = class_names(predictions.classes, SHORT), predictions.predicted[index]
+    predicted = f"{names[guess]} {predictions.probabilities[index, guess]:.0%}"
+    if predictions.labels is None:
+        return f"predicted\n{predicted}"
+    return f"{names[predictions.labels[index]]}\n→ {predicted}"
+
+
+def scores(found: Scores, index: int) -> str:
+    """Two lines on one map: its areas under deletion and insertion, and its mass on the object where that is known."""
+    first = f"del {area(found.deletion[index]):.2f}  ins {area(found.insertion[index]):.2f}"
+    if found.mass_on_object is None or found.pointing is None:
+        return first
+    return f"{first}\non object {found.mass_on_object[index]:.0%}" + (" ✓" if found.pointing[index] >= 1 else "")
+
+
+def with_scores(caption: str, predictions: Predictions) -> str:
+    """A caption, and below it how to read `scores`."""
+    note = "del, ins: areas under deletion (lower is better) and insertion (higher is better)"
+    if predictions.masks is not None:
+        note += "; on object: fraction of the attribution mass, ✓ where the maximum lies there"
+    return f"{caption}\n{note}"

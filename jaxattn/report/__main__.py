@@ -1,0 +1,45 @@
+"""Writes a run, or several side by side, into one HTML file that needs nothing else.
+
+python -m jaxattn.report RUN [RUN...]
+"""
+
+from jaxattn.cli.command import run_command
+from jaxattn.cli.parser import Parser
+from jaxattn.errors import InputError
+
+MAX_RUNS = 6
+
+
+def parser() -> Parser:
+    """The command line of `python -m jaxattn.report`."""
+    made = Parser(
+        prog="python -m jaxattn.report",
+        description="Write a run, or several side by side, into one HTML file: result, training curves, confusion "
+        "matrix, an explorer of feature maps and gates, and how to reproduce it.",
+    )
+    made.add_argument("runs", metavar="RUN", nargs="+", help=f"run folder; up to {MAX_RUNS}, of the same data")
+    default = "RUN/report.html; of several, report-of-N.html in the first run's folder"
+    made.add_argument("--out", metavar="FILE", help=f"the file to write (default: {default})")
+    made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
+    made.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        InputError: where the command line or what it names cannot be used.
+    """
+    flags = parser().parse_args(arguments)
+    if len(flags.runs) > MAX_RUNS:
+        raise InputError(f"a report holds up to {MAX_RUNS} runs, got {len(flags.runs)}; name fewer")
+    from jaxattn.report.page import write_report
+    from jaxattn.runs.run import load_run
+
+    runs = [load_run(folder, flags.weights) for folder in flags.runs]
+    print(write_report(runs, flags.out, flags.data_dir))
+
+
+if __name__ == "__main__":
+    run_command(main)

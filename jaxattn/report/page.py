@@ -1,0 +1,125 @@
+"""Writes the report: one HTML file that needs no other file and no network."""
+
+import functools
+import importlib.resources
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxattn import __version__
+from jaxattn.data.splits import Split
+from jaxattn.errors import InputError
+from jaxattn.explain.analysis import Analysis, History
+from jaxattn.explain.explanation import Explanation
+from jaxattn.report import explorer, reproduce, sections
+from jaxattn.runs.data import read_test
+from jaxattn.runs.manifest import read_manifest
+from jaxattn.runs.run import Run
+from jaxattn.runs.store import write_text
+
+SCORED = 32  # test images whose maps are scored: half of what `visualize` takes, for the report ends every run
+MAX_BYTES = 5_000_000
+
+
+def write_report(runs: Sequence[Run], out: str | Path | None = None, data_dir: str | None = None) -> Path:
+    """Writes a report, whole or not at all.
+
+    Args:
+        runs: trained on the same images.
+        out: the file; by default `report.html` in the folder of the one run, `report-of-N.html` in that of the
+            first of several.
+        data_dir: where the data is, if it has moved since training.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: where the data is not available or differs between runs, or the file cannot be written.
+    """
+    if len({read_manifest(run.folder).dataset_hash for run in runs}) > 1:
+        raise InputError("runs side by side must be of the same images, these are not; report on each by itself")
+    name = "report.html" if len(runs) == 1 else f"report-of-{len(runs)}.html"
+    path = Path(out) if out is not None else runs[0].folder / name
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; choose a file", "out")
+    html = render(list(runs), read_test(runs[0].folder, data_dir))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, html)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another file", "out") from error
+    return path
+
+
+def render(runs: list[Run], test: Split) -> str:
+    """The page.
+
+    Args:
+        runs: trained on the same images.
+        test: their test set.
+    """
+    names = sections.run_names(runs)
+    analyses = [Analysis(run, test, scored=SCORED) for run in runs]
+    plateaus = [History(run).plateaus for run in runs]
+    tested = [analysis.tested for analysis in analyses]
+    page = {
+        "runs": [_view(*parts) for parts in zip(names, runs, analyses, strict=True)],
+        "classes": runs[0].classes,
+        "curves": sections.curves(names, runs, plateaus),
+        "plateaus": any(plateaus),
+        "calibration": sections.calibration(names, tested),
+        "version": __version__,
+    }
+    rows = explorer.selected(tested)
+    explained = [Explanation(run, analysis.some(rows)) for run, analysis in zip(runs, analyses, strict=True)]
+    found = explorer.contents(names, explained, rows, [analysis.gate_profiles for analysis in analyses])
+    html = _page(explorer=found, **page)
+    while len(html) > MAX_BYTES and len(found["images"]) > 1:
+        found = explorer.fewer(found)
+        html = _page(explorer=found, **page)
+    return html
+
+
+def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
+    return {
+        "name": name,
+        "config": run.config,
+        "folder": str(run.folder),
+        "result": sections.result(run, analysis.tested),
+        "confusion": sections.confusion(analysis.tested),
+        "gates_by_class": sections.gates_by_class(analysis),
+        "mistakes": sections.mistakes(analysis.tested),
+        "faithfulness": sections.faithfulness(analysis),
+        "flags": reproduce.configuration(run.config),
+        "command": reproduce.command(run.config),
+        "formula": sections.formula(run.config.attention),
+    }
+
+
+def _page(**values):
+    folder = importlib.resources.files("jaxattn.report") / "templates"
+    parts = {kind: (folder / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")}
+    return _template().render(**parts, **values)
+
+
+@functools.cache
+def _template():
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("jaxattn.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
+    environment.filters["duration"] = _duration
+    environment.filters["a"] = lambda noun: f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    return environment.get_template("report.html")
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

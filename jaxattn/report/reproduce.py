@@ -1,0 +1,41 @@
+"""How to reproduce a run: every flag, and the command line that trains it again."""
+
+import dataclasses
+import shlex
+from typing import Any
+
+from jaxattn.config import RECIPES, Config
+
+
+def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:
+    """Every flag by group, with its value, and whether it differs from its recipe's default."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        groups.setdefault(field.metadata["group"], []).append(
+            {
+                "flag": _flag(field),
+                "value": str(value),
+                "help": field.metadata["help"],
+                "changed": field.name != "recipe" and value != _default(config, field),
+            }
+        )
+    return groups
+
+
+def command(config: Config) -> str:
+    """The command line that trains this configuration again: what differs from the recipe's defaults."""
+    words = ["python", "-m", "jaxattn.train"]
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        if field.name == "dataset" or value != _default(config, field):
+            words += [_flag(field), str(value)]
+    return shlex.join(words)
+
+
+def _flag(field):
+    return "--" + field.name.replace("_", "-")
+
+
+def _default(config, field):
+    return RECIPES[config.recipe].get(field.name, field.default)

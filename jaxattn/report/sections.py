@@ -1,0 +1,235 @@
+"""The sections of a report, as plain dicts for the template: numbers, tables and small images of runs."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxattn.attention import resolve
+from jaxattn.attention.cost import parameters
+from jaxattn.explain import score_table
+from jaxattn.explain.analysis import Analysis
+from jaxattn.explain.gates import CONSTANT, class_means, gate_limits, spread
+from jaxattn.explain.selection import least_confident, worst_mistakes
+from jaxattn.metrics import confusion_matrix, per_class_accuracy, reliability, wilson_interval
+from jaxattn.report import pixels
+from jaxattn.report.charts import Line, chart
+from jaxattn.runs.run import Run
+from jaxattn.types import MapKind, Predictions
+
+SHOWN = 8  # mistakes, and least confident predictions
+MAX_NUMBERS = 20  # classes up to which the confusion matrix is a table of numbers
+CONFUSIONS = 5  # that are named in the text
+
+COLUMNS = {
+    "mass_on_object": (
+        "mass on object ↑",
+        "Fraction of the map's attribution mass on the object. Chance is the fraction of the image that the object "
+        "covers.",
+    ),
+    "pointing": ("maximum on object ↑", "How often the maximum of the map lies on the object."),
+    "deletion": (
+        "deletion area ↓",
+        "Mean probability of the predicted class while the map's highest pixels are greyed out first. Lower is better: "
+        "the map points at what the network uses.",
+    ),
+    "insertion": (
+        "insertion area ↑",
+        "Mean probability of the predicted class while the map's highest pixels are inserted first into a blurred "
+        "image. Higher is better: these pixels are enough.",
+    ),
+    "similarity": (
+        "randomised weights → 0",
+        "Randomisation similarity: rank correlation with the same map of a network with randomised weights. Near 0 is "
+        "good; near 1 the map shows the image itself, whatever was learned.",
+    ),
+}
+KINDS = {
+    MapKind.CHANCE: "Pixels in random order: the baseline.",
+    MapKind.GRAD_CAM: "Evidence for the predicted class; each channel has one weight for the whole image.",
+    MapKind.HIRES_CAM: "Evidence for the predicted class, computed position by position.",
+    MapKind.STRONGEST: "Where the most active channel is active, whether or not it is evidence for the class.",
+    MapKind.SECOND: "The same for the second most active channel.",
+    MapKind.THIRD: "The same for the third most active channel.",
+    MapKind.GATE: "The weight that the attention gives to each position, averaged over channels.",
+    MapKind.ATTENTION_RECEIVED: "How much attention each position receives in self-attention.",
+}
+
+
+def run_names(runs: list[Run]) -> list[str]:
+    """Short distinct names of runs: their attention, else with the seed, the folder's name, or the whole folder."""
+    short = ["plain" if run.config.attention == "none" else run.config.attention for run in runs]
+    tries = (
+        short,
+        [f"{name}, seed {run.config.seed}" for name, run in zip(short, runs, strict=True)],
+        [run.folder.resolve().name for run in runs],
+        [str(run.folder) for run in runs],
+    )
+    return next((names for names in tries if len(set(names)) == len(runs)), tries[-1])
+
+
+def result(run: Run, tested: Predictions) -> dict[str, Any]:
+    """The test accuracy of a run, with its interval, its chance level and its circumstances."""
+    count, correct = len(tested.images), int((tested.predicted == tested.truth).sum())
+    recorded = run.result if run.result is not None and run.result["tested_epoch"] == run.epoch else None
+    accuracy = recorded["test_accuracy"] if recorded else correct / count
+    low, high = wilson_interval(round(accuracy * count), count)
+    return {
+        "accuracy": accuracy,
+        "low": low,
+        "high": high,
+        "count": count,
+        "chance": np.bincount(tested.truth).max() / count,
+        "loss": recorded["test_loss"] if recorded else None,
+        "calibration": reliability(tested.probabilities, tested.truth).error,
+        "parameters": parameters(run.variables["params"]),
+        "epoch": run.epoch,
+        "epochs": len(run.metrics),
+        "planned": run.config.epochs,
+        "finished": run.result is not None,
+        "seconds": sum(line["seconds"] for line in run.metrics) if "seconds" in run.metrics[-1] else None,
+        "test_monitored": run.config.monitor == "test",
+        "made": {**(run.result or {}).get("versions", {}), "device": (run.result or {}).get("device")},
+    }
+
+
+def curves(names: list[str], runs: list[Run], plateaus: list[list[int]]) -> list[dict[str, Any]]:
+    """Charts of loss, accuracy and learning rate by epoch; the runs share each."""
+    made = []
+    for key, title, percent in (("loss", "Loss, nats", ""), ("accuracy", "Accuracy", "y")):
+        lines = [
+            line
+            for i, (name, run) in enumerate(zip(names, runs, strict=True))
+            for line in _two_lines(run, key, f" of {name}" if len(runs) > 1 else "", i)
+        ]
+        made.append(chart(title, lines, "epoch", percent=percent, whole=True))
+    rates = [
+        Line(name, [line["epoch"] for line in run.metrics], [line["learning_rate"] for line in run.metrics], i)
+        for i, (name, run) in enumerate(zip(names, runs, strict=True))
+    ]
+    top = max(rate for line in rates for rate in line.y) or 1
+    marks = sorted({epoch - 0.5 for epochs in plateaus for epoch in epochs})
+    return [*made, chart("Learning rate", rates, "epoch", {"y": (0, top)}, whole=True, marks=marks)]
+
+
+def _two_lines(run: Run, key: str, of: str, colour: int) -> list[Line]:
+    monitored = "validation" if run.config.monitor == "validation" else "TEST (monitored)"
+    epochs = [line["epoch"] for line in run.metrics]
+    return [
+        Line(f"{label}{of}", epochs, [line[f"{which}_{key}"] for line in run.metrics], colour, which == "train")
+        for which, label in (("train", "train"), ("val", monitored))
+    ]
+
+
+def calibration(names: list[str], tested: list[Predictions]) -> dict[str, Any]:
+    """The reliability diagram: accuracy by confidence."""
+    lines = [Line("", [0, 1], [0, 1], -1, True)]
+    for i, (name, predictions) in enumerate(zip(names, tested, strict=True)):
+        found = reliability(predictions.probabilities, predictions.truth)
+        filled = found.count > 0
+        lines.append(Line(name, found.confidence[filled].tolist(), found.accuracy[filled].tolist(), i))
+    return chart("Accuracy by confidence", lines, "confidence", {"x": (0, 1), "y": (0, 1)}, percent="xy")
+
+
+def confusion(tested: Predictions) -> dict[str, Any]:
+    """The confusion matrix, each class's accuracy, and the most frequent confusions."""
+    classes = tested.classes
+    counts = confusion_matrix(tested.predicted, tested.truth, len(classes))
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    accuracy, interval = per_class_accuracy(counts)
+    wrong = np.where(np.eye(len(classes), dtype=bool), 0, fractions)
+    worst = [np.unravel_index(i, wrong.shape) for i in np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]]
+    seen = counts.any(axis=1)
+    return {
+        "fractions": fractions.tolist() if len(classes) <= MAX_NUMBERS else None,
+        "image": None if len(classes) <= MAX_NUMBERS else pixels.coloured(fractions),
+        "classes": [
+            {"name": name, "accuracy": a, "low": low, "high": high, "count": int(n)}
+            for name, a, (low, high), n in zip(classes, accuracy, interval, counts.sum(axis=1), strict=True)
+        ],
+        "worst": [(classes[i], classes[j], wrong[i, j]) for i, j in worst if wrong[i, j] > 0],
+        "best": classes[int(np.where(seen, accuracy, -1).argmax())],
+        "hardest": classes[int(np.where(seen, accuracy, 2).argmin())],
+    }
+
+
+def gates_by_class(analysis: Analysis) -> list[dict[str, Any]]:
+    """Mean gate of each class by channel, and how much the gate varies with the image."""
+    profiles = analysis.gate_profiles
+    if not profiles:
+        return []
+    limits = gate_limits(profiles.values())
+    made = []
+    for gate, weights in profiles.items():
+        order = np.argsort(weights.mean(axis=0), kind="stable")
+        means = class_means(weights, analysis.test_labels, len(analysis.classes))[:, order]
+        found = spread(weights, analysis.test_labels)
+        made.append(
+            {
+                "gate": str(gate),
+                "channels": len(order),
+                "image": pixels.coloured(means, limits),
+                "limits": limits,
+                "low": float(weights.mean(axis=0).min()),
+                "high": float(weights.mean(axis=0).max()),
+                "spread": found._asdict(),
+                "constant": found.between_images < CONSTANT,
+            }
+        )
+    return made
+
+
+def formula(attention: str) -> str:
+    """What the modules of an attention compute of their input x, as far as they say."""
+    if attention.startswith("wide:"):
+        return ""
+    modules = (resolve(name) for name in attention.split("+"))
+    formulas = (getattr(getattr(module, "func", module), "formula", "") for module in modules)
+    return ", then ".join(formula for formula in formulas if formula)
+
+
+def mistakes(tested: Predictions) -> dict[str, Any]:
+    """The most confident mistakes and the least confident predictions."""
+
+    def cards(rows):
+        return [
+            {
+                "index": int(i),
+                "image": pixels.photo(tested.images[i]),
+                "truth": tested.classes[tested.truth[i]],
+                "predicted": tested.classes[tested.predicted[i]],
+                "probability": float(tested.probabilities[i].max()),
+            }
+            for i in rows
+        ]
+
+    return {
+        "wrong": int((tested.predicted != tested.truth).sum()),
+        "count": len(tested.images),
+        "worst": cards(worst_mistakes(tested, SHOWN)),
+        "unsure": cards(least_confident(tested, SHOWN)),
+    }
+
+
+def faithfulness(analysis: Analysis) -> dict[str, Any]:
+    """The table of scores of each kind of map; the best of each column is marked."""
+    table = score_table.rows(analysis.scored)
+    columns = score_table.columns(table)
+
+    def cell(row, name):
+        value = getattr(row, name)
+        best = value is not None and value == score_table.best(table, name)
+        return {"text": score_table.text(name, value), "best": best}
+
+    return {
+        "columns": [COLUMNS[name] for name in columns],
+        "rows": [
+            {
+                "kind": str(row.kind),
+                "layer": "" if row.layer is None else str(row.layer),
+                "cells": [cell(row, name) for name in columns],
+            }
+            for row in table
+        ],
+        "kinds": [(kind, text) for kind, text in KINDS.items() if any(row.kind == kind for row in table)],
+        "count": len(analysis.scored[0].values),
+    }

@@ -1,0 +1,76 @@
+"""The data of a run: loaded, divided into the splits that train and are monitored, and read again."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from jaxattn.config import Config
+from jaxattn.data import DATASETS
+from jaxattn.data.splits import Split, Splits, hold_out
+from jaxattn.errors import InputError, UnavailableError, lookup
+from jaxattn.runs.console import Console
+from jaxattn.runs.manifest import read_manifest
+
+
+def load_data(config: Config, console: Console) -> tuple[Config, Splits]:
+    """The data set of a configuration, and the configuration with its name and an absolute data folder.
+
+    Raises:
+        InputError: where the data set is not known, damaged, or was asked for by name and is not available.
+    """
+    if not config.data_dir.startswith("~"):  # the home is another one for another user; a relative folder must not be
+        config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
+    folder = Path(os.path.expanduser(config.data_dir))
+
+    def load(name):
+        try:
+            return dataclasses.replace(config, dataset=name), lookup("dataset", name, DATASETS)(folder)
+        except OSError as error:
+            raise InputError(f"cannot read {folder}: {error.strerror}; choose another folder", "data_dir") from error
+
+    try:
+        return load(config.dataset or "cifar10")
+    except UnavailableError as error:
+        if config.dataset is not None:
+            raise
+        console.warn(f"no CIFAR-10 here: training on the built-in data set shapes instead.\n{error}")
+        return load("shapes")
+
+
+def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
+    """The training and the monitored split: a part held out of train, or the test set where that is monitored.
+
+    Raises:
+        InputError: where one would be too small.
+    """
+    if config.monitor == "test":
+        train, monitored = splits.train, splits.test
+    else:
+        train, monitored = hold_out(splits.train, round(config.validation * len(splits.train)), config.seed)
+    if not len(monitored):
+        raise InputError(
+            f"validation must hold out an image, {config.validation} of {len(splits.train)} is none", "validation"
+        )
+    if len(train) < config.batch_size:
+        raise InputError(
+            f"batch_size must be at most the {len(train)} training images, got {config.batch_size}", "batch_size"
+        )
+    return train, monitored
+
+
+def read_test(folder: Path, data_dir: str | None = None) -> Split:
+    """The test set of the run in a folder, read again; `data_dir` is where the data is, if it has moved.
+
+    Raises:
+        InputError: where the data is not available, or is not what the run was trained on.
+    """
+    manifest = read_manifest(folder)
+    config = manifest.config if data_dir is None else dataclasses.replace(manifest.config, data_dir=data_dir)
+    _, splits = load_data(config, Console())
+    if splits.digest() != manifest.dataset_hash:
+        raise InputError(
+            f"the images of {config.dataset} in {config.data_dir} are not those that {folder} was trained on (their "
+            "hash differs); choose their folder",
+            "data_dir",
+        )
+    return splits.test

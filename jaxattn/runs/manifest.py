@@ -1,0 +1,111 @@
+"""The manifest of a run, `config.json`, and the claim of a folder for one run and one process."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import final
+
+from jaxattn.config import Config
+from jaxattn.errors import InputError
+from jaxattn.lock import exclusive_lock
+from jaxattn.runs.store import write_json
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The contents of `config.json`.
+
+    Attributes:
+        config: what was asked for; `dataset` is the one used.
+        classes: names of the classes [K].
+        image_shape: (H, W, 3).
+        dataset_hash: SHA-256 of images and labels.
+    """
+
+    config: Config
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    dataset_hash: str
+
+    def same_run(self, other: "Manifest") -> bool:
+        """Whether both describe one run: the data folder and the number of epochs may differ."""
+
+        def identity(manifest):
+            config = dataclasses.replace(manifest.config, data_dir="", epochs=1)
+            return config, manifest.classes, manifest.image_shape, manifest.dataset_hash
+
+        return identity(self) == identity(other)
+
+
+@contextlib.contextmanager
+def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
+    """Makes `folder` the folder of this run, or finds that it already is, perhaps with fewer epochs.
+
+    Until the context ends, no other process can claim it (see `jaxattn.lock`).
+
+    Raises:
+        InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
+            is changed then.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            if folder.exists() and not folder.is_dir():
+                raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(exclusive_lock(folder))
+            _check(folder, manifest)
+            values = dataclasses.asdict(manifest)
+            write_json(folder / "config.json", {**values.pop("config"), **values})
+            (folder / "checkpoints").mkdir(exist_ok=True)
+            (folder / "metrics.jsonl").touch()
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is training in {folder}; wait for it or stop it, or choose another folder", "out"
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"cannot write the run folder {folder}: {error.strerror}; choose another one", "out"
+            ) from error
+        yield
+
+
+def _check(folder, manifest):
+    """Raises an InputError where the folder holds anything but an earlier part of this run."""
+    if not (folder / "config.json").exists():
+        if any(path.name != "config.json.part" for path in folder.iterdir()):
+            raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
+        return
+    old = read_manifest(folder)
+    if not old.same_run(manifest):
+        raise InputError(f"{folder} holds a run {_difference(old, manifest)}; choose another folder", "out")
+    if manifest.config.epochs < old.config.epochs:
+        raise InputError(
+            f"epochs may only grow: {folder} was started with {old.config.epochs}, got {manifest.config.epochs}",
+            "epochs",
+        )
+
+
+def _difference(old: Manifest, new: Manifest) -> str:
+    for name, value in old.config.to_json().items():
+        if name not in ("data_dir", "epochs") and value != getattr(new.config, name):
+            return f"with {name} {value}, not {getattr(new.config, name)}"
+    return "on other images (their hash differs)"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The contents of `config.json`.
+
+    Raises:
+        InputError: where the folder holds no run, or a damaged one.
+    """
+    try:
+        values = json.loads((folder / "config.json").read_text())
+        classes, shape, digest = values.pop("classes"), values.pop("image_shape"), values.pop("dataset_hash")
+        return Manifest(Config.from_json(values), tuple(classes), tuple(shape), digest)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} holds no run: there is no config.json in it") from error
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error

@@ -1,0 +1,69 @@
+"""What a run says of itself: lines for the console, and where its result comes from."""
+
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import flax
+import jax
+import optax
+
+from jaxattn.attention.cost import parameters
+from jaxattn.config import Config
+
+
+def headline(config: Config, sizes: Sequence[int], params: Any) -> str:
+    """What is trained, on what: two lines. `sizes` are those of the training, the monitored and the test split."""
+    train, monitored, test = sizes
+    name = "validation" if config.monitor == "validation" else "monitored (the TEST set, as the tutorial does)"
+    return (
+        f"{config.recipe} recipe, attention {config.attention}, {parameters(params):,} parameters, on {device()}\n"
+        f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test"
+    )
+
+
+def epoch_line(line: dict[str, Any], config: Config) -> str:
+    """The metrics of an epoch, in one line."""
+    name = "val" if config.monitor == "validation" else "TEST"
+    return (
+        f"epoch {line['epoch']:3d}/{config.epochs}"
+        f"  train loss {line['train_loss']:.4f} acc {line['train_accuracy']:.2%}"
+        f"  {name} loss {line['val_loss']:.4f} acc {line['val_accuracy']:.2%}  lr {line['learning_rate']:.2e}"
+        f"  {line['images_per_second']:,.0f} images/s"
+    )
+
+
+def result_line(result: dict[str, Any]) -> str:
+    """The test accuracy, and a word where the test set was monitored."""
+    line = (
+        f"test accuracy {result['test_accuracy']:.2%}, loss {result['test_loss']:.4f} nats "
+        f"({result['dataset']}, epoch {result['tested_epoch']} of {result['epochs']})"
+    )
+    if result["monitored"] == "test":
+        line += "\nthe test set was monitored in this run: its accuracy is not one on unseen images"
+    return line
+
+
+def identity(config: Config, dataset_hash: str) -> dict[str, Any]:
+    """What `result.json` says of where a result comes from: the run, the versions and the device."""
+    return {
+        "monitored": config.monitor,
+        "dataset": config.dataset,
+        "dataset_hash": dataset_hash,
+        "attention": config.attention,
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "versions": {
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "optax": optax.__version__,
+            "python": platform.python_version(),
+        },
+        "device": device(),
+    }
+
+
+def device() -> str:
+    """The devices of the run and this machine's processor, such as "1 x cpu (cpu, x86_64)"."""
+    one = jax.local_devices()[0]
+    return f"{jax.device_count()} x {one.device_kind} ({one.platform}, {platform.machine()})"

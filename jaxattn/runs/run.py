@@ -1,0 +1,102 @@
+"""A run as it stands in its folder."""
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, final
+
+from jaxattn import runtime
+from jaxattn.config import Config
+from jaxattn.errors import InputError, lookup
+from jaxattn.model import CNN
+from jaxattn.runs import checkpoint
+from jaxattn.runs.manifest import Manifest, read_manifest
+from jaxattn.runs.store import read_metrics, read_result
+from jaxattn.training.program import Program, build, template
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run as it stands in its folder.
+
+    Attributes:
+        folder: the run folder.
+        config: what was asked for; its `dataset` is the one that was used.
+        classes: names of the classes [K].
+        model: the network.
+        variables: its parameters and statistics at `epoch`.
+        epoch: the epoch they are from.
+        metrics: a dict an epoch, as in `metrics.jsonl`.
+        result: as in `result.json`; None where the run has not finished.
+    """
+
+    folder: Path
+    config: Config
+    classes: tuple[str, ...]
+    model: CNN
+    variables: dict[str, Any]
+    epoch: int
+    metrics: list[dict[str, Any]]
+    result: dict[str, Any] | None
+
+
+def load_run(folder: str | Path, which: str = "tested") -> Run:
+    """A run as it stands in its folder.
+
+    Args:
+        folder: of the run.
+        which: weights of the "best" epoch whose checkpoint is there, the "last", or the one "tested" at the end (one of
+            the two, as configured).
+
+    Raises:
+        InputError: where the folder holds no run, or the epoch's checkpoint is missing or damaged.
+    """
+    runtime.tune()
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    program = build(manifest.config, len(manifest.classes), manifest.image_shape, 1)
+    while True:
+        complete = checkpoint.epochs(folder / "checkpoints")
+        epoch, metrics = _choose(folder, manifest, which, complete)
+        try:
+            variables = load_variables(folder, epoch, program)
+            break
+        except InputError:
+            if checkpoint.epochs(folder / "checkpoints") == complete:
+                raise
+            # the run is alive, and a newer epoch has replaced this one
+    config, classes = manifest.config, manifest.classes
+    return Run(folder, config, classes, program.model, variables, epoch, metrics, read_result(folder))
+
+
+def _choose(folder: Path, manifest: Manifest, which: str, complete: list[int]) -> tuple[int, list[dict[str, Any]]]:
+    if not complete:
+        raise InputError(f"{folder} holds no complete epoch yet; resume it", "resume", folder)
+    metrics = read_metrics(folder, complete[-1])
+    choices = {"best": best_epoch(metrics, complete), "last": complete[-1]}
+    choices["tested"] = choices[manifest.config.keep]
+    return lookup("choice of weights", which, choices), metrics
+
+
+def load_variables(folder: Path, epoch: int, program: Program) -> dict[str, Any]:
+    """The variables of an epoch; nothing else of its checkpoint is read.
+
+    Raises:
+        InputError: where the checkpoint is missing, damaged, or of another network or version.
+    """
+    like = template(program)
+    part = {"params": like.params, "collections": like.collections}
+    found = checkpoint.restore(folder / "checkpoints", epoch, part)
+    return {"params": found["params"], **found["collections"]}
+
+
+def best_epoch(metrics: list[dict[str, Any]], among: Collection[int] | None = None) -> int:
+    """The epoch of highest validation accuracy; of several, the one of lowest validation loss, then the first.
+
+    Args:
+        metrics: a dict an epoch.
+        among: the epochs to choose from, such as those whose checkpoints are still there; None for all.
+    """
+    lines = [line for line in metrics if among is None or line["epoch"] in among]
+    return max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"], -line["epoch"]))["epoch"]

@@ -1,0 +1,86 @@
+"""Settings of the process and of XLA that make programs faster and change no result.
+
+`tune()` is called by `fit`, `load_run` and the commands, so the library is as fast as the command line.
+"""
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+# Compiler options for a CPU. For programs that run once, whose time is mostly compilation:
+QUICK_COMPILE = {"xla_backend_optimization_level": 0}
+# For programs that train and evaluate: jax 0.10 would otherwise fuse what `layers.winograd` keeps apart.
+KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+
+
+@functools.cache
+def tune() -> None:
+    """Applies all settings below, once in a process.
+
+    Those for the compiler count only if XLA has compiled nothing yet in this process.
+    """
+    skip_slow_passes()
+    _cache_compiled_programs()
+    _keep_freed_memory()
+
+
+def on_cpu(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Compiler options that are meant for a CPU, if the default backend is one; else None."""
+    import jax
+
+    return options if jax.default_backend() == "cpu" else None
+
+
+@functools.cache
+def cpu_multiplies_bf16() -> bool:
+    """Whether this machine's CPU has units for products of bfloat16 matrices (AMX); only Linux tells."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def skip_slow_passes() -> None:
+    """Tells XLA to compile for the CPU without loop unrolling and SLP vectorisation.
+
+    They take a good part of the compile time, and the training step, whose loops are vectorised already, is as fast
+    without them. It counts if XLA has compiled nothing yet. A user's own `xla_backend_extra_options` wins.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_backend_extra_options" not in flags:
+        passes = "xla_cpu_disable_loop_unrolling,xla_cpu_disable_slp_vectorizer"
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_extra_options={passes}".lstrip()
+
+
+def cache_folder() -> Path:
+    """The folder for what may be deleted at any time: `$XDG_CACHE_HOME/jaxattn`, else `~/.cache/jaxattn`."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return Path(home or Path.home() / ".cache") / "jaxattn"
+
+
+def _cache_compiled_programs():
+    """Keeps compiled programs on disk, so that the next start is faster. JAX's own settings win."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        try:
+            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+        except RuntimeError:  # no home directory
+            return
+
+
+def _keep_freed_memory():
+    """Lets glibc keep up to a gigabyte of freed memory; else each step maps the pages of its temporaries anew.
+
+    One arena only: those of other threads cannot hold such large blocks, whatever the thresholds say.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # from glibc's malloc.h
+    mallopt(arena_max, 1)
+    if mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 1 << 25):  # some releases take no more than 32 MB
+        mallopt(trim_threshold, 1 << 30)

@@ -1,0 +1,74 @@
+"""Data parallelism over the devices of all processes, by JAX's own partitioning.
+
+A batch is sharded over the devices, everything else is replicated, and a jitted function computes what it would on one
+device: batch statistics are of the whole batch. With one device nothing here does anything.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxattn.errors import InputError
+
+AXIS = "batch"
+
+
+def check_batch(batch_size: int) -> None:
+    """Checks that a batch can be sharded.
+
+    Raises:
+        InputError: where its size is not a multiple of the number of devices.
+    """
+    count = jax.device_count()
+    if batch_size % count:
+        below = batch_size // count * count
+        possible = " or ".join(str(size) for size in (below, below + count) if size)
+        raise InputError(
+            f"batch_size must be a multiple of the {count} devices, got {batch_size}; choose {possible}, or show JAX "
+            "fewer devices (CUDA_VISIBLE_DEVICES, JAX_NUM_CPU_DEVICES)",
+            "batch_size",
+        )
+
+
+def synchronise(results: Any) -> Any:
+    """The results of a call, waited for where the next call may not begin before: several devices on one CPU.
+
+    They share its threads: a call that waits for all devices can hold the threads that another one needs, for ever.
+    """
+    return jax.block_until_ready(results) if jax.default_backend() == "cpu" and jax.device_count() > 1 else results
+
+
+@functools.cache
+def _mesh() -> Mesh:
+    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def replicated() -> NamedSharding | None:
+    """Replicated sharding; None on one device."""
+    return NamedSharding(_mesh(), PartitionSpec()) if jax.device_count() > 1 else None
+
+
+def replicate(tree: Any) -> Any:
+    """A tree of arrays [...], equal on every process, on all devices."""
+    return _put(tree, replicated()) if jax.device_count() > 1 else jax.device_put(tree)
+
+
+def shard(rows: np.ndarray) -> jax.Array | np.ndarray:
+    """Rows [..., B], equal on every process, with B sharded over the devices."""
+    if jax.device_count() == 1:
+        return rows
+    axes = (None,) * (rows.ndim - 1)
+    return _put(rows, NamedSharding(_mesh(), PartitionSpec(*axes, AXIS)))
+
+
+def _put(tree, sharding):
+    def one(leaf):
+        if getattr(leaf, "sharding", None) == sharding:
+            return leaf
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
+
+    return jax.tree.map(one, tree)

@@ -1,0 +1,140 @@
+"""The loop over epochs: it keeps the device busy, and yields the state and the metrics after each epoch."""
+
+import collections
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxattn.config import Config
+from jaxattn.data.splits import Split
+from jaxattn.errors import InputError
+from jaxattn.training import devices
+from jaxattn.training.evaluation import evaluate
+from jaxattn.training.program import Program
+from jaxattn.training.state import TrainState
+from jaxattn.training.step import epoch_rows
+
+Data = tuple[jax.Array, jax.Array]  # images uint8 [N, H, W, 3] and labels int32 [N], on the device
+Metrics = dict[str, Any]
+Bar = Callable[[str, int], AbstractContextManager[Callable[[int], Any]]]
+
+CALLS_IN_FLIGHT = 2
+BATCHES_TIMED = 5
+
+
+def train(
+    program: Program, config: Config, state: TrainState, data: Data, monitored: Split, done: int, bar: Bar
+) -> Iterator[tuple[TrainState, Metrics]]:
+    """Trains the epochs after `done`; each yields the state and a dict of metrics, as in `metrics.jsonl`.
+
+    A state that was yielded is donated to the next epoch: use it before the next is asked for.
+
+    Args:
+        program: of `config`.
+        config: what to train.
+        state: after epoch `done`.
+        data: the training images and labels.
+        monitored: the split whose loss and accuracy are measured after each epoch.
+        done: complete epochs so far.
+        bar: `(text, total)` to a context manager that gives a function to call with each number of finished steps.
+
+    Raises:
+        InputError: where the loss stops being finite.
+    """
+    _, key = keys(config)
+    batch_seconds = None
+    for epoch in range(done + 1, config.epochs + 1):
+        started = time.perf_counter()
+        train_mode = config.train_mode == "every-epoch" or epoch == 1
+        rows = epoch_rows(config.seed, epoch, len(data[0]), config.batch_size)
+        rate = _shortest(program.learning_rate(state, len(rows)))
+        with bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
+            state, train_loss, train_accuracy = _epoch(program, train_mode, state, (key, *data), rows, progress)
+        trained = time.perf_counter() - started
+        val_loss, val_accuracy, _ = evaluate(program.evaluate, state.variables, monitored)
+        seconds = time.perf_counter() - started
+        if not math.isfinite(train_loss + val_loss):
+            raise _diverged(config, epoch, int(state.step), train_loss, val_loss)
+        batch_seconds = batch_seconds or _batch_seconds(program, key, data[0], rows[0])
+        state = program.end_epoch(state, val_loss)
+        losses = {"train_loss": train_loss, "train_accuracy": train_accuracy}
+        losses |= {"val_loss": val_loss, "val_accuracy": val_accuracy}
+        speed = {"images_per_second": round(rows.size / trained, 1), "seconds": round(seconds, 3)}
+        shares = _shares(len(rows) * batch_seconds, trained, seconds)
+        yield state, {"epoch": epoch, **losses, "learning_rate": rate, **speed, **shares}
+
+
+def keys(config: Config) -> jax.Array:
+    """Two keys [2]: for the weights; for augmentation and dropout."""
+    return jax.random.split(jax.random.key(config.seed))
+
+
+def _epoch(program, train_mode, state, inputs, rows, progress):
+    """One epoch; ends early when a loss is not finite. The host stays only a few calls ahead of the device."""
+    in_flight, sums, done = collections.deque(), np.zeros(3), 0
+
+    def collect():
+        nonlocal sums, done
+        tally = [np.asarray(column, np.float64) for column in in_flight.popleft()]
+        sums, done = sums + [column.sum() for column in tally], done + tally[0].size
+        progress(done)
+
+    for batches in _calls(rows, program.steps_in_call):
+        step = program.step if batches.ndim == 1 else program.steps
+        state, tally = devices.synchronise(step[train_mode](state, *inputs, devices.shard(batches)))
+        in_flight.append(tally)
+        if len(in_flight) > CALLS_IN_FLIGHT:
+            collect()
+            if not math.isfinite(sums[0]):
+                break
+    while in_flight:
+        collect()
+    return state, sums[0] / sums[2], sums[1] / sums[2]
+
+
+def _calls(rows, count):
+    """The rows [S, B] of an epoch, one array a call: `count` steps at once, [count, B], then single ones, [B]."""
+    whole = len(rows) // count * count if count > 1 else 0
+    return [*rows[:whole].reshape(-1, count, rows.shape[1]), *rows[whole:]]
+
+
+def _diverged(config, epoch, step, train_loss, val_loss):
+    kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
+    return InputError(
+        f"the loss stopped being finite in epoch {epoch}, step {step} (train {train_loss}, {config.monitor} "
+        f"{val_loss}); {kept}; a lower learning_rate than {config.learning_rate} may help",
+        "learning_rate",
+    )
+
+
+def _batch_seconds(program, key, images, rows):
+    """Seconds to augment one batch, measured alone: within a step that cannot be told apart."""
+
+    def once():
+        started = time.perf_counter()
+        jax.block_until_ready(program.batch(key, images, devices.shard(rows)))
+        return time.perf_counter() - started
+
+    once()  # compiles
+    return statistics.median(once() for _ in range(BATCHES_TIMED))
+
+
+def _shares(augmentation, training, total):
+    """Fractions of an epoch's seconds, which add up to 1."""
+    shares = {
+        "augmentation_share": min(augmentation, training) / total,
+        "step_share": max(training - augmentation, 0) / total,
+        "evaluation_share": 1 - training / total,
+    }
+    return {name: round(share, 3) for name, share in shares.items()}
+
+
+def _shortest(value: jax.Array) -> float:
+    """A float32 as the shortest decimal that means it: 0.001, not 0.0010000000474974513."""
+    return float(str(np.float32(value)))

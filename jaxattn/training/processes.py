@@ -1,0 +1,96 @@
+"""The processes that one run is spread over: which of them writes, and how they agree."""
+
+import os
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxattn.errors import InputError
+
+
+def connect() -> None:
+    """Joins the other processes as JAX's environment says; must come before any other call of JAX.
+
+    Raises:
+        InputError: where the environment does not say it, or the others are not reached.
+    """
+    names = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
+    try:
+        numbers: dict[str, Any] = {key: int(os.environ[name]) for key, name in names.items() if name in os.environ}
+        jax.distributed.initialize(**numbers)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"cannot join the other processes: {str(error).splitlines()[0].rstrip('.')}. Set "
+            "JAX_COORDINATOR_ADDRESS=host:port, JAX_NUM_PROCESSES and JAX_PROCESS_ID (0 is the coordinator), or start "
+            "by Slurm, Open MPI or on a TPU pod, where JAX finds them",
+            "distributed",
+        ) from error
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints."""
+    return jax.process_index() == 0
+
+
+def broadcast(function: Callable[[], Any]) -> Any:
+    """The value of a function on the first process, on every process; no other process calls it.
+
+    Args:
+        function: returns Python values and NumPy arrays.
+
+    Raises:
+        InputError: the function's, on every process; the first raises whatever the function does.
+    """
+    if jax.process_count() == 1:
+        return function()
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    answer = failure = None
+    if is_first():
+        try:
+            answer = True, function()
+        except Exception as error:  # whatever it is, the others wait for an answer
+            failure = error
+            answer = False, error if isinstance(error, InputError) else InputError(str(error))
+    data = np.frombuffer(pickle.dumps(answer), np.uint8)
+    size = int(broadcast_one_to_all(np.int32(data.size)))
+    data = np.resize(data, size)  # those of the others are ignored
+    done, value = pickle.loads(np.asarray(broadcast_one_to_all(data), np.uint8).tobytes())
+    if failure is not None:
+        raise failure
+    if not done:
+        raise value
+    return value
+
+
+def agree(function: Callable[[], Any], identity: Callable[[Any], str]) -> Any:
+    """The value of a function here, once every process has the same.
+
+    Args:
+        function: called on each process.
+        identity: hexadecimal digits that differ where values differ.
+
+    Raises:
+        InputError: where the function fails on any process, or values differ.
+    """
+    if jax.process_count() == 1:
+        return function()
+    from jax.experimental.multihost_utils import process_allgather
+
+    value = error = None
+    try:
+        value = function()
+    except Exception as caught:  # whatever it is, the others wait
+        error = caught
+    mark = -1 if error is not None else int(identity(value)[:7], 16)  # fits an int32
+    marks = process_allgather(np.int32(mark)).ravel()
+    if error is not None:
+        raise error
+    if marks.min() < 0:
+        raise InputError(f"process {marks.argmin()} could not start and says why; this one stops, too")
+    if marks.min() < marks.max():
+        raise InputError("all processes must load the same data set, and they found different ones", "data_dir")
+    return value

@@ -1,0 +1,129 @@
+"""From a configuration to the compiled functions that train and evaluate it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxattn.config import Config
+from jaxattn.data.augment import AUGMENT
+from jaxattn.errors import InputError, lookup
+from jaxattn.model import CNN
+from jaxattn.networks import create
+from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, on_cpu
+from jaxattn.training import devices, optim
+from jaxattn.training.state import TrainState, init_state
+from jaxattn.training.step import end_epoch, make_batch, make_eval_step, make_train_step, make_train_steps
+
+MAX_STEPS = 100
+COMPUTE_DTYPE = {"float32": None, "bf16": jnp.bfloat16}
+
+
+class Program(NamedTuple):
+    """The pure functions of one configuration, compiled when first called.
+
+    Attributes:
+        model: the network.
+        init: `key -> TrainState`.
+        batch: jitted augmentation: (key, images, rows) -> batch (see `step.make_batch`).
+        step: by whether norms and dropout act as in training, the function of `step.make_train_step`.
+        steps: likewise, of `step.make_train_steps`.
+        steps_in_call: how many of an epoch's steps one call of `steps` should take; 1 where `step` should be called.
+        evaluate: of `step.make_eval_step`.
+        end_epoch: `(state, loss) -> state`, after the reduce-on-plateau has seen an epoch's loss.
+        learning_rate: `(state, count) -> rate`, of the last of the next `count` steps.
+    """
+
+    model: CNN
+    init: Callable[..., TrainState]
+    batch: Callable[..., jax.Array]
+    step: dict[bool, Callable]
+    steps: dict[bool, Callable]
+    steps_in_call: int
+    evaluate: Callable
+    end_epoch: Callable
+    learning_rate: Callable[..., jax.Array]
+
+
+def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_epoch: int) -> Program:
+    """The program of a configuration.
+
+    Args:
+        config: what to train.
+        classes: number of classes K.
+        shape: of an image, (H, W, 3).
+        steps_per_epoch: steps in an epoch.
+
+    Raises:
+        InputError: where attention, augmentation or schedule is not known.
+    """
+    model = network(config, classes, shape)
+    rate = optim.learning_rate(
+        config.schedule,
+        config.learning_rate,
+        config.epochs * steps_per_epoch,
+        round(config.warmup_epochs * steps_per_epoch),
+    )
+    optimizer = optim.adam(rate, config.weight_decay)
+    plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
+    augment = lookup("augmentation", config.augment, AUGMENT)
+
+    def jit(function, compiler_options=KEEP_BARRIERS, **options):
+        return jax.jit(
+            function, out_shardings=devices.replicated(), compiler_options=on_cpu(compiler_options), **options
+        )
+
+    step = {train: make_train_step(model, optimizer, augment, train) for train in (True, False)}
+    return Program(
+        model=model,
+        init=jit(lambda key: init_state(model, optimizer, plateau, key, shape), compiler_options=QUICK_COMPILE),
+        batch=jax.jit(make_batch(augment)),
+        step={train: jit(one, donate_argnums=0) for train, one in step.items()},
+        steps={train: jit(make_train_steps(one), donate_argnums=0) for train, one in step.items()},
+        steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
+        evaluate=jit(make_eval_step(model)),
+        end_epoch=jit(lambda state, loss: end_epoch(plateau, state, loss)),
+        learning_rate=jit(lambda state, count: rate(state.step + count - 1) * state.plateau.scale),
+    )
+
+
+def template(program: Program) -> TrainState:
+    """The shapes and types of the program's state."""
+    return jax.eval_shape(program.init, jax.random.key(0))
+
+
+def steps_in_call(platform: str, steps_per_epoch: int) -> int:
+    """Steps that one call takes: many where a call costs time, but few enough to show progress and see divergence.
+
+    Of 50 to 100 it is the number that leaves the fewest steps of the epoch over; these are called one by one. On a CPU
+    it is 1, since XLA's loops run each operation on one core there: a step took 18 times as long in one.
+    """
+    if platform == "cpu":
+        return 1
+    most = min(MAX_STEPS, steps_per_epoch)
+    return min(range(most, most // 2, -1), key=lambda count: steps_per_epoch % count, default=1)
+
+
+def network(config: Config, classes: int, shape: tuple[int, int, int]) -> CNN:
+    """The network of a configuration; arguments and errors as `build`'s."""
+    return create(
+        config.attention,
+        config.reduction,
+        shape,
+        classes=classes,
+        dropout=config.dropout,
+        attention_at=_blocks(config.attention_at, len(CNN.widths)),
+        attention_position=config.attention_position,
+        compute_dtype=COMPUTE_DTYPE[config.precision],
+    )
+
+
+def _blocks(text: str, count: int) -> tuple[int, ...]:
+    """Blocks 1..count from "1,3"."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and 1 <= int(part) <= count for part in parts):
+        raise InputError(
+            f"attention_at must be blocks from 1 to {count}, separated by commas, got {text!r}", "attention_at"
+        )
+    return tuple(sorted({int(part) for part in parts}))

@@ -1,0 +1,102 @@
+"""The training state and sums over images."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+from jax import Array
+from jaxtyping import Bool, Float, Int32
+
+from jaxattn.errors import InputError
+
+
+class TrainState(struct.PyTreeNode):
+    """All that training changes.
+
+    Attributes:
+        step: int32 scalar, steps taken.
+        params: the network's parameters.
+        collections: every other collection of the network, such as "batch_stats", by name.
+        opt_state: the optimiser's.
+        plateau: the reduce-on-plateau's; its `scale` multiplies the learning rate.
+    """
+
+    step: Any  # not annotated by shape: JAX also builds this tree of shapes and of placeholders
+    params: optax.Params
+    collections: dict[str, Any]
+    opt_state: optax.OptState
+    plateau: optax.OptState
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables for `model.apply`."""
+        return {"params": self.params, **self.collections}
+
+
+class Tally(NamedTuple):
+    """Sums over images: loss in nats, correct predictions, images. Means are taken once, at the end.
+
+    Attributes:
+        loss: float32 scalar, sum of cross-entropies.
+        correct: int32 scalar.
+        count: int32 scalar.
+    """
+
+    loss: Float[Array, "*S"]
+    correct: Int32[Array, "*S"]
+    count: Int32[Array, "*S"]  # type: ignore[assignment]  # hides tuple.count
+
+
+def init_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    plateau: optax.GradientTransformationExtraArgs,
+    key: Array,
+    shape: tuple[int, int, int],
+) -> TrainState:
+    """A fresh state for images [B, H, W, C] of `shape` (H, W, C), from a scalar key.
+
+    A parameter's key comes from its name: parameters with the same name start equal under any attention.
+    """
+    variables = model.init(key, jnp.zeros((1, *shape)))
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        collections={name: values for name, values in variables.items() if name != "params"},
+        opt_state=optimizer.init(params),
+        plateau=plateau.init(params),
+    )
+
+
+def updated_collections(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The collections after a step.
+
+    Raises:
+        InputError: where one of them has changed its shape, which no state can carry.
+    """
+
+    def shapes(tree):
+        return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
+
+    for name, values in new.items():
+        if name not in old or shapes(values) != shapes(old[name]):
+            raise InputError(
+                f"the collection {name!r} of a module must keep its shapes and types from init on, a training step "
+                "changes them; `self.sow` into 'intermediates' keeps nothing and is allowed"
+            )
+    return {**old, **new}
+
+
+def tally(logits: Float[Array, "B K"], labels: Int32[Array, " B"], valid: Bool[Array, " B"]) -> Tally:
+    """Sums over the valid rows: logits [B, K], labels int [B], valid bool [B]."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    correct = logits.argmax(axis=-1) == labels
+    return Tally(
+        loss=jnp.sum(jnp.where(valid, losses, 0)),
+        correct=jnp.sum(correct & valid, dtype=jnp.int32),
+        count=jnp.sum(valid, dtype=jnp.int32),
+    )

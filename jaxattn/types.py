@@ -1,0 +1,126 @@
+"""Plain tuples of NumPy arrays that pass between a run, its explanations, its plots and its report."""
+
+import enum
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Layer(NamedTuple):
+    """A place in the network: a layer of a block, or a gate in it. Sorts from first to last.
+
+    Attributes:
+        block: number of the block, from 1.
+        kind: position in `KINDS`.
+        path: of a gate within the block's attention, such as "/channel"; else empty.
+    """
+
+    block: int
+    kind: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{LAYER_KINDS[self.kind]}{self.block}{self.path}"
+
+
+LAYER_KINDS = ("conv", "norm", "attention", "block")
+
+
+def layer(kind: str, block: int, path: str = "") -> Layer:
+    """The `Layer` of a kind in `LAYER_KINDS`."""
+    return Layer(block, LAYER_KINDS.index(kind), path)
+
+
+class MapKind(enum.StrEnum):
+    """The kinds of maps over an image; the value is what is printed."""
+
+    CHANCE = "chance"
+    GRAD_CAM = "Grad-CAM"
+    HIRES_CAM = "HiResCAM"
+    STRONGEST = "strongest channel"
+    SECOND = "second channel"
+    THIRD = "third channel"
+    GATE = "gate"
+    ATTENTION_RECEIVED = "attention received"
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether values have a scale of their own (a gate's weights), so that they are not stretched to 0-1."""
+        return self in (MapKind.GATE, MapKind.ATTENTION_RECEIVED)
+
+
+class Predictions(NamedTuple):
+    """Images and the network's predictions for them.
+
+    Attributes:
+        images: uint8 [N, H, W, 3], RGB.
+        probabilities: float32 [N, K], each row summing to one.
+        classes: names of the classes [K].
+        labels: int [N], the true classes; None where they are not known.
+        masks: bool [N, H, W], True on the object; None where that is not known.
+    """
+
+    images: np.ndarray
+    probabilities: np.ndarray
+    classes: tuple[str, ...]
+    labels: np.ndarray | None = None
+    masks: np.ndarray | None = None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each image, int [N]."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The true classes, int [N].
+
+        Raises:
+            ValueError: where they are not known.
+        """
+        if self.labels is None:
+            raise ValueError("labels must be known here, they are None")
+        return self.labels
+
+
+class Scores(NamedTuple):
+    """How faithful each of N maps is as an explanation; `jaxattn.explain.faithfulness` computes it.
+
+    Attributes:
+        mass_on_object: [N], fraction of the map's attribution mass on the object; None without masks.
+        pointing: [N], whether its maximum lies on the object; None without masks.
+        deletion: [N, S + 1], probability of the explained class with 0/S ... S/S of the pixels removed, the highest
+            of the map first. It should fall early.
+        insertion: [N, S + 1], the same with pixels inserted into a blurred image. It should rise early.
+        similarity: [N], rank correlation with the map of a network of randomised weights; NaN for a constant map. It
+            should be near 0.
+    """
+
+    mass_on_object: np.ndarray | None
+    pointing: np.ndarray | None
+    deletion: np.ndarray
+    insertion: np.ndarray
+    similarity: np.ndarray
+
+
+class ScoredMaps(NamedTuple):
+    """Maps of one kind at one layer, for N images, with their scores.
+
+    Attributes:
+        kind: of map.
+        layer: the layer or the gate; None for chance.
+        values: [N, h, w], at the layer's resolution.
+        randomised: [N, h, w], the same map from a network of randomised weights.
+        scores: how faithful the maps are.
+    """
+
+    kind: MapKind
+    layer: Layer | None
+    values: np.ndarray
+    randomised: np.ndarray
+    scores: Scores
+
+    @property
+    def title(self) -> str:
+        """Kind and layer, such as "Grad-CAM conv3"."""
+        return str(self.kind) if self.layer is None else f"{self.kind} {self.layer}"

@@ -1,0 +1,368 @@
+"""Training into a run folder, in this process: what it writes, what it refuses, and how it resumes."""
+
+import dataclasses
+import json
+import sys
+import weakref
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny
+
+import jaxattn
+from jaxattn import ATTENTION, CNN, Config, fit, load_run, resume
+from jaxattn.data import DATASETS
+from jaxattn.data.augment import normalize, to_float
+from jaxattn.errors import InputError, Interrupted, UnavailableError
+from jaxattn.lock import exclusive_lock
+from jaxattn.runs import checkpoint, data
+from jaxattn.runs.console import Console
+from jaxattn.runs.manifest import Manifest, claim, read_manifest
+from jaxattn.training import loop, program
+from jaxattn.training.evaluation import evaluate
+
+
+@pytest.fixture(autouse=True)
+def tiny_data(monkeypatch):
+    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+
+
+@pytest.fixture
+def quiet():
+    return Console(quiet=True)
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# what a run is
+
+
+def test_run_folder_holds_what_is_promised(tmp_path, quiet):
+    done = fit(Config(attention="se", **tiny.CONFIG), tmp_path / "run", quiet)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["attention"] == "se"
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    for line in lines:
+        assert {
+            "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second", "seconds",
+            "augmentation_share", "step_share", "evaluation_share",
+        } < line.keys()  # fmt: skip
+        shares = [line[f"{part}_share"] for part in ("augmentation", "step", "evaluation")]
+        assert min(shares) >= 0 and sum(shares) == pytest.approx(1, abs=0.002)  # rounded to thousandths
+        assert 0 <= line["val_accuracy"] <= 1 and line["train_loss"] > 0 and line["learning_rate"] == 1e-3
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert {
+        "test_loss", "test_accuracy", "best_epoch", "dataset", "dataset_hash", "attention", "seed", "parameters",
+        "seconds", "versions", "device", "monitored",
+    } < result.keys()  # fmt: skip
+    assert result["versions"].keys() == {"jax", "flax", "optax", "python"}
+    assert result["parameters"] == 1_150_602 and result["dataset_hash"] == tiny.splits().digest()
+    assert done.result == result and done.metrics == lines
+    assert checkpoint.epochs(tmp_path / "run" / "checkpoints")[-1] == 2
+
+
+def test_result_is_the_tested_epochs_accuracy_on_the_test_set(tmp_path, quiet):
+    done = fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
+    splits = tiny.splits()
+    built = program.build(done.config, 10, (32, 32, 3), 1)
+    loss, accuracy, logits = evaluate(built.evaluate, done.variables, splits.test)
+    assert (loss, accuracy) == (done.result["test_loss"], done.result["test_accuracy"])
+    assert accuracy == np.mean(logits.argmax(-1) == splits.test.labels)
+    assert done.epoch == done.result["tested_epoch"] == done.result["best_epoch"]
+
+
+def test_library_offers_what_the_readme_says(tmp_path, quiet):
+    assert set(jaxattn.__all__) >= {"CNN", "ATTENTION", "Config", "fit", "load_run"}
+    done = fit(Config(attention="se", **tiny.CONFIG), tmp_path / "run", quiet)
+    loaded = load_run(tmp_path / "run")
+    images = normalize(to_float(jnp.asarray(tiny.splits().test.images[:3])))
+    logits = CNN(attention=ATTENTION["se"]).apply(loaded.variables, images)
+    np.testing.assert_array_equal(logits, loaded.model.apply(done.variables, images))
+    assert load_run(tmp_path / "run", "last").epoch == 2
+    with pytest.raises(InputError, match="unknown choice of weights 'first'; known are best, last, tested"):
+        load_run(tmp_path / "run", "first")
+
+
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, quiet):
+    config = Config(**tiny.CONFIG | {"batch_size": 8})  # enough for Winograd in the second block
+    runs = [fit(dataclasses.replace(config, seed=seed), tmp_path / str(i), quiet) for i, seed in enumerate((1, 1, 2))]
+    leaves = [b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(done.variables)) for done in runs]
+    assert leaves[0] == leaves[1] != leaves[2]
+
+
+@pytest.mark.parametrize("steps", [5, 7])
+def test_run_of_many_steps_a_call_equals_one_of_single_steps(tmp_path, quiet, monkeypatch, steps):
+    # 24 steps: four calls and four steps, or three calls and three steps
+    config = Config(**tiny.CONFIG | {"augment": "full", "epochs": 1})
+    single = fit(config, tmp_path / "single", quiet)
+    monkeypatch.setattr(program, "steps_in_call", lambda platform, steps_per_epoch: steps)
+    many = fit(config, tmp_path / "many", quiet)
+    for one, other in zip(single.metrics, many.metrics, strict=True):
+        for name in ("train_loss", "val_loss", "learning_rate"):
+            assert one[name] == pytest.approx(other[name], rel=1e-3)  # rounding was seen to grow to 5e-5
+
+
+@pytest.mark.parametrize(("steps", "count"), [(1, 1), (9, 9), (100, 100), (351, 70), (703, 78), (781, 71)])
+def test_calls_leave_few_steps_over_on_accelerators_and_hold_one_on_a_cpu(steps, count):
+    assert program.steps_in_call("tpu", steps) == count
+    assert program.steps_in_call("cpu", steps) == 1
+
+
+def test_training_holds_no_second_copy_of_the_images(tmp_path, quiet, monkeypatch):
+    copies, held = [], []
+
+    def divide(config, splits):
+        train, monitored = data.divide(config, splits)
+        copies.extend(map(weakref.ref, (splits, splits.train.images, train)))
+        return train, monitored
+
+    def watch(console, *arguments):
+        held.extend(copy() is not None for copy in copies)
+        return bar(console, *arguments)
+
+    bar = Console.bar
+    monkeypatch.setattr(Console, "bar", watch)
+    monkeypatch.setattr("jaxattn.runs.fit.divide", divide)
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
+    assert held == [False, False, False]
+
+
+OWN_MODULE = """
+import jax.numpy as jnp
+from flax import linen as nn
+
+class Counting(nn.Module):
+    train: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        steps = self.variable("memory", "steps", jnp.zeros, (), jnp.int32)
+        if self.train and not self.is_initializing():
+            steps.value += 1
+        return x * self.param("scale", nn.initializers.ones, ())
+"""
+
+
+def test_a_collection_of_ones_own_module_is_trained_checkpointed_and_resumed(tmp_path, quiet, monkeypatch):
+    (tmp_path / "own_collection.py").write_text(OWN_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = Config(attention="own_collection:Counting", **tiny.CONFIG | {"epochs": 1})
+    fit(config, tmp_path / "run", quiet)
+    resume(tmp_path / "run", epochs=2, console=quiet)
+    found = load_run(tmp_path / "run", "last").variables
+    assert found.keys() == {"params", "batch_stats", "memory"}
+    assert [int(found["memory"][f"block_{i}"]["attention"]["steps"]) for i in (1, 2, 3)] == [48] * 3  # 24 an epoch
+    sys.modules.pop("own_collection")
+
+
+# the data
+
+
+def test_validation_is_monitored_and_test_images_are_not_seen_in_the_standard_recipe():
+    splits = tiny.splits()
+    train, monitored = data.divide(Config(**tiny.CONFIG), splits)
+    assert (len(train), len(monitored)) == (144, 16)
+    held_out = {image.tobytes() for image in monitored.images}
+    assert held_out.isdisjoint({image.tobytes() for image in train.images})
+    assert held_out < {image.tobytes() for image in splits.train.images}
+
+
+def test_original_recipe_trains_on_everything_and_monitors_the_test_set(tmp_path, quiet, monkeypatch):
+    config = Config(recipe="original", **tiny.CONFIG)
+    train, monitored = data.divide(config, tiny.splits())
+    assert len(train) == 160
+    np.testing.assert_array_equal(monitored.images, tiny.splits().test.images)
+    traced, modes = [], []
+    make, epoch = program.make_train_step, loop._epoch
+    monkeypatch.setattr(program, "make_train_step", lambda *a: lambda *b: (traced.append(a[-1]), make(*a)(*b))[1])
+    monkeypatch.setattr(loop, "_epoch", lambda *a: (modes.append(a[1]), epoch(*a))[1])
+    done = fit(dataclasses.replace(config, epochs=3), tmp_path / "run", quiet)
+    assert modes == [True, False, False] and traced == [True, False]  # the first epoch alone is in training mode
+    assert done.result["monitored"] == "test" and done.result["tested_epoch"] == 3
+    assert done.result["test_loss"] == pytest.approx(done.metrics[-1]["val_loss"], rel=1e-6)
+
+
+def test_too_few_images_are_told():
+    with pytest.raises(InputError, match="batch_size must be at most the 144 training images, got 145"):
+        data.divide(Config(**tiny.CONFIG | {"batch_size": 145}), tiny.splits())
+    with pytest.raises(InputError, match="validation must hold out an image"):
+        data.divide(Config(**tiny.CONFIG | {"validation": 0.001}), tiny.splits())
+
+
+def test_cifar10_is_the_default_where_it_is_available(tmp_path, quiet, monkeypatch):
+    monkeypatch.setitem(DATASETS, "cifar10", lambda data_dir: tiny.splits())
+    config = Config(**tiny.CONFIG | {"dataset": None})
+    assert data.load_data(config, quiet)[0].dataset == "cifar10"
+
+
+def test_without_cifar10_shapes_are_trained_on_after_a_warning(tmp_path, capsys, monkeypatch):
+    def nowhere(data_dir):
+        raise UnavailableError("no CIFAR-10 anywhere")
+
+    monkeypatch.setitem(DATASETS, "cifar10", nowhere)
+    monkeypatch.setitem(DATASETS, "shapes", lambda data_dir: tiny.splits())
+    done = fit(Config(**tiny.CONFIG | {"dataset": None, "epochs": 1}), tmp_path / "run")
+    assert done.config.dataset == done.result["dataset"] == "shapes"
+    printed = capsys.readouterr().out
+    assert "WARNING" in printed and "no CIFAR-10 anywhere" in printed
+    with pytest.raises(UnavailableError):
+        fit(Config(**tiny.CONFIG | {"dataset": "cifar10"}), tmp_path / "other")
+
+
+def test_damaged_cifar10_is_told_and_never_replaced_by_shapes(tmp_path, quiet):
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not an archive")
+    with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz must be a folder or archive"):
+        fit(Config(**tiny.CONFIG | {"dataset": None, "data_dir": str(tmp_path)}), tmp_path / "run", quiet)
+
+
+@pytest.mark.parametrize("given", ["data", "./data", "~/data", "/data"])
+def test_a_relative_data_folder_is_stored_absolute_and_one_at_home_as_it_is(tmp_path, quiet, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    config, splits = data.load_data(Config(**tiny.CONFIG | {"data_dir": given}), quiet)
+    with claim(tmp_path / "run", Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
+        stored = read_manifest(tmp_path / "run").config.data_dir
+    assert stored == (given if given[0] in "~/" else str(tmp_path / "data"))
+
+
+# the folder
+
+
+def test_folder_of_another_configuration_is_refused_and_left_alone(tmp_path, quiet):
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
+    before = files(tmp_path / "run")
+    with pytest.raises(InputError, match=r"holds a run with attention none, not se; choose another folder$") as caught:
+        fit(Config(attention="se", **tiny.CONFIG), tmp_path / "run", quiet)
+    assert caught.value.setting == "out"
+    assert before == files(tmp_path / "run")
+
+
+def test_folder_that_another_process_trains_in_is_refused_and_left_alone(tmp_path, quiet):
+    pytest.importorskip("fcntl")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with exclusive_lock(folder):
+        with pytest.raises(InputError, match=r"another process is training in .*run; wait for it or stop it, or choos"):
+            fit(Config(**tiny.CONFIG), folder, quiet)
+        assert not list(folder.iterdir())
+    with claim(folder, Manifest(Config(**tiny.CONFIG), ("cat",), (32, 32, 3), "")):
+        assert (folder / "config.json").exists()
+
+
+def test_folder_of_other_files_is_refused(tmp_path, quiet):
+    (tmp_path / "thesis.tex").touch()
+    for out in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(InputError, match="is not a run folder; choose an empty or a new one"):
+            fit(Config(**tiny.CONFIG), out, quiet)
+
+
+def test_folder_that_cannot_be_written_is_told(tmp_path, quiet):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write the run folder"):
+        fit(Config(**tiny.CONFIG), tmp_path / "file" / "run", quiet)
+
+
+def test_full_disk_is_told_in_one_line(tmp_path, quiet, monkeypatch):
+    def full(*a, **k):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("jaxattn.runs.fit.write_metrics", full)
+    with pytest.raises(InputError, match=r"No space left on device; free space, then resume$") as caught:
+        fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
+    assert (caught.value.setting, caught.value.value) == ("resume", tmp_path / "run")
+
+
+def test_run_killed_before_its_folder_was_made_starts_anew(tmp_path, quiet):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json.part").write_text("{")
+    assert fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet).result["epochs"] == 1
+
+
+def test_files_in_the_checkpoint_folder_that_are_no_checkpoints_are_left_alone(tmp_path, quiet):
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
+    folder = tmp_path / "run" / "checkpoints"
+    (folder / ".DS_Store").write_bytes(b"Finder")
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / ".ipynb_checkpoints" / "note.txt").touch()
+    (folder / "7").touch()  # a file, not a checkpoint
+    assert resume(tmp_path / "run", epochs=2, console=quiet).result["epochs"] == 2
+    assert (folder / ".DS_Store").read_bytes() == b"Finder" and (folder / ".ipynb_checkpoints" / "note.txt").exists()
+    assert load_run(tmp_path / "run", "last").epoch == checkpoint.epochs(folder)[-1] == 2
+
+
+# resuming
+
+
+def test_run_resumed_with_more_epochs_equals_one_started_with_them(tmp_path, quiet):
+    fit(Config(**tiny.CONFIG), tmp_path / "grown", quiet)
+    grown = resume(tmp_path / "grown", epochs=3, console=quiet)
+    whole = fit(Config(**tiny.CONFIG | {"epochs": 3}), tmp_path / "whole", quiet)
+    jax.tree.map(np.testing.assert_array_equal, grown.variables, whole.variables)
+    assert grown.result["epochs"] == 3
+    with pytest.raises(InputError, match="epochs may only grow"):
+        resume(tmp_path / "grown", epochs=1, console=quiet)
+
+
+def test_resuming_on_other_images_is_refused(tmp_path, quiet, monkeypatch):
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
+    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
+    with pytest.raises(InputError, match="on other images"):
+        resume(tmp_path / "run", console=quiet)
+
+
+def test_ctrl_c_says_what_is_kept_and_the_run_resumes(tmp_path, quiet, monkeypatch):
+    epoch = loop._epoch
+
+    def stopped(program, train_mode, state, *rest):
+        if int(state.step) > 0:
+            raise KeyboardInterrupt
+        return epoch(program, train_mode, state, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_epoch", stopped)
+        with pytest.raises(Interrupted, match="stopped; 1 complete epochs are kept in") as caught:
+            fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
+    assert (caught.value.folder, caught.value.epochs) == (tmp_path / "run", 1)
+    assert resume(tmp_path / "run", console=quiet).result["epochs"] == 2
+
+
+def test_result_of_a_shorter_run_is_not_that_of_the_longer(tmp_path, quiet, monkeypatch):
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxattn.runs.fit._test", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):  # the last epoch is kept, its test was not reached
+            resume(tmp_path / "run", epochs=2, console=quiet)
+    assert load_run(tmp_path / "run").result is None
+    assert resume(tmp_path / "run", console=quiet).result["epochs"] == 2
+
+
+def test_run_of_another_optimiser_can_be_loaded_but_not_resumed(tmp_path, quiet):
+    done = fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
+    folder = tmp_path / "run" / "checkpoints"
+    state = checkpoint.restore(folder, 2, program.template(program.build(done.config, 10, (32, 32, 3), 1)))
+    moments = optax.adam(0.1).init(state.params)  # a tree each, not a vector
+    checkpoint.save(folder, 2, state.replace(opt_state=moments), {2})
+    loaded = load_run(tmp_path / "run", "last")
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, done.variables)
+    with pytest.raises(InputError, match=r"of another network or version: .*opt_state"):
+        resume(tmp_path / "run", epochs=3, console=quiet)
+
+
+# training that goes wrong
+
+
+def test_loss_that_stops_being_finite_is_told_and_the_last_checkpoint_kept(tmp_path, quiet, monkeypatch):
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
+    monkeypatch.setattr(loop, "evaluate", lambda *a: (float("nan"), 0.1, None))
+    with pytest.raises(InputError, match=r"stopped being finite in epoch 2, step 48 .* epoch 1 is kept"):
+        resume(tmp_path / "run", epochs=2, console=quiet)
+    assert checkpoint.epochs(tmp_path / "run" / "checkpoints") == [1]
+
+
+def test_diverging_training_is_told(tmp_path, quiet):
+    with pytest.raises(InputError, match=r"stopped being finite in epoch 1.*a lower learning_rate than 1e"):
+        fit(Config(**tiny.CONFIG | {"learning_rate": 1e30}), tmp_path / "run", quiet)

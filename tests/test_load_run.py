@@ -1,0 +1,156 @@
+"""A run folder read back: whichever epoch is asked for, and whatever is damaged or missing."""
+
+import json
+import shutil
+
+import jax
+import pytest
+import tiny
+from test_fit import quiet, tiny_data  # noqa: F401
+
+from jaxattn import Config, fit, load_run, resume
+from jaxattn.data import DATASETS
+from jaxattn.errors import InputError
+from jaxattn.runs import checkpoint
+from jaxattn.runs.console import Console
+from jaxattn.runs.run import best_epoch
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run of two epochs."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+        fit(Config(**tiny.CONFIG), folder, Console(quiet=True))
+    return folder
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of it to damage, whose first epoch is the best and has its checkpoint, too."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    if not (folder / "checkpoints" / "1").exists():
+        shutil.copytree(folder / "checkpoints" / "2", folder / "checkpoints" / "1")
+    lines = [
+        json.loads(line) | {"val_accuracy": 1.0, "val_loss": 0.0}
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+    lines[1]["val_accuracy"] = 0.0
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def told(folder, match):
+    with pytest.raises(InputError, match=match) as caught:
+        load_run(folder)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+# which epoch
+
+
+def test_best_epoch_is_the_most_accurate_then_the_least_loss_then_the_first():
+    def lines(*pairs):
+        return [{"epoch": i, "val_accuracy": a, "val_loss": loss} for i, (a, loss) in enumerate(pairs, 1)]
+
+    assert best_epoch(lines((0.5, 1.0), (0.7, 2.0), (0.6, 0.5))) == 2
+    assert best_epoch(lines((0.7, 1.0), (0.7, 0.9), (0.7, 0.9))) == 2
+    assert best_epoch(lines((0.5, 1.0), (0.7, 2.0), (0.6, 0.5)), among=[1, 3]) == 3
+
+
+def test_where_the_best_checkpoint_was_deleted_the_best_that_is_left_is_loaded(folder):
+    assert [load_run(folder, which).epoch for which in ("best", "last", "tested")] == [1, 2, 1]
+    shutil.rmtree(folder / "checkpoints" / "1")
+    assert [load_run(folder, which).epoch for which in ("best", "last", "tested")] == [2, 2, 2]
+
+
+def test_a_run_whose_best_checkpoint_was_deleted_resumes(folder, quiet):  # noqa: F811
+    shutil.rmtree(folder / "checkpoints" / "1")
+    done = resume(folder, epochs=3, console=quiet)
+    assert done.result["best_epoch"] == 1 and done.result["tested_epoch"] in (2, 3)
+
+
+def test_a_folder_without_a_complete_epoch_is_told(folder):
+    shutil.rmtree(folder / "checkpoints")
+    error = told(folder, "holds no complete epoch yet; resume it$")
+    assert (error.setting, error.value) == ("resume", folder)
+
+
+def test_an_epoch_that_a_running_process_has_just_replaced_is_looked_up_again(folder, monkeypatch):
+    restore = checkpoint.restore
+
+    def late(checkpoints, epoch, like):
+        monkeypatch.setattr(checkpoint, "restore", restore)
+        (checkpoints / "2").rename(checkpoints / "3")  # the run has gone on meanwhile
+        lines = (folder / "metrics.jsonl").read_text()
+        third = json.loads(lines.splitlines()[-1]) | {"epoch": 3}
+        (folder / "metrics.jsonl").write_text(f"{lines}{json.dumps(third)}\n")
+        return restore(checkpoints, epoch, like)
+
+    monkeypatch.setattr(checkpoint, "restore", late)
+    assert load_run(folder, "last").epoch == 3
+
+
+# damage
+
+
+def test_checkpoint_cut_short_is_told(folder):
+    for path in (folder / "checkpoints").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    told(folder, "is damaged, or of another network or version")
+
+
+def test_checkpoint_that_lacks_a_parameter_of_the_network_is_told(folder):
+    variables = load_run(folder).variables
+    params = {name: values for name, values in variables["params"].items() if name != "head"}
+    collections = {"batch_stats": variables["batch_stats"]}
+    checkpoint.save(folder / "checkpoints", 1, {"params": params, "collections": collections}, {1})
+    told(folder, r"of another network or version: it lacks \['params'\]\['head'\]")
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "{}", '{"classes": [], "image_shape": [], "dataset_hash": "", "x": 1}']
+)
+def test_damaged_configuration_is_told(tmp_path, damage):
+    told(tmp_path, "holds no run")
+    (tmp_path / "config.json").write_text(damage)
+    told(tmp_path, r"config\.json is damaged|unknown configuration keys")
+
+
+LINE = '{"epoch": 1, "train_loss": 1, "train_accuracy": 1, "val_loss": 1, "val_accuracy": 1, "learning_rate": 1}'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it must have a line for each of the 2 epochs"),
+        (LINE.encode(), "it must have a line for each of the 2 epochs"),
+        (f"{LINE}\n{LINE}\n".encode(), "it must have a line for each of the 2 epochs"),
+        (f"{LINE}\nnonsense\n".encode(), "Expecting value"),
+        (f"{LINE}\n[1, 2]\n".encode(), r"it must hold objects, found \[1, 2\]"),
+        (f'{LINE}\n{{"epoch": 2}}\n'.encode(), "'train_loss' is missing"),
+        (LINE.replace('"val_loss": 1', '"val_loss": "low"').encode(), "'val_loss' must be a number, found 'low'"),
+        (b"\xff\xfe\n", "codec can't decode"),
+    ],
+)
+def test_damaged_metrics_are_told(folder, content, message):
+    (folder / "metrics.jsonl").write_bytes(content)
+    told(folder, rf"metrics\.jsonl is damaged: .*{message}")
+
+
+@pytest.mark.parametrize("content", ['{"test_acc', "[]", "1", '{"accuracy": 0.5}', "\ud800"])
+def test_damaged_result_is_told_and_written_anew_on_resume(folder, quiet, content):  # noqa: F811
+    before = load_run(folder).result
+    (folder / "result.json").write_bytes(content.encode(errors="surrogatepass"))
+    error = told(folder, r"result\.json is damaged: .*; delete it and resume the run, which writes it again$")
+    assert (error.setting, error.value) == ("resume", folder)
+    (folder / "result.json").unlink()
+    after = resume(folder, console=quiet).result
+    assert after.keys() == before.keys() and after["epochs"] == 2
+
+
+def test_loading_leaves_the_weights_on_this_machines_device(folder):
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(load_run(folder).variables))
