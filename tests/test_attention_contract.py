@@ -308,7 +308,7 @@ def test_a_module_of_ones_own_is_found_by_its_path():
         ("own_modules:Needy", "needs a default for its field 'size'"),
     ],
 )
-def test_a_module_that_cannot_be_used_is_told_in_one_line(name, message):
+def test_a_module_that_cannot_be_used_is_reported_in_one_line(name, message):
     with pytest.raises(InputError, match=message) as caught:
         resolve(name)
     assert "\n" not in str(caught.value)
@@ -341,7 +341,7 @@ def test_wide_adds_nothing_for_a_module_without_parameters():
 
 
 @pytest.mark.parametrize("name", ["wide:es", "wide:wide:se"])
-def test_wide_of_an_unknown_module_is_told(name):
+def test_wide_of_an_unknown_module_is_reported(name):
     with pytest.raises(InputError, match=r"unknown attention 'es'|must stand alone"):
         create(name, 16, IMAGE)
 

@@ -9,6 +9,7 @@ import importlib
 
 import numpy as np
 import pytest
+import without_torchvision  # noqa: F401
 from attention_runs import randoms, runs, variables
 
 torch = pytest.importorskip("torch")

@@ -306,7 +306,7 @@ def test_folder_that_cannot_be_written_costs_one_warning(tmp_path, monkeypatch, 
     assert len(warnings) == 1 and "Read-only file system" in warnings[0]
 
 
-def test_preparing_that_is_killed_leaves_nothing_that_is_trusted(tmp_path, monkeypatch):
+def test_preparing_that_is_killed_leaves_no_data_that_is_read(tmp_path, monkeypatch):
     write_binary(tmp_path)
     with monkeypatch.context() as killing:
         killing.setattr(shutil, "rmtree", lambda *_, **__: None)  # as when the process is killed: no time to clean up
@@ -362,7 +362,7 @@ def test_missing_archive_is_downloaded_and_prepared(tmp_path, monkeypatch):
     assert_whole(cifar10.load(tmp_path / "new"))
 
 
-def test_nothing_there_and_no_network_says_what_to_do(tmp_path):
+def test_without_data_and_network_the_error_says_what_to_do(tmp_path):
     with pytest.raises(UnavailableError) as caught:
         cifar10.load(tmp_path / "new")
     message = str(caught.value)

@@ -53,12 +53,12 @@ def test_config_comes_back_from_json(recipe):
         ({"schedule": "step"}, "unknown schedule 'step'; known are plateau, cosine, constant"),
     ],
 )
-def test_wrong_value_is_told_with_its_rule(values, message):
+def test_wrong_value_is_reported_with_its_rule(values, message):
     with pytest.raises(InputError) as caught:
         Config(**values)
     assert str(caught.value) == message
 
 
-def test_unknown_json_key_is_told():
+def test_unknown_json_key_is_reported():
     with pytest.raises(InputError, match="unknown configuration keys: learning_rat"):
         Config.from_json({"learning_rat": 1})

@@ -109,7 +109,7 @@ def test_weights_of_another_network_are_refused(change, message):
         from_torch(change(to_torch(variables_of("se"))))
 
 
-def test_unreadable_files_are_told_in_one_line(tmp_path):
+def test_unreadable_files_are_reported_in_one_line(tmp_path):
     for name, message in [
         ("a.onnx", "must be one of"),
         ("a.npz", "cannot be read"),

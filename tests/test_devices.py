@@ -92,7 +92,7 @@ def test_checkpoint_of_two_processes_is_restored_on_one_device(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, state, restored)
 
 
-def test_batch_that_cannot_be_sharded_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_batch_that_cannot_be_sharded_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
     monkeypatch.setattr(jax, "device_count", lambda: 8)
     with pytest.raises(InputError, match="a multiple of the 8 devices, got 20; choose 16 or 24, or show") as caught:

@@ -98,7 +98,7 @@ def test_interrupted_transfer_is_kept_and_resumed_by_the_next_call(server, path,
     assert path.read_bytes() == CONTENT and left_in(path) == ["file.tar.gz"]
 
 
-def test_stall_is_told(server, path):
+def test_stall_is_reported(server, path):
     server.manner = "stalls"
     with pytest.raises(InputError, match=r"no data for 0\.3 seconds"):
         fetch(server.remote, path)
@@ -152,7 +152,7 @@ def test_refusal_is_unavailable(server, path):
     assert not path.parent.exists()
 
 
-def test_nobody_listening_is_unavailable(server, path):
+def test_a_closed_port_is_unavailable(server, path):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     remote = dataclasses.replace(server.remote, url=f"http://127.0.0.1:{port}/file")

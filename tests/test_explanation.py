@@ -33,7 +33,7 @@ def test_an_explanation_needs_no_labels_and_explains_the_chosen_class(target):
         ({"channels": 0}, "channels must be at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_selected_is_told(selection, message):
+def test_what_cannot_be_selected_is_reported(selection, message):
     with pytest.raises(InputError, match=message):
         Explanation(run("foreign")[0], run("foreign")[1].images[:1], Selection(**selection))
 

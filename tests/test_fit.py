@@ -187,7 +187,7 @@ def test_original_recipe_trains_on_everything_and_monitors_the_test_set(tmp_path
     assert done.result["test_loss"] == pytest.approx(done.metrics[-1]["val_loss"], rel=1e-6)
 
 
-def test_too_few_images_are_told():
+def test_too_few_images_are_reported():
     with pytest.raises(InputError, match="batch_size must be at most the 144 training images, got 145"):
         data.divide(Config(**tiny.CONFIG | {"batch_size": 145}), tiny.splits())
     with pytest.raises(InputError, match="validation must hold out an image"):
@@ -214,7 +214,7 @@ def test_without_cifar10_shapes_are_trained_on_after_a_warning(tmp_path, capsys,
         fit(Config(**tiny.CONFIG | {"dataset": "cifar10"}), tmp_path / "other")
 
 
-def test_damaged_cifar10_is_told_and_never_replaced_by_shapes(tmp_path, quiet):
+def test_damaged_cifar10_is_reported_and_never_replaced_by_shapes(tmp_path, quiet):
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not an archive")
     with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz must be a folder or archive"):
         fit(Config(**tiny.CONFIG | {"dataset": None, "data_dir": str(tmp_path)}), tmp_path / "run", quiet)
@@ -260,13 +260,13 @@ def test_folder_of_other_files_is_refused(tmp_path, quiet):
             fit(Config(**tiny.CONFIG), out, quiet)
 
 
-def test_folder_that_cannot_be_written_is_told(tmp_path, quiet):
+def test_folder_that_cannot_be_written_is_reported(tmp_path, quiet):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write the run folder"):
         fit(Config(**tiny.CONFIG), tmp_path / "file" / "run", quiet)
 
 
-def test_full_disk_is_told_in_one_line(tmp_path, quiet, monkeypatch):
+def test_full_disk_is_reported_in_one_line(tmp_path, quiet, monkeypatch):
     def full(*a, **k):
         raise OSError(28, "No space left on device")
 
@@ -355,7 +355,7 @@ def test_run_of_another_optimiser_can_be_loaded_but_not_resumed(tmp_path, quiet)
 # training that goes wrong
 
 
-def test_loss_that_stops_being_finite_is_told_and_the_last_checkpoint_kept(tmp_path, quiet, monkeypatch):
+def test_loss_that_stops_being_finite_is_reported_and_the_last_checkpoint_kept(tmp_path, quiet, monkeypatch):
     fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
     monkeypatch.setattr(loop, "evaluate", lambda *a: (float("nan"), 0.1, None))
     with pytest.raises(InputError, match=r"stopped being finite in epoch 2, step 48 .* epoch 1 is kept"):
@@ -363,6 +363,6 @@ def test_loss_that_stops_being_finite_is_told_and_the_last_checkpoint_kept(tmp_p
     assert checkpoint.epochs(tmp_path / "run" / "checkpoints") == [1]
 
 
-def test_diverging_training_is_told(tmp_path, quiet):
+def test_diverging_training_is_reported(tmp_path, quiet):
     with pytest.raises(InputError, match=r"stopped being finite in epoch 1.*a lower learning_rate than 1e"):
         fit(Config(**tiny.CONFIG | {"learning_rate": 1e30}), tmp_path / "run", quiet)

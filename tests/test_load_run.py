@@ -42,7 +42,7 @@ def folder(finished, tmp_path):
     return folder
 
 
-def told(folder, match):
+def assert_reported(folder, match):
     with pytest.raises(InputError, match=match) as caught:
         load_run(folder)
     assert "\n" not in str(caught.value)
@@ -73,9 +73,9 @@ def test_a_run_whose_best_checkpoint_was_deleted_resumes(folder, quiet):  # noqa
     assert done.result["best_epoch"] == 1 and done.result["tested_epoch"] in (2, 3)
 
 
-def test_a_folder_without_a_complete_epoch_is_told(folder):
+def test_a_folder_without_a_complete_epoch_is_reported(folder):
     shutil.rmtree(folder / "checkpoints")
-    error = told(folder, "holds no complete epoch yet; resume it$")
+    error = assert_reported(folder, "holds no complete epoch yet; resume it$")
     assert (error.setting, error.value) == ("resume", folder)
 
 
@@ -97,27 +97,27 @@ def test_an_epoch_that_a_running_process_has_just_replaced_is_looked_up_again(fo
 # damage
 
 
-def test_checkpoint_cut_short_is_told(folder):
+def test_checkpoint_cut_short_is_reported(folder):
     for path in (folder / "checkpoints").rglob("d/*"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    told(folder, "is damaged, or of another network or version")
+    assert_reported(folder, "is damaged, or of another network or version")
 
 
-def test_checkpoint_that_lacks_a_parameter_of_the_network_is_told(folder):
+def test_checkpoint_that_lacks_a_parameter_of_the_network_is_reported(folder):
     variables = load_run(folder).variables
     params = {name: values for name, values in variables["params"].items() if name != "head"}
     collections = {"batch_stats": variables["batch_stats"]}
     checkpoint.save(folder / "checkpoints", 1, {"params": params, "collections": collections}, {1})
-    told(folder, r"of another network or version: it lacks \['params'\]\['head'\]")
+    assert_reported(folder, r"of another network or version: it lacks \['params'\]\['head'\]")
 
 
 @pytest.mark.parametrize(
     "damage", ["", "{", "[]", "{}", '{"classes": [], "image_shape": [], "dataset_hash": "", "x": 1}']
 )
-def test_damaged_configuration_is_told(tmp_path, damage):
-    told(tmp_path, "holds no run")
+def test_damaged_configuration_is_reported(tmp_path, damage):
+    assert_reported(tmp_path, "holds no run")
     (tmp_path / "config.json").write_text(damage)
-    told(tmp_path, r"config\.json is damaged|unknown configuration keys")
+    assert_reported(tmp_path, r"config\.json is damaged|unknown configuration keys")
 
 
 LINE = '{"epoch": 1, "train_loss": 1, "train_accuracy": 1, "val_loss": 1, "val_accuracy": 1, "learning_rate": 1}'
@@ -136,16 +136,18 @@ LINE = '{"epoch": 1, "train_loss": 1, "train_accuracy": 1, "val_loss": 1, "val_a
         (b"\xff\xfe\n", "codec can't decode"),
     ],
 )
-def test_damaged_metrics_are_told(folder, content, message):
+def test_damaged_metrics_are_reported(folder, content, message):
     (folder / "metrics.jsonl").write_bytes(content)
-    told(folder, rf"metrics\.jsonl is damaged: .*{message}")
+    assert_reported(folder, rf"metrics\.jsonl is damaged: .*{message}")
 
 
 @pytest.mark.parametrize("content", ['{"test_acc', "[]", "1", '{"accuracy": 0.5}', "\ud800"])
-def test_damaged_result_is_told_and_written_anew_on_resume(folder, quiet, content):  # noqa: F811
+def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, content):  # noqa: F811
     before = load_run(folder).result
     (folder / "result.json").write_bytes(content.encode(errors="surrogatepass"))
-    error = told(folder, r"result\.json is damaged: .*; delete it and resume the run, which writes it again$")
+    error = assert_reported(
+        folder, r"result\.json is damaged: .*; delete it and resume the run, which writes it again$"
+    )
     assert (error.setting, error.value) == ("resume", folder)
     (folder / "result.json").unlink()
     after = resume(folder, console=quiet).result

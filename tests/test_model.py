@@ -55,12 +55,12 @@ def test_any_depth_and_size_classifies(widths):
     assert jax.jit(model.apply)(init(model, images), images).shape == (3, 7)
 
 
-def test_too_small_an_image_is_told():
+def test_too_small_an_image_is_reported():
     with pytest.raises(ValueError, match=r"H, W >= 8, got \[2, 4, 32, 3\]"):
         init(CNN(), IMAGES[:, :4])
 
 
-def test_attention_that_changes_the_shape_is_told():
+def test_attention_that_changes_the_shape_is_reported():
     model = CNN(widths=(4,), attention=functools.partial(nn.Dense, 5))
     with pytest.raises(InputError, match=r"must keep the shape of its input, \[1, 32, 32, 4\], got \[1, 32, 32, 5\]"):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

@@ -80,7 +80,7 @@ NOTHING = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", PLOTS)
-def test_every_plot_is_whole_and_says_what_it_is(name, case):
+def test_every_plot_is_complete_and_says_what_it_is(name, case):
     if name in NOTHING[case]:
         with pytest.raises(canvas.NothingToDrawError, match=r"^nothing to draw: .* network [^\n]*$"):
             draw(name, *sources(case))

@@ -109,7 +109,7 @@ def damaged(tmp_path, kind):
         ("bomb", "must have at most"),
     ],
 )
-def test_a_file_that_is_no_image_is_told_in_one_line_and_nothing_is_written(run, tmp_path, kind, reason):  # noqa: F811
+def test_a_file_that_is_no_image_is_reported_in_one_line_and_nothing_is_written(run, tmp_path, kind, reason):  # noqa: F811
     made("RGB").save(tmp_path / "good.png")
     with pytest.raises(InputError, match=reason) as caught:
         predict.main([str(run), str(tmp_path / "good.png"), str(damaged(tmp_path, kind)), "--explain"])
@@ -145,7 +145,7 @@ def test_explain_draws_every_plot_of_each_image(run, tmp_path, capsys):  # noqa:
 
 
 @pytest.mark.parametrize("flags", [["--top", "0"], ["--out", "x"], ["--class", "frog"], ["--explain", "--class", "x"]])
-def test_wrong_flags_are_told(run, tmp_path, flags):  # noqa: F811
+def test_wrong_flags_are_reported(run, tmp_path, flags):  # noqa: F811
     made("RGB").save(tmp_path / "a.png")
     with pytest.raises(InputError):
         predict.main([str(run), str(tmp_path / "a.png"), *flags])

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from report_runs import drawn
 
 from jaxattn.attention import resolve
 from jaxattn.data.augment import AUGMENT, normalize, to_float
@@ -107,10 +108,10 @@ def test_batches_hold_every_example_once_and_are_filled_up_with_copies(count, mu
         assert (rows[~valid] == rows[valid][-1]).all()
 
 
-def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_their_images_are_mixed(monkeypatch):
-    """The control `shuffled` gives an image the gate of its neighbour in the batch."""
-    model = CNN(widths=(4, 8), hidden=16, attention=resolve("shuffled"))
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_a_block_mixes_their_images(monkeypatch):
+    """The control `shuffled` gives an image the gate of the one before it in the batch, the first that of the last."""
+    model = CNN(widths=(4, 8), hidden=16, attention=resolve("shuffled", reduction=1), attention_at=(1,))
+    variables = drawn(model, 0, (32, 32, 3))  # of large weights: gates differ between images
     step, split, whole = jax.jit(make_eval_step(model)), Split(IMAGES, LABELS), evaluation.batches
     monkeypatch.setattr(evaluation, "BATCH", 16)
     found = []
@@ -118,7 +119,7 @@ def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_their_imag
         monkeypatch.setattr(evaluation, "batches", lambda count, _, multiple=multiple: whole(count, multiple))
         found.append(evaluation.evaluate(step, variables, split)[2])
     for other in found[1:]:
-        np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(other, found[0], atol=1e-5 * np.abs(found[0]).max())
 
 
 def test_epoch_takes_each_image_at_most_once_in_a_new_order():
@@ -165,7 +166,7 @@ class Growing(nn.Module):
         return x
 
 
-def test_a_collection_that_changes_its_shape_in_a_step_is_told_in_one_line():
+def test_a_collection_that_changes_its_shape_in_a_step_is_reported_in_one_line():
     model = CNN(widths=(4, 8), hidden=16, attention=Growing)
     state = init_state(model, OPTIMIZER, PLATEAU, jax.random.key(0), (32, 32, 3))
     step = make_train_step(model, OPTIMIZER, AUGMENT["none"], True)

@@ -60,7 +60,7 @@ def call(capsys, *arguments):
     return capsys.readouterr().out.splitlines()
 
 
-def test_every_plot_is_a_file_or_said_to_have_nothing_to_draw(run, capsys):
+def test_every_plot_is_a_file_or_reported_to_have_nothing_to_draw(run, capsys):
     printed = call(capsys, run, "--layers", "conv2", "block3", "--pick", "7", "3", "--channels", "4", "--format", "png")
     nothing = [line for line in printed if ": " in line]
     assert [line.split(":")[0] for line in nothing] == ["gates-by-position", "attention-received"]
@@ -132,7 +132,7 @@ def test_wrong_input_gets_one_line_and_exit_code_2(run, capsys, monkeypatch, arg
     refused(capsys, monkeypatch, [run, *arguments], message)
 
 
-def test_a_folder_without_a_run_and_other_or_missing_data_are_told_in_one_line(run, tmp_path, capsys, monkeypatch):
+def test_a_folder_without_a_run_and_other_or_missing_data_are_reported_in_one_line(run, tmp_path, capsys, monkeypatch):
     refused(capsys, monkeypatch, [tmp_path], f"{tmp_path} holds no run")
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
     refused(capsys, monkeypatch, [run, "--data-dir", "/else"], "the images of tiny in /else are not those that")
