@@ -41,6 +41,7 @@ def block_shapes(image: tuple[int, int, int] = IMAGE) -> list[tuple[int, int, in
     return [(image[0] >> i, image[1] >> i, channels) for i, channels in enumerate(CNN.widths)]
 
 
+@functools.cache
 def rows(reduction: int = 16) -> list[Row]:
     """A row for each attention module, group by group.
 

@@ -1,7 +1,7 @@
 """Compiled passes of a network over NumPy arrays, in batches of one size; compiled once for each network."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -19,17 +19,13 @@ from jaxattn.types import Layer
 CAPTURED = 16  # images in a batch whose maps are captured: self-attention holds (HW)^2 numbers for each
 
 
-def in_batches(function: Callable, size: int, variables: dict[str, Any], *arrays: np.ndarray) -> Any:
-    """The result of a function of variables and arrays [N, ...], N rows of it, from batches of `size` rows.
-
-    The last batch is filled up with copies of its last row.
-    """
-    count = len(arrays[0])
+def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any], *arrays: np.ndarray) -> Any:
+    """The result of a function of variables and arrays [N, ...], N rows of it, from `evaluation.batches` of them."""
     parts = []
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + size), count - 1)
-        parts.append(jax.device_get(function(variables, *(array[rows] for array in arrays))))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+    for rows, valid in batches:
+        found = jax.device_get(function(variables, *(array[rows] for array in arrays)))
+        parts.append(jax.tree.map(lambda leaf, valid=valid: leaf[valid], found))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def predict(model: CNN, variables: dict[str, Any], images: np.ndarray) -> tuple[np.ndarray, dict[Layer, np.ndarray]]:
@@ -37,15 +33,16 @@ def predict(model: CNN, variables: dict[str, Any], images: np.ndarray) -> tuple[
 
     Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as it was tested.
     """
-    size = min(evaluation.BATCH, -(-len(images) // 16) * 16)
-    return in_batches(_predict(model), size, variables, images)
+    batches = evaluation.batches(len(images), multiple=32)  # few sizes, since each is compiled
+    return in_batches(_predict(model), batches, variables, images)
 
 
 def explain_images(
     model: CNN, layers: tuple[Layer, ...], variables: dict[str, Any], images: np.ndarray, targets: np.ndarray
 ) -> Any:
     """What `cam.explain` returns for uint8 images [N, H, W, 3] and target classes int32 [N], as NumPy."""
-    return in_batches(_explain(model, layers), CAPTURED, variables, images, targets)
+    batches = evaluation.batches(len(images), most=CAPTURED)
+    return in_batches(_explain(model, layers), batches, variables, images, targets)
 
 
 @functools.lru_cache(maxsize=2)

@@ -58,8 +58,7 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
     devices.check_batch(config.batch_size)
     template(build(config, 10, (32, 32, 3), 1))  # wrong names and modules are found before the data is loaded
     config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
-    train, monitored = divide(config, splits)
-    test, sizes = splits.test, [len(part) for part in (train, monitored, splits.test)]
+    train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
     folder = Path(out) if out is not None else broadcast(lambda: _default_folder(config))
     with contextlib.ExitStack() as held:
@@ -69,10 +68,13 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
         job = _Job(folder, manifest, program, console)
         state, metrics = _start(job)
-        console.line(messages.headline(config, sizes, state.params))
-        state = _train(job, state, metrics, data, monitored)
-        if broadcast(lambda: read_result(folder)) is None:
-            _test(job, state, metrics, test)
+        console.line(messages.headline(config, map(len, (data[0], monitored, test)), state.params))
+        try:
+            state = _train(job, state, metrics, data, monitored)
+            if broadcast(lambda: read_result(folder)) is None:
+                _test(job, state, metrics, test)
+        except KeyboardInterrupt as error:
+            raise Interrupted(folder, len(metrics)) from error
         variables, epoch, metrics, result = broadcast(lambda: _finished(folder))
     run = Run(folder, config, manifest.classes, program.model, variables, epoch, metrics, result)
     console.line(messages.result_line(result), style="bold")
@@ -123,15 +125,12 @@ def _train(job: _Job, state: TrainState, metrics: Metrics, data: loop.Data, moni
     config, done = job.manifest.config, len(metrics)
     if done < config.epochs:  # the result of a shorter run is not this one's
         _write(job, lambda: (job.folder / "result.json").unlink(missing_ok=True))
-    if done:
+    if 0 < done < config.epochs:
         job.console.line(f"resuming after epoch {done} of {config.epochs} in {job.folder}")
-    try:
-        for state, line in loop.train(job.program, config, state, data, monitored, done, job.console.bar):  # noqa: B020, PLR1704
-            _write(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
-            metrics.append(line)
-            job.console.line(messages.epoch_line(line, config))
-    except KeyboardInterrupt as error:
-        raise Interrupted(job.folder, len(metrics)) from error
+    for state, line in loop.train(job.program, config, state, data, monitored, done, job.console.bar):  # noqa: B020, PLR1704
+        _write(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
+        metrics.append(line)
+        job.console.line(messages.epoch_line(line, config))
     return state
 
 

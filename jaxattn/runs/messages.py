@@ -1,7 +1,7 @@
 """What a run says of itself: lines for the console, and where its result comes from."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import flax
@@ -12,7 +12,7 @@ from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
 
 
-def headline(config: Config, sizes: Sequence[int], params: Any) -> str:
+def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
     """What is trained, on what: two lines. `sizes` are those of the training, the monitored and the test split."""
     train, monitored, test = sizes
     name = "validation" if config.monitor == "validation" else "monitored (the TEST set, as the tutorial does)"

@@ -11,27 +11,34 @@ from jaxtyping import Bool, Float, Int32
 from jaxattn.data.splits import Split
 from jaxattn.training import devices
 
-BATCH = 256
+BATCH = 248
+FILL = 8  # rows that at least fill a batch up: more than a network has blocks
 
 
-def batches(count: int, multiple: int = 1) -> Iterator[tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"]]]:
-    """Indices of `count` examples in batches of at most `BATCH`, with which of them are valid.
+def batches(
+    count: int, multiple: int = 1, most: int | None = None
+) -> Iterator[tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"]]]:
+    """Indices of `count` examples in batches of at most `most`, with which of them are valid.
 
-    Each batch is filled up to a common size with copies of its last example. A module that mixes the images of a batch
-    (the control `shuffled`) therefore gives the same on any number of devices.
+    All batches are filled up to one size, and end with copies of their last examples, in order. In a module that gives
+    an image the gate of the one before it (the control `shuffled`), the first image therefore meets what it would meet
+    without the fill, in as many blocks as there are rows of fill: on any number of devices the results are equal.
 
     Args:
         count: number of examples N.
         multiple: the size is a multiple of this.
+        most: examples in a batch, by default `BATCH`.
 
     Returns:
         Pairs of int32 [B] and bool [B].
     """
-    size = math.ceil(min(BATCH, count) / multiple) * multiple
-    for start in range(0, count, BATCH):
-        rows = np.arange(start, start + size, dtype=np.int32)
-        last = min(start + BATCH, count) - 1
-        yield np.minimum(rows, last), rows <= last
+    most = min(most or BATCH, count)
+    size = math.ceil((most + FILL) / multiple) * multiple
+    for start in range(0, count, most):
+        valid = np.arange(size) < min(most, count - start)
+        examples = valid.sum()
+        rows = np.where(valid, np.arange(size), (np.arange(size) - size) % examples)
+        yield (start + rows).astype(np.int32), valid
 
 
 def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[float, float, Float[np.ndarray, "N K"]]:
