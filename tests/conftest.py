@@ -1,5 +1,6 @@
 """What holds for every test: shapes in signatures are checked, no network, no silent broadcasting, a compile cache."""
 
+import functools
 import os
 import socket
 from pathlib import Path
@@ -13,9 +14,20 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1]
 install_import_hook([f"jaxattn.{name}" for name in CHECKED], "typecheck.check")
 
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import tiny  # noqa: E402
 
+from jaxattn import Config, networks  # noqa: E402
+from jaxattn.data import DATASETS  # noqa: E402
+from jaxattn.explain import analysis  # noqa: E402
+from jaxattn.runs import checkpoint  # noqa: E402
+from jaxattn.runs.console import Console  # noqa: E402
+from jaxattn.runs.manifest import Manifest, claim  # noqa: E402
+from jaxattn.runs.store import write_metrics  # noqa: E402
 from jaxattn.runtime import skip_slow_passes  # noqa: E402
+from jaxattn.training import program  # noqa: E402
 
 skip_slow_passes()
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -40,3 +52,35 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def quiet():
+    return Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def small_network():
+    """Runs have a narrow network and the data set "tiny": what they do does not depend on the width, compiling does."""
+    create = networks.create
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "create", functools.partial(create, widths=(4, 4, 8), hidden=8))
+        patch.setattr(analysis, "SCORED", 4)
+        patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+        yield
+
+
+@pytest.fixture(scope="module")
+def unfinished(small_network, tmp_path_factory):
+    """The folder of an unfinished run of two epochs, with random weights."""
+    folder, splits = tmp_path_factory.mktemp("runs") / "se", tiny.splits()
+    config = Config(attention="se", dataset="tiny", epochs=3, batch_size=6, recipe="original")
+    with claim(folder, Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
+        pass
+    template = program.template(program.build(config, 10, (32, 32, 3), 1))
+    random = np.random.default_rng(0)
+    state = jax.tree.map(lambda leaf: jnp.asarray(random.uniform(0, 0.3, leaf.shape), leaf.dtype), template)
+    checkpoint.save(folder / "checkpoints", 2, state, {2})
+    keys = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    write_metrics(folder, [{"epoch": i, "learning_rate": 1e-3, **dict.fromkeys(keys, 0.5 / i)} for i in (1, 2)])
+    return folder

@@ -2,10 +2,12 @@
 
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl.testing import parameterized
 from attention_runs import NAMES, SHAPE, apply, gates_by_path, make, modes, program, randoms, runs, variables
 
 from jaxattn.attention import ATTENTION, Gate, resolve
@@ -33,11 +35,6 @@ CAPTURED = {
 
 def class_of(name):
     return getattr(ATTENTION[name], "func", ATTENTION[name])
-
-
-def assert_finite(tree):
-    for leaf in jax.tree.leaves(tree):
-        assert np.isfinite(leaf).all()
 
 
 @every_module
@@ -75,14 +72,18 @@ def test_a_gate_module_is_its_input_times_its_gate(name):
         np.testing.assert_array_equal(run.y, randoms(2) * run.gates["gate"])
 
 
-@every_module
-def test_one_image_without_jit_gives_what_a_batch_gives_with_it(name):
-    y, _ = apply(name, False, variables(name), randoms(2)[:1])
-    batch = runs(name)[False].y
-    if name == "shuffled":  # alone in its batch, an image keeps its own gate
-        batch = randoms(2) * jnp.roll(runs(name)[False].gates["gate"], -1, axis=0)
-    # compiled and uncompiled sums are in another order
-    np.testing.assert_allclose(y, batch[:1], rtol=1e-5, atol=1e-5)
+class Variants(chex.TestCase):
+    """One image gives what it gives in a batch: compiled, uncompiled, and from the device."""
+
+    @chex.variants(with_jit=True, without_jit=True, with_device=True)
+    @parameterized.parameters(NAMES)
+    def test_one_image_gives_what_a_batch_gives_with_it(self, name):
+        y = self.variant(lambda values, x: apply(name, False, values, x)[0])(variables(name), randoms(2)[:1])
+        batch = runs(name)[False].y
+        if name == "shuffled":  # alone in its batch, an image keeps its own gate
+            batch = randoms(2) * jnp.roll(runs(name)[False].gates["gate"], -1, axis=0)
+        # compiled and uncompiled sums are in another order
+        np.testing.assert_allclose(y, batch[:1], rtol=1e-5, atol=1e-5)
 
 
 @every_module
@@ -96,12 +97,12 @@ def test_a_reversed_batch_gives_reversed_outputs(name):
 @every_module
 @pytest.mark.parametrize("value", [0.0, 1.5])
 def test_gradients_are_finite_for_a_constant_map(name, value):
-    assert_finite(program(name)(variables(name), np.full(SHAPE, value, np.float32), randoms(3)))
+    chex.assert_tree_all_finite(program(name)(variables(name), np.full(SHAPE, value, np.float32), randoms(3)))
 
 
-@every_module
+@pytest.mark.parametrize("name", [name for name in NAMES if len(modes(name)) > 1])
 def test_one_image_in_training_is_finite(name):
-    assert_finite(apply(name, modes(name)[-1], variables(name), randoms(2)[:1]))
+    chex.assert_tree_all_finite(apply(name, True, variables(name), randoms(2)[:1]))
 
 
 def test_training_moves_the_running_statistics_and_evaluation_does_not():

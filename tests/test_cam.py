@@ -2,13 +2,15 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from attention_runs import KINDS
 from test_capture import SHAPE, drawn, images, network
 
-from jaxattn.attention import ATTENTION, resolve
+from jaxattn.attention import resolve
 from jaxattn.explain.cam import CAMS, explain, grad_cam, hires_cam, layer_gradients
 from jaxattn.model import CNN
 from jaxattn.types import MapKind, layer
@@ -74,7 +76,7 @@ def test_a_negative_target_is_the_predicted_class():
     predicted = np.asarray(captured.logits).argmax(axis=1).astype(np.int32)
     assert (predicted != TARGETS).any()
     _, *found = run(images(), predicted)
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    chex.assert_trees_all_equal(found, expected)
 
 
 def test_an_image_has_the_same_maps_in_any_batch():
@@ -101,8 +103,8 @@ def test_where_gradients_are_uniform_both_maps_are_equal():
     np.testing.assert_allclose(*both, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ATTENTION)
-def test_every_module_has_maps_at_every_layer(name):
+@pytest.mark.parametrize("name", ["none", *KINDS])
+def test_every_kind_of_attention_has_maps_at_every_layer(name):
     model = network(resolve(name, 4), (8,))
     layers = (CONV, NORM, BLOCK, *([layer("attention", 1)] if name != "none" else []))
     variables = jax.eval_shape(model.init, jax.random.key(0), images())

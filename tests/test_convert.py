@@ -1,5 +1,6 @@
 """Weights in PyTorch's layout, from any supported file and under any names, converted to ours and back."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ def variables_of(name):
 
 def assert_trees_equal(ours, theirs):
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    chex.assert_trees_all_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("name", ["none", "se"])

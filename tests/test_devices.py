@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_checkpoint_of_two_processes_is_restored_on_one_device(tmp_path):
     checkpoint.save(tmp_path, 1, jax.device_get(state), {1})  # what several processes give to Orbax
     restored = checkpoint.restore(tmp_path, 1, jax.eval_shape(lambda: state))
     assert all(isinstance(leaf, jax.Array) for leaf in restored.values())
-    jax.tree.map(np.testing.assert_array_equal, state, restored)
+    chex.assert_trees_all_equal(state, restored)
 
 
 def test_batch_that_cannot_be_sharded_is_reported_before_anything_is_written(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import sys
 import weakref
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import tiny
 
 import jaxattn
-from jaxattn import ATTENTION, CNN, Config, fit, load_run, resume
+from jaxattn import ATTENTION, CNN, Config, fit, load_run, networks, resume
 from jaxattn.data import DATASETS
 from jaxattn.data.augment import normalize, to_float
 from jaxattn.errors import InputError, Interrupted, UnavailableError
@@ -24,15 +25,12 @@ from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.training import loop, program
 from jaxattn.training.evaluation import evaluate
 
-
-@pytest.fixture(autouse=True)
-def tiny_data(monkeypatch):
-    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 @pytest.fixture
-def quiet():
-    return Console(quiet=True)
+def tutorials_network(monkeypatch):
+    monkeypatch.setattr(program, "create", networks.create)
 
 
 def files(folder):
@@ -42,6 +40,7 @@ def files(folder):
 # what a run is
 
 
+@pytest.mark.usefixtures("tutorials_network")
 def test_run_folder_holds_what_is_promised(tmp_path, quiet):
     done = fit(Config(attention="se", **tiny.CONFIG), tmp_path / "run", quiet)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["attention"] == "se"
@@ -76,6 +75,7 @@ def test_result_is_the_tested_epochs_accuracy_on_the_test_set(tmp_path, quiet):
     assert done.epoch == done.result["tested_epoch"] == done.result["best_epoch"]
 
 
+@pytest.mark.usefixtures("tutorials_network")
 def test_library_offers_what_the_readme_says(tmp_path, quiet):
     assert set(jaxattn.__all__) >= {"CNN", "ATTENTION", "Config", "fit", "load_run"}
     done = fit(Config(attention="se", **tiny.CONFIG), tmp_path / "run", quiet)
@@ -88,11 +88,19 @@ def test_library_offers_what_the_readme_says(tmp_path, quiet):
         load_run(tmp_path / "run", "first")
 
 
+@pytest.mark.usefixtures("tutorials_network")
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, quiet):
     config = Config(**tiny.CONFIG | {"batch_size": 8})  # enough for Winograd in the second block
     runs = [fit(dataclasses.replace(config, seed=seed), tmp_path / str(i), quiet) for i, seed in enumerate((1, 1, 2))]
     leaves = [b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(done.variables)) for done in runs]
     assert leaves[0] == leaves[1] != leaves[2]
+
+
+def test_a_run_traces_its_step_once_and_its_evaluation_once_for_each_split(tmp_path, quiet, monkeypatch):
+    step, evaluation = program.make_train_step, program.make_eval_step
+    monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=1))
+    monkeypatch.setattr(program, "make_eval_step", lambda *a: chex.assert_max_traces(evaluation(*a), n=2))
+    fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)  # raises where there are more
 
 
 @pytest.mark.parametrize("steps", [5, 7])
@@ -301,7 +309,7 @@ def test_run_resumed_with_more_epochs_equals_one_started_with_them(tmp_path, qui
     fit(Config(**tiny.CONFIG), tmp_path / "grown", quiet)
     grown = resume(tmp_path / "grown", epochs=3, console=quiet)
     whole = fit(Config(**tiny.CONFIG | {"epochs": 3}), tmp_path / "whole", quiet)
-    jax.tree.map(np.testing.assert_array_equal, grown.variables, whole.variables)
+    chex.assert_trees_all_equal(grown.variables, whole.variables)
     assert grown.result["epochs"] == 3
     with pytest.raises(InputError, match="epochs may only grow"):
         resume(tmp_path / "grown", epochs=1, console=quiet)
@@ -347,7 +355,7 @@ def test_run_of_another_optimiser_can_be_loaded_but_not_resumed(tmp_path, quiet)
     moments = optax.adam(0.1).init(state.params)  # a tree each, not a vector
     checkpoint.save(folder, 2, state.replace(opt_state=moments), {2})
     loaded = load_run(tmp_path / "run", "last")
-    jax.tree.map(np.testing.assert_array_equal, loaded.variables, done.variables)
+    chex.assert_trees_all_equal(loaded.variables, done.variables)
     with pytest.raises(InputError, match=r"of another network or version: .*opt_state"):
         resume(tmp_path / "run", epochs=3, console=quiet)
 

@@ -6,23 +6,21 @@ import shutil
 import jax
 import pytest
 import tiny
-from test_fit import quiet, tiny_data  # noqa: F401
 
 from jaxattn import Config, fit, load_run, resume
-from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
 from jaxattn.runs.run import best_epoch
 
+pytestmark = pytest.mark.usefixtures("small_network")
+
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(small_network, tmp_path_factory):
     """The folder of a run of two epochs."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
-        fit(Config(**tiny.CONFIG), folder, Console(quiet=True))
+    fit(Config(**tiny.CONFIG), folder, Console(quiet=True))
     return folder
 
 
@@ -67,7 +65,7 @@ def test_where_the_best_checkpoint_was_deleted_the_best_that_is_left_is_loaded(f
     assert [load_run(folder, which).epoch for which in ("best", "last", "tested")] == [2, 2, 2]
 
 
-def test_a_run_whose_best_checkpoint_was_deleted_resumes(folder, quiet):  # noqa: F811
+def test_a_run_whose_best_checkpoint_was_deleted_resumes(folder, quiet):
     shutil.rmtree(folder / "checkpoints" / "1")
     done = resume(folder, epochs=3, console=quiet)
     assert done.result["best_epoch"] == 1 and done.result["tested_epoch"] in (2, 3)
@@ -142,7 +140,7 @@ def test_damaged_metrics_are_reported(folder, content, message):
 
 
 @pytest.mark.parametrize("content", ['{"test_acc', "[]", "1", '{"accuracy": 0.5}', "\ud800"])
-def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, content):  # noqa: F811
+def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, content):
     before = load_run(folder).result
     (folder / "result.json").write_bytes(content.encode(errors="surrogatepass"))
     error = assert_reported(

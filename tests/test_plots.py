@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 import pytest
+from attention_runs import KINDS
 from explained import CASES, FOREIGN, few_scored_and_quickly_randomised, run, sources  # noqa: F401
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from jaxattn.attention import ATTENTION, resolve
+from jaxattn.attention import resolve
 from jaxattn.explain.capture import capture
 from jaxattn.explain.explanation import Explanation, Selection
 from jaxattn.model import CNN
@@ -175,11 +176,9 @@ def draw_gates(shapes):
     return len(figures)
 
 
-@pytest.mark.parametrize("name", ATTENTION)
-def test_gates_of_every_module_are_drawn(name):
-    assert bool(draw_gates(shapes_of_gates(name))) == (
-        name not in ("none", "gc", "mhsa", "mhsa-code", "nonlocal", "nonlocal-code")
-    )
+@pytest.mark.parametrize("name", ["none", *KINDS])
+def test_gates_of_every_kind_are_drawn(name):
+    assert bool(draw_gates(shapes_of_gates(name))) == (name not in ("none", "gc", "mhsa"))
 
 
 def test_gates_by_image_are_bars_of_that_images_weights():

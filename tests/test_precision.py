@@ -61,7 +61,7 @@ def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, s
         expected = exact, *pull(jnp.asarray(halves(dy)))
     for one, other in zip(got, expected, strict=True):
         assert one.dtype == np.float32
-        # sums of float32, through minimal filtering at worst; one rounding to bfloat16 would be a hundred times that
+        # sums of float32, through Winograd at worst; one rounding to bfloat16 would be a hundred times that
         np.testing.assert_allclose(one, other, atol=3e-5 * np.abs(other).max())
 
 
@@ -75,7 +75,7 @@ def outcome(compute_dtype, attention):
 
 
 @pytest.mark.usefixtures("units")
-@pytest.mark.parametrize("name", [None, "se", "cbam", "mhsa"])
+@pytest.mark.parametrize("name", [None, "cbam"])
 def test_step_keeps_float32_and_its_loss_is_that_of_float32_but_for_rounding(name):
     attention = name and functools.partial(resolve(name))
     (state, sums), (plain, plain_sums) = (outcome(dtype, attention) for dtype in (jnp.bfloat16, None))

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_visualize import few_images_and_a_small_network, run  # noqa: F401
 
 from jaxattn import predict
 from jaxattn.data.image_file import read_image
 from jaxattn.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("small_network")
 COLOUR = (200, 40, 90)
 MODES = {
     "RGB": ("png", COLOUR),
@@ -109,32 +109,32 @@ def damaged(tmp_path, kind):
         ("bomb", "must have at most"),
     ],
 )
-def test_a_file_that_is_no_image_is_reported_in_one_line_and_nothing_is_written(run, tmp_path, kind, reason):  # noqa: F811
+def test_a_file_that_is_no_image_is_reported_in_one_line_and_nothing_is_written(unfinished, tmp_path, kind, reason):
     made("RGB").save(tmp_path / "good.png")
     with pytest.raises(InputError, match=reason) as caught:
-        predict.main([str(run), str(tmp_path / "good.png"), str(damaged(tmp_path, kind)), "--explain"])
+        predict.main([str(unfinished), str(tmp_path / "good.png"), str(damaged(tmp_path, kind)), "--explain"])
     assert "\n" not in str(caught.value) and str(tmp_path / "image.png") in str(caught.value)
-    assert not (run / "explained").exists()
+    assert not (unfinished / "explained").exists()
 
 
-def test_an_image_gets_its_classes(run, tmp_path, capsys):  # noqa: F811
+def test_an_image_gets_its_classes(unfinished, tmp_path, capsys):
     made("RGB").save(tmp_path / "a.png")
-    predict.main([str(run), str(tmp_path / "a.png"), "--json"])
+    predict.main([str(unfinished), str(tmp_path / "a.png"), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["probabilities"][found["class"]] == max(found["probabilities"].values())
     assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    predict.main([str(run), str(tmp_path / "a.png"), "--top", "2"])
+    predict.main([str(unfinished), str(tmp_path / "a.png"), "--top", "2"])
     line = capsys.readouterr().out
     assert line.startswith(f"{tmp_path / 'a.png'}: {found['class']} ") and line.count("%") == 2
 
 
-def test_explain_draws_every_plot_of_each_image(run, tmp_path, capsys):  # noqa: F811
+def test_explain_draws_every_plot_of_each_image(unfinished, tmp_path, capsys):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         made("RGB").save(tmp_path / folder / "a.png")
     out = tmp_path / "maps"
     predict.main(
-        [str(run), *(str(tmp_path / folder / "a.png") for folder in ("x", "y")), "--explain", "--out", str(out)]
+        [str(unfinished), *(str(tmp_path / folder / "a.png") for folder in ("x", "y")), "--explain", "--out", str(out)]
     )
     names = {path.name for path in out.iterdir()}
     assert {
@@ -145,7 +145,7 @@ def test_explain_draws_every_plot_of_each_image(run, tmp_path, capsys):  # noqa:
 
 
 @pytest.mark.parametrize("flags", [["--top", "0"], ["--out", "x"], ["--class", "frog"], ["--explain", "--class", "x"]])
-def test_wrong_flags_are_reported(run, tmp_path, flags):  # noqa: F811
+def test_wrong_flags_are_reported(unfinished, tmp_path, flags):
     made("RGB").save(tmp_path / "a.png")
     with pytest.raises(InputError):
-        predict.main([str(run), str(tmp_path / "a.png"), *flags])
+        predict.main([str(unfinished), str(tmp_path / "a.png"), *flags])

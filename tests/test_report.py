@@ -12,11 +12,9 @@ import sys
 import jax
 import numpy as np
 import pytest
-from attention_runs import NAMES
+from attention_runs import KINDS
 from PIL import Image
 from report_runs import CLASSES, QUICKLY, data_of, drawn, metrics, run, split
-from test_visualize import few_images_and_a_small_network  # noqa: F401
-from test_visualize import run as folder  # noqa: F401
 
 from jaxattn import train
 from jaxattn.cli.command import run_command
@@ -32,6 +30,7 @@ from jaxattn.report.charts import Line, chart
 from jaxattn.training import evaluation
 from jaxattn.types import Predictions, layer
 
+pytestmark = pytest.mark.usefixtures("small_network")
 VOID = {"meta", "link", "img", "input", "br"}
 
 
@@ -94,8 +93,8 @@ def checked(text):
 # every module, network and data set
 
 
-@pytest.mark.parametrize("name", ["none", *NAMES, "channel+spatial", "wide:se"])
-def test_every_attention_module_has_a_report(name):
+@pytest.mark.parametrize("name", ["none", *KINDS, "wide:se"])
+def test_every_kind_of_attention_has_a_report(name):
     text = checked(page.render([run(name)], split()))
     (found,) = data_of(text)["runs"]
     assert found["layers"]["conv1"]["maps"]
@@ -267,14 +266,14 @@ def test_runs_side_by_side_have_distinct_names():
     assert sections.run_names([run("se"), run("se")]) == ["runs/se-0", "runs/se-0"]
 
 
-def test_command_writes_the_report_into_the_folder(folder, capsys):  # noqa: F811
-    main([str(folder)])
-    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
-    text = checked((folder / "report.html").read_text())
+def test_command_writes_the_report_into_the_folder(unfinished, capsys):
+    main([str(unfinished)])
+    assert capsys.readouterr().out == f"{unfinished / 'report.html'}\n"
+    text = checked((unfinished / "report.html").read_text())
     assert "is not finished" in text and "<span>--recipe original</span>" in text
-    assert not list(folder.glob("*.part"))
-    main([str(folder), str(folder), "--out", str(folder / "new" / "both.html")])
-    checked((folder / "new" / "both.html").read_text())
+    assert not list(unfinished.glob("*.part"))
+    main([str(unfinished), str(unfinished), "--out", str(unfinished / "new" / "both.html")])
+    checked((unfinished / "new" / "both.html").read_text())
 
 
 @pytest.mark.parametrize(
@@ -286,19 +285,19 @@ def test_command_writes_the_report_into_the_folder(folder, capsys):  # noqa: F81
         (["--out", __file__ + "/report.html"], f"cannot write {__file__}/report.html: "),
     ],
 )
-def test_wrong_input_gets_one_line_and_exit_code_2(folder, capsys, monkeypatch, arguments, message):  # noqa: F811
-    refused(capsys, monkeypatch, [folder, *arguments], message)
+def test_wrong_input_gets_one_line_and_exit_code_2(unfinished, capsys, monkeypatch, arguments, message):
+    refused(capsys, monkeypatch, [unfinished, *arguments], message)
 
 
-def test_runs_of_other_images_are_not_put_side_by_side(folder, tmp_path, capsys, monkeypatch):  # noqa: F811
-    values = json.loads((folder / "config.json").read_text())
+def test_runs_of_other_images_are_not_put_side_by_side(unfinished, tmp_path, capsys, monkeypatch):
+    values = json.loads((unfinished / "config.json").read_text())
     other = tmp_path / "other"
     other.mkdir()
-    for path in folder.iterdir():
+    for path in unfinished.iterdir():
         (other / path.name).symlink_to(path)
     (other / "config.json").unlink()
     (other / "config.json").write_text(json.dumps(values | {"dataset_hash": "0"}))
-    refused(capsys, monkeypatch, [folder, other], "runs side by side must be of the same images")
+    refused(capsys, monkeypatch, [unfinished, other], "runs side by side must be of the same images")
 
 
 def refused(capsys, monkeypatch, arguments, message):

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import chex
 import jax
-import numpy as np
 import pytest
 import tiny
 
@@ -88,7 +88,7 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
     for which in ("best", "last"):
         whole, killed = load_run(tmp_path / "whole", which), load_run(folder, which)
         assert timeless(whole.metrics) == timeless(killed.metrics)
-        jax.tree.map(np.testing.assert_array_equal, whole.variables, killed.variables)
+        chex.assert_trees_all_equal(whole.variables, killed.variables)
     states = [sorted(path.name for path in (f / "checkpoints").iterdir()) for f in (tmp_path / "whole", folder)]
     assert states[0] == states[1]  # nothing half written is left over
 

@@ -4,55 +4,19 @@ import json
 import shutil
 import sys
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 from PIL import Image
 
-from jaxattn import networks, visualize
+from jaxattn import visualize
 from jaxattn.cli.command import run_command
-from jaxattn.config import Config
 from jaxattn.data import DATASETS
 from jaxattn.errors import UnavailableError
-from jaxattn.explain import analysis
 from jaxattn.plots import PLOTS, canvas
-from jaxattn.runs import checkpoint
-from jaxattn.runs.manifest import Manifest, claim
-from jaxattn.runs.store import write_metrics
-from jaxattn.training import program
 from jaxattn.types import layer
 
-
-def small(*arguments, **options):
-    """The network, narrow: what is drawn does not depend on its width, the time to compile it does."""
-    return networks.create(*arguments, widths=(4, 4, 8), hidden=8, **options)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_images_and_a_small_network():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "create", small)
-        patch.setattr(analysis, "SCORED", 4)
-        patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
-        yield
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The folder of an unfinished run of two epochs, with random weights."""
-    folder, splits = tmp_path_factory.mktemp("runs") / "se", tiny.splits()
-    config = Config(attention="se", dataset="tiny", epochs=3, batch_size=6, recipe="original")
-    with claim(folder, Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
-        pass
-    template = program.template(program.build(config, 10, (32, 32, 3), 1))
-    random = np.random.default_rng(0)
-    state = jax.tree.map(lambda leaf: jnp.asarray(random.uniform(0, 0.3, leaf.shape), leaf.dtype), template)
-    checkpoint.save(folder / "checkpoints", 2, state, {2})
-    keys = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-    write_metrics(folder, [{"epoch": i, "learning_rate": 1e-3, **dict.fromkeys(keys, 0.5 / i)} for i in (1, 2)])
-    return folder
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 def call(capsys, *arguments):
@@ -60,11 +24,12 @@ def call(capsys, *arguments):
     return capsys.readouterr().out.splitlines()
 
 
-def test_every_plot_is_a_file_or_reported_to_have_nothing_to_draw(run, capsys):
-    printed = call(capsys, run, "--layers", "conv2", "block3", "--pick", "7", "3", "--channels", "4", "--format", "png")
+def test_every_plot_is_a_file_or_reported_to_have_nothing_to_draw(unfinished, capsys):
+    flags = ("--layers", "conv2", "block3", "--pick", "7", "3", "--channels", "4", "--format", "png")
+    printed = call(capsys, unfinished, *flags)
     nothing = [line for line in printed if ": " in line]
     assert [line.split(":")[0] for line in nothing] == ["gates-by-position", "attention-received"]
-    written = sorted((run / "figures").iterdir())
+    written = sorted((unfinished / "figures").iterdir())
     assert sorted(line for line in printed if line not in nothing) == [str(path) for path in written]
     drawn = [name for name in PLOTS if name not in ("gates-by-position", "attention-received")]
     assert {path.name for path in written} == {f"{name}.png" for name in drawn}
@@ -73,7 +38,7 @@ def test_every_plot_is_a_file_or_reported_to_have_nothing_to_draw(run, capsys):
         assert min(pixels.shape) > 300 and np.ptp(pixels) > 100, path  # a figure, not a blank page
 
 
-def test_flags_choose_what_is_drawn(run, tmp_path, capsys, monkeypatch):
+def test_flags_choose_what_is_drawn(unfinished, tmp_path, capsys, monkeypatch):
     drawn = {}
 
     def drawing(name, *sources):
@@ -94,19 +59,19 @@ def test_flags_choose_what_is_drawn(run, tmp_path, capsys, monkeypatch):
         "--out",
         tmp_path / "new",
     ]
-    assert call(capsys, run, *flags) == [str(tmp_path / "new" / name) for name in ("cam.svg", "curves.svg")]
+    assert call(capsys, unfinished, *flags) == [str(tmp_path / "new" / name) for name in ("cam.svg", "curves.svg")]
     history, explained, _ = drawn["cam"]
     np.testing.assert_array_equal(explained.predictions.labels, [0, 1, 2, 3])
     assert set(explained.targets) == {6} and explained.layers == tuple(layer("conv", i) for i in (1, 2, 3))
     assert "The TEST set was monitored" in history.caption and history.epoch == 2 and len(history.metrics) == 2
 
 
-def test_training_curves_need_no_data(run, tmp_path, capsys, monkeypatch):
+def test_training_curves_need_no_data(unfinished, tmp_path, capsys, monkeypatch):
     def never(data_dir):
         raise AssertionError("the data was loaded")
 
     monkeypatch.setitem(DATASETS, "tiny", never)
-    written = call(capsys, run, "--plot", "curves", "--format", "svg", "--out", tmp_path)
+    written = call(capsys, unfinished, "--plot", "curves", "--format", "svg", "--out", tmp_path)
     assert written == [str(tmp_path / "curves.svg")]
 
 
@@ -128,22 +93,22 @@ def test_training_curves_need_no_data(run, tmp_path, capsys, monkeypatch):
         (["--colour"], "unknown flag --colour; known are --channels,"),
     ],
 )
-def test_wrong_input_gets_one_line_and_exit_code_2(run, capsys, monkeypatch, arguments, message):
-    refused(capsys, monkeypatch, [run, *arguments], message)
+def test_wrong_input_gets_one_line_and_exit_code_2(unfinished, capsys, monkeypatch, arguments, message):
+    refused(capsys, monkeypatch, [unfinished, *arguments], message)
 
 
-def test_a_folder_without_a_run_and_other_or_missing_data_are_reported_in_one_line(run, tmp_path, capsys, monkeypatch):
+def test_no_run_and_other_or_missing_data_are_reported_in_one_line(unfinished, tmp_path, capsys, monkeypatch):
     refused(capsys, monkeypatch, [tmp_path], f"{tmp_path} holds no run")
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
-    refused(capsys, monkeypatch, [run, "--data-dir", "/else"], "the images of tiny in /else are not those that")
+    refused(capsys, monkeypatch, [unfinished, "--data-dir", "/else"], "the images of tiny in /else are not those that")
 
     def missing(data_dir):
         raise UnavailableError("nothing here")
 
     monkeypatch.setitem(DATASETS, "tiny", missing)
-    refused(capsys, monkeypatch, [run], "nothing here")
-    shutil.copytree(run, tmp_path / "old")
-    values = json.loads((run / "config.json").read_text())
+    refused(capsys, monkeypatch, [unfinished], "nothing here")
+    shutil.copytree(unfinished, tmp_path / "old")
+    values = json.loads((unfinished / "config.json").read_text())
     (tmp_path / "old" / "config.json").write_text(json.dumps(values | {"dataset": "gone"}))
     refused(capsys, monkeypatch, [tmp_path / "old"], "unknown dataset 'gone'")
 
