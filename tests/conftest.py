@@ -1,6 +1,7 @@
 """What holds for every test: shapes in signatures are checked, no network, no silent broadcasting, a compile cache."""
 
 import functools
+import logging
 import os
 import socket
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxtyping import install_import_hook
 COLAB = {"test_accelerators", "test_attention_contract", "test_capture", "test_convolution", "test_fit", "test_report"}
 CHECKED = ("layers", "attention", "model", "data", "training", "explain", "metrics")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "home")
 install_import_hook([f"jaxattn.{name}" for name in CHECKED], "typecheck.check")
 
 import jax  # noqa: E402
@@ -52,6 +54,12 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def log_is_captured():
+    """A console of an earlier test keeps the log to itself."""
+    logging.getLogger("jaxattn").propagate = True
 
 
 @pytest.fixture

@@ -18,6 +18,18 @@ def test_the_log_goes_to_the_console_that_was_created_last(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_log_line_is_printed_once_whatever_other_packages_do_to_the_root_logger(capsys):
+    root, handler = logging.getLogger(), logging.StreamHandler()
+    root.addHandler(handler)
+    try:
+        Console()
+        LOG.info("downloading")
+        printed = capsys.readouterr()
+        assert printed.out == "downloading\n" and printed.err == ""
+    finally:
+        root.removeHandler(handler)
+
+
 def test_without_a_terminal_there_is_no_bar_and_no_markup(capsys):
     console = Console()
     console.line("[bold]epoch[/bold] 1", style="bold")

@@ -24,6 +24,7 @@ class Console:
             logger.removeHandler(handler)
         logger.addHandler(_Log(self))
         logger.setLevel(logging.INFO)
+        logger.propagate = False  # other packages give the root logger a handler, which would print each line again
 
     def line(self, text: str, style: str = "") -> None:
         """Prints one line."""

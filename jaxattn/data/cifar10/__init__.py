@@ -4,6 +4,7 @@ import contextlib
 import logging
 from pathlib import Path
 
+from jaxattn.data import decoded
 from jaxattn.data.cifar10 import archives, download, tfds
 from jaxattn.data.splits import Splits
 from jaxattn.errors import UnavailableError
@@ -40,7 +41,7 @@ def load(data_dir: Path) -> Splits:
     if data_dir.is_file():
         return archives.read(data_dir)
     if folder := tfds.find(data_dir, "cifar10"):
-        return tfds.read(folder, size=32, classes=10)
+        return _read(folder)
     is_new = not data_dir.exists()
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # a folder that cannot be created or locked may still be readable
@@ -55,10 +56,14 @@ def load(data_dir: Path) -> Splits:
             raise
 
 
+def _read(folder):
+    return decoded.cached(folder, lambda: tfds.read(folder, size=32, classes=10))
+
+
 def _prepare(data_dir):
     """Reads or downloads CIFAR-10 and writes the TFDS folder. The caller's lock lets one process at a time do this."""
     if folder := tfds.find(data_dir, "cifar10"):
-        return tfds.read(folder, size=32, classes=10)
+        return _read(folder)
     source = archives.find(data_dir)
     if source is None:
         source = data_dir / archives.ARCHIVES[0]

@@ -1,0 +1,63 @@
+"""The cache of decoded data sets: the same arrays, never out of date, and never in the way."""
+
+import numpy as np
+import pytest
+import tiny
+
+from jaxattn.data import decoded
+from jaxattn.data.cifar10 import load
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "jaxattn" / "data"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tiny.folder(tmp_path / "data") / "cifar10" / "3.0.2"
+
+
+def never():
+    raise AssertionError("it was decoded again")
+
+
+def test_second_start_maps_the_arrays_of_the_first(folder, cache):
+    first, second = load(folder), load(folder)
+    assert first.digest() == second.digest() == tiny.splits().digest()
+    assert isinstance(second.train.images, np.memmap) and second.classes == first.classes
+    assert decoded.cached(folder, never).digest() == first.digest()
+    assert not list(cache.glob("incomplete*"))
+
+
+def test_another_content_in_the_same_place_is_decoded(folder):
+    load(folder)
+    (shard,) = folder.glob("*train*")
+    shard.write_bytes(shard.read_bytes() + b"x")
+    with pytest.raises(AssertionError, match="decoded again"):
+        decoded.cached(folder, never)
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:200])])
+def test_a_damaged_entry_is_replaced(folder, cache, damage):
+    load(folder)
+    (entry,) = cache.iterdir()
+    damage(entry / "train_images.npy")
+    assert load(folder).digest() == tiny.splits().digest()
+    assert decoded.cached(folder, never)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(folder, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load(folder).digest() == tiny.splits().digest()
+
+
+def test_only_the_newest_entries_are_kept(tmp_path, cache):
+    for seed in range(4):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        (folder / "source").write_text(str(seed))
+        decoded.cached(folder, lambda seed=seed: tiny.splits(seed=seed))
+    assert len(list(cache.iterdir())) == decoded.KEPT
