@@ -96,6 +96,17 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, quiet)
     assert leaves[0] == leaves[1] != leaves[2]
 
 
+def test_the_state_that_is_drawn_while_the_data_loads_is_the_one_drawn_after(tmp_path, quiet, monkeypatch):
+    config = Config(**tiny.CONFIG | {"epochs": 1})
+    early = fit(config, tmp_path / "early", quiet)
+    monkeypatch.setattr(sys.modules["jaxattn.runs.fit"], "_load", late)
+    chex.assert_trees_all_equal(fit(config, tmp_path / "late", quiet).variables, early.variables)
+
+
+def late(config, out, console):
+    return *data.load_data(config, console), None
+
+
 def test_a_run_traces_its_step_once_and_its_evaluation_once_for_each_split(tmp_path, quiet, monkeypatch):
     step, evaluation = program.make_train_step, program.make_eval_step
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=1))

@@ -1,22 +1,24 @@
 """Training into a run folder: load, claim the folder, train epoch by epoch, test once."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
-import datetime
 import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from jaxattn import runtime
 from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
-from jaxattn.data.splits import Split
+from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.runs import checkpoint, messages
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import divide, load_data
-from jaxattn.runs.manifest import Manifest, claim, read_manifest
+from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
 from jaxattn.runs.run import Run, best_epoch, load_run, load_variables
 from jaxattn.runs.store import read_metrics, read_result, write_json, write_metrics
 from jaxattn.training import devices, loop
@@ -26,6 +28,8 @@ from jaxattn.training.program import Program, build, template
 from jaxattn.training.state import TrainState
 
 Metrics = list[dict[str, Any]]
+
+USUAL = 10, (32, 32, 3)  # classes and image shape
 
 
 class _Job(NamedTuple):
@@ -56,18 +60,17 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
     runtime.tune()
     console = (console or Console()) if is_first() else Console(quiet=True)
     devices.check_batch(config.batch_size)
-    template(build(config, 10, (32, 32, 3), 1))  # wrong names and modules are found before the data is loaded
-    config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
+    config, splits, early = _load(config, out, console)
     train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
-    folder = Path(out) if out is not None else broadcast(lambda: _default_folder(config))
+    folder = Path(out) if out is not None else broadcast(lambda: default_folder(config))
     with contextlib.ExitStack() as held:
         broadcast(lambda: held.enter_context(claim(folder, manifest)))
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
         job = _Job(folder, manifest, program, console)
-        state, metrics = _start(job)
+        state, metrics = _start(job, early)
         console.line(messages.headline(config, map(len, (data[0], monitored, test)), state.params))
         try:
             state = _train(job, state, metrics, data, monitored)
@@ -99,13 +102,26 @@ def resume(folder: str | Path, epochs: int | None = None, console: Console | Non
     return fit(dataclasses.replace(config, epochs=epochs, **moved), folder, console)
 
 
+def _load(config: Config, out: str | Path | None, console: Console) -> tuple[Config, Splits, TrainState | None]:
+    """The configuration with its data, and the initial state of the usual network, compiled while the data is read."""
+    usual = build(config, *USUAL, 1)
+    template(usual)  # wrong names and modules are found before the data is loaded
+    is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        alone = jax.process_count() == 1  # several would have to agree on the order of their programs
+        early = pool.submit(usual.init, loop.keys(config)[0]) if is_new and alone else None
+        config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
+    is_usual = (len(splits.classes), splits.train.images.shape[1:]) == USUAL
+    return config, splits, early.result() if early and is_usual else None
+
+
 def _finished(folder):
     run = load_run(folder)
     return run.variables, run.epoch, run.metrics, run.result
 
 
-def _start(job: _Job) -> tuple[TrainState, Metrics]:
-    """The state and the metrics of the last complete epoch, or fresh ones."""
+def _start(job: _Job, early: TrainState | None) -> tuple[TrainState, Metrics]:
+    """The state and the metrics of the last complete epoch, or fresh ones: `early`, if it is there."""
 
     def last():
         complete = checkpoint.epochs(job.folder / "checkpoints")
@@ -116,7 +132,7 @@ def _start(job: _Job) -> tuple[TrainState, Metrics]:
 
     found = broadcast(last)
     if found is None:
-        return job.program.init(loop.keys(job.manifest.config)[0]), []
+        return early or job.program.init(loop.keys(job.manifest.config)[0]), []
     return devices.replicate(found[0]), found[1]
 
 
@@ -179,9 +195,3 @@ def _test(job: _Job, state: TrainState, metrics: Metrics, test: Split) -> None:
         **messages.identity(config, job.manifest.dataset_hash),
     }
     _write(job, lambda: write_json(job.folder / "result.json", result))
-
-
-def _default_folder(config: Config) -> Path:
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = config.attention.replace(":", "-")
-    return Path("runs", f"{stamp}-{config.dataset}-{name}-s{config.seed}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,13 @@ class Manifest:
             return config, manifest.classes, manifest.image_shape, manifest.dataset_hash
 
         return identity(self) == identity(other)
+
+
+def default_folder(config: Config) -> Path:
+    """Where a run goes that is given no folder: `runs/<date>-<dataset>-<attention>-s<seed>`."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = config.attention.replace(":", "-")
+    return Path("runs", f"{stamp}-{config.dataset}-{name}-s{config.seed}")
 
 
 @contextlib.contextmanager
