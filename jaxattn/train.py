@@ -8,6 +8,7 @@ from jaxattn.cli.parser import Parser, add_config_flags
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
+from jaxattn.runs.console import Console
 
 WITH_RESUME = {"epochs", "data_dir"}  # fields that may be given with --resume
 
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> None:
             "given with it"
         )
     config = None if folder is not None else Config(**values)
+    Console().note("loading JAX and the data")
     if distributed:
         from jaxattn.training.processes import connect
 
@@ -60,7 +62,6 @@ def main(arguments: list[str]) -> None:
 
 def _report(run):
     """Writes the report, or says in one line why not: the run is complete whatever happens here."""
-    from jaxattn.runs.console import Console
     from jaxattn.training.processes import is_first
 
     if not is_first():

@@ -1,6 +1,9 @@
 """What the console prints, and where the log goes."""
 
+import io
 import logging
+
+import rich.console
 
 from jaxattn.runs.console import Console
 
@@ -33,6 +36,17 @@ def test_a_log_line_is_printed_once_whatever_other_packages_do_to_the_root_logge
 def test_without_a_terminal_there_is_no_bar_and_no_markup(capsys):
     console = Console()
     console.line("[bold]epoch[/bold] 1", style="bold")
-    with console.bar("epoch 1/2", 10) as progress:
-        progress(5)
+    with console.bar(2, 10) as progress:
+        progress(1, 5)
     assert capsys.readouterr().out == "[bold]epoch[/bold] 1\n"
+
+
+def test_the_bar_counts_the_steps_of_the_whole_run(monkeypatch):
+    console = Console()
+    console._console = rich.console.Console(file=io.StringIO(), force_terminal=True, width=100)
+    with console.bar(4, 25) as progress:
+        progress(3, 5)
+        console._console.file.truncate(0)
+        progress(3, 5)
+    printed = console._console.file.getvalue()
+    assert "epoch 3/4" in printed and "55/100" in printed

@@ -30,21 +30,31 @@ class Console:
         """Prints one line."""
         self._console.print(text, style=style, markup=False)
 
+    def note(self, text: str) -> None:
+        """Prints one line for a person who waits: in a terminal only."""
+        if self._console.is_terminal:
+            self.line(text)
+
     def warn(self, text: str) -> None:
         """Prints a warning that stands out."""
         rule = "!" * 78
         self._console.print(f"{rule}\nWARNING: {text}\n{rule}", style="bold yellow", markup=False)
 
     @contextlib.contextmanager
-    def bar(self, text: str, total: int) -> Iterator[Callable[[int], Any]]:
-        """A live bar of `total` steps with the time left; gives the function that sets how many are done."""
+    def bar(self, epochs: int, steps: int) -> Iterator[Callable[[int, int], Any]]:
+        """A live bar over a run of so many epochs and steps in each, with the time left for all of it.
+
+        Gives the function to call with the epoch and its finished steps; until then, the step is being compiled.
+        """
         if not self._console.is_terminal:
-            yield lambda done: None
+            yield lambda epoch, step: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(text, total=total)
-            yield lambda done: progress.update(task, completed=done)
+            task = progress.add_task("compiling", total=epochs * steps)
+            yield lambda epoch, step: progress.update(
+                task, completed=(epoch - 1) * steps + step, description=f"epoch {epoch}/{epochs}"
+            )
 
 
 @final

@@ -28,7 +28,6 @@ from jaxattn.training.program import Program, build, template
 from jaxattn.training.state import TrainState
 
 Metrics = list[dict[str, Any]]
-
 USUAL = 10, (32, 32, 3)  # classes and image shape
 
 
@@ -98,8 +97,8 @@ def resume(folder: str | Path, epochs: int | None = None, console: Console | Non
         InputError: where the folder holds no run, or the data is not what it was trained on.
     """
     config = broadcast(lambda: read_manifest(Path(folder)).config)
-    epochs = config.epochs if epochs is None else epochs
-    return fit(dataclasses.replace(config, epochs=epochs, **moved), folder, console)
+    changed = moved if epochs is None else {**moved, "epochs": epochs}
+    return fit(dataclasses.replace(config, **changed), folder, console)
 
 
 def _load(config: Config, out: str | Path | None, console: Console) -> tuple[Config, Splits, TrainState | None]:
@@ -143,10 +142,11 @@ def _train(job: _Job, state: TrainState, metrics: Metrics, data: loop.Data, moni
         _write(job, lambda: (job.folder / "result.json").unlink(missing_ok=True))
     if 0 < done < config.epochs:
         job.console.line(f"resuming after epoch {done} of {config.epochs} in {job.folder}")
-    for state, line in loop.train(job.program, config, state, data, monitored, done, job.console.bar):  # noqa: B020, PLR1704
-        _write(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
-        metrics.append(line)
-        job.console.line(messages.epoch_line(line, config))
+    with job.console.bar(config.epochs, len(data[0]) // config.batch_size) as progress:
+        for state, line in loop.train(job.program, config, state, data, monitored, done, progress):  # noqa: B020, PLR1704
+            _write(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
+            metrics.append(line)
+            job.console.line(messages.epoch_line(line, config))
     return state
 
 

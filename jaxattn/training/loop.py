@@ -1,11 +1,11 @@
 """The loop over epochs: it keeps the device busy, and yields the state and the metrics after each epoch."""
 
 import collections
+import functools
 import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -22,14 +22,14 @@ from jaxattn.training.step import epoch_rows
 
 Data = tuple[jax.Array, jax.Array]  # images uint8 [N, H, W, 3] and labels int32 [N], on the device
 Metrics = dict[str, Any]
-Bar = Callable[[str, int], AbstractContextManager[Callable[[int], Any]]]
+Progress = Callable[[int, int], Any]
 
 CALLS_IN_FLIGHT = 2
 BATCHES_TIMED = 5
 
 
 def train(
-    program: Program, config: Config, state: TrainState, data: Data, monitored: Split, done: int, bar: Bar
+    program: Program, config: Config, state: TrainState, data: Data, monitored: Split, done: int, progress: Progress
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """Trains the epochs after `done`; each yields the state and a dict of metrics, as in `metrics.jsonl`.
 
@@ -42,7 +42,7 @@ def train(
         data: the training images and labels.
         monitored: the split whose loss and accuracy are measured after each epoch.
         done: complete epochs so far.
-        bar: `(text, total)` to a context manager that gives a function to call with each number of finished steps.
+        progress: called with the epoch and the number of its finished steps.
 
     Raises:
         InputError: where the loss stops being finite.
@@ -54,17 +54,16 @@ def train(
         train_mode = config.train_mode == "every-epoch" or epoch == 1
         rows = epoch_rows(config.seed, epoch, len(data[0]), config.batch_size)
         rate = _shortest(program.learning_rate(state, len(rows)))
-        with bar(f"epoch {epoch}/{config.epochs}", len(rows)) as progress:
-            state, train_loss, train_accuracy = _epoch(program, train_mode, state, (key, *data), rows, progress)
+        tell = functools.partial(progress, epoch)
+        state, loss, accuracy = _epoch(program, train_mode, state, (key, *data), rows, tell)
         trained = time.perf_counter() - started
         val_loss, val_accuracy, _ = evaluate(program.evaluate, state.variables, monitored)
         seconds = time.perf_counter() - started
-        if not math.isfinite(train_loss + val_loss):
-            raise _diverged(config, epoch, int(state.step), train_loss, val_loss)
+        if not math.isfinite(loss + val_loss):
+            raise _diverged(config, epoch, int(state.step), loss, val_loss)
         batch_seconds = batch_seconds or _batch_seconds(program, key, data[0], rows[0])
         state = program.end_epoch(state, val_loss)
-        losses = {"train_loss": train_loss, "train_accuracy": train_accuracy}
-        losses |= {"val_loss": val_loss, "val_accuracy": val_accuracy}
+        losses = {"train_loss": loss, "train_accuracy": accuracy, "val_loss": val_loss, "val_accuracy": val_accuracy}
         speed = {"images_per_second": round(rows.size / trained, 1), "seconds": round(seconds, 3)}
         shares = _shares(len(rows) * batch_seconds, trained, seconds)
         yield state, {"epoch": epoch, **losses, "learning_rate": rate, **speed, **shares}
