@@ -10,8 +10,8 @@ float32 PyTorch in the round. The table gives median, min and max of the per-rou
 * step: forward, backward and Adam for one batch in memory, squeeze-and-excitation on, float32 but for bf16.
 * epoch: 50,000 images in batches of 64 with the augmentation of the recipe `original`, then the 10,000 test images:
   jaxattn's program against the PyTorch program with per-image transforms in a DataLoader, best of 0, 1, 2 workers.
-* start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache of
-  compiled programs; and `--help`.
+* start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache (of
+  compiled programs and decoded images); and `--help`.
 * memory: peak resident set after the epochs.
 * scale: seconds per image of a step in batches eight times as large, over those of the batches above; and a step of
   blocks twice as wide, over that of the others.
@@ -180,7 +180,7 @@ def measure_start(data_dir, rounds):
                 start = time.time()
                 output = subprocess.run(
                     command,
-                    env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)},
+                    env=os.environ | {"XDG_CACHE_HOME": str(cache)},
                     capture_output=True,
                     text=True,
                     check=True,
@@ -229,6 +229,7 @@ def table(result):
 def main():
     parser = argparse.ArgumentParser(description="Time jaxattn beside plain Flax and PyTorch.")
     parser.add_argument("--data-dir", help="folder that holds CIFAR-10")
+    parser.add_argument("--start", action="store_true", help="only the start; prints it and writes nothing")
     parser.add_argument("--quick", action="store_true", help="steps only, on built-in pictures")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
@@ -236,8 +237,15 @@ def main():
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the two files")
     arguments = parser.parse_args()
-    if not arguments.quick and arguments.data_dir is None:
-        parser.error("--data-dir is needed, or --quick")
+    if (arguments.start or not arguments.quick) and arguments.data_dir is None:
+        parser.error("--data-dir is needed, or --quick without --start")
+    if arguments.start:
+        start = {
+            kind: common.spread(seconds)
+            for kind, seconds in measure_start(arguments.data_dir, arguments.rounds).items()
+        }
+        print(f"From the command to the first step, median (min-max) in s: {start}. {common.on(common.machine())}")
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
     if subprocess.run([arguments.torch_python, "-c", "import torch"], capture_output=True, check=False).returncode:
         sys.exit(f"{arguments.torch_python} has no PyTorch: pip install torch==2.13.0, or give --torch-python")
