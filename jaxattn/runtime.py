@@ -1,6 +1,6 @@
-"""Settings of the process and of XLA that make programs faster and change no result.
+"""Settings of the process and of XLA that make programs faster.
 
-`tune()` is called by `fit`, `load_run` and the commands, so the library is as fast as the command line.
+`fit`, `resume` and `load_run` call `tune()`, so the library is as fast as the command line.
 """
 
 import ctypes

@@ -34,7 +34,11 @@ def parser() -> Parser:
     )
     which = made.add_mutually_exclusive_group()
     which.add_argument(
-        "--images", type=int, metavar="N", default=3, help="number of test images, one class after another (default: 3)"
+        "--images",
+        type=int,
+        metavar="N",
+        default=3,
+        help="number of test images, taking the classes in turn (default: 3)",
     )
     which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their indices in the test set instead, from 0")
     made.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
@@ -56,12 +60,17 @@ def main(arguments: list[str]) -> None:
     for kind, names, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
         for name in names:
             lookup(kind, name, known)
+    import numpy as np
+
     from jaxattn.explain.analysis import History
-    from jaxattn.explain.explanation import Selection
+    from jaxattn.explain.explanation import Explanation, Selection
+    from jaxattn.runs.manifest import read_manifest
     from jaxattn.runs.run import load_run
 
     selection = Selection(tuple(flags.layers), flags.channels, flags.target)
     run = load_run(flags.run, flags.weights)
+    blank = np.zeros((1, *read_manifest(run.folder).image_shape), np.uint8)
+    Explanation(run, blank, selection)  # wrong names are found before the data is loaded
     names, sources = list(dict.fromkeys(flags.plot or PLOTS)), [History(run)]
     if not all(drawable(name, *sources) for name in names):
         sources += _from_data(run, flags, selection)

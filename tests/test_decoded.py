@@ -61,3 +61,18 @@ def test_only_the_newest_entries_are_kept(tmp_path, cache):
         (folder / "source").write_text(str(seed))
         decoded.cached(folder, lambda seed=seed: tiny.splits(seed=seed))
     assert len(list(cache.iterdir())) == decoded.KEPT
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"null"])
+def test_a_damaged_description_of_an_entry_is_replaced(folder, cache, damage):
+    load(folder)
+    (entry,) = cache.iterdir()
+    (entry / "about.json").write_bytes(damage)
+    assert load(folder).digest() == tiny.splits().digest()
+
+
+def test_an_entry_of_other_numbers_is_replaced(folder, cache):
+    load(folder)
+    (entry,) = cache.iterdir()
+    np.save(entry / "train_labels.npy", np.zeros(160, np.int32))  # as a power cut may leave them
+    assert load(folder).digest() == tiny.splits().digest()

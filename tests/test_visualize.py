@@ -121,3 +121,7 @@ def refused(capsys, monkeypatch, arguments, message):
     assert caught.value.code == 2
     assert printed.out == "" and printed.err.count("\n") == 1
     assert printed.err.startswith(f"error: {message}")
+
+
+def test_wrong_layers_are_reported_even_where_no_plot_needs_them(unfinished, capsys, monkeypatch):
+    refused(capsys, monkeypatch, [unfinished, "--plot", "curves", "--layers", "nope"], "unknown layer 'nope'")

@@ -1,5 +1,6 @@
 """Runs a command: one line for an error, with the flag that mends it, and the exit code."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -26,7 +27,8 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt as error:
         if isinstance(error, Interrupted):
-            print(f"{error}; {HINTS['resume'].format(error.folder)}")
+            with contextlib.suppress(OSError):  # the reader of our output was stopped, too
+                print(f"{error}; {HINTS['resume'].format(error.folder)}", flush=True)
         terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
         sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has gone

@@ -5,13 +5,13 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from jaxattn.data.splits import Split, Splits
-from jaxattn.errors import InputError
 from jaxattn.runtime import cache_folder
 
 KEPT = 2  # data sets; older ones are deleted
@@ -32,7 +32,7 @@ def cached(folder: Path, read: Callable[[], Splits]) -> Splits:
         entry = cache_folder() / "data" / _digest(folder)
     except (OSError, RuntimeError):  # no home directory
         return read()
-    with contextlib.suppress(OSError, ValueError, KeyError, InputError):
+    with contextlib.suppress(Exception):  # whatever a missing or damaged entry raises
         return _load(entry)
     splits = read()
     with contextlib.suppress(OSError):
@@ -55,19 +55,23 @@ def _load(entry):
         part: Split(*(np.load(entry / f"{part}_{name}.npy", mmap_mode="r") for name in ("images", "labels")))
         for part in _PARTS
     }
+    splits = Splits(about["name"], tuple(about["classes"]), **parts)
+    if splits.digest() != about["digest"]:
+        raise ValueError(f"{entry} is damaged")
     os.utime(entry)
-    return Splits(about["name"], tuple(about["classes"]), **parts)
+    return splits
 
 
 def _save(entry, splits):
-    draft = entry.with_name(f"incomplete.{os.getpid()}")
-    draft.mkdir(parents=True, exist_ok=True)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix="incomplete.", dir=entry.parent))
     try:
         for part in _PARTS:
             split = getattr(splits, part)
             np.save(draft / f"{part}_images.npy", split.images)
             np.save(draft / f"{part}_labels.npy", split.labels)
-        (draft / "about.json").write_text(json.dumps({"name": splits.name, "classes": splits.classes}))
+        about = {"name": splits.name, "classes": splits.classes, "digest": splits.digest()}
+        (draft / "about.json").write_text(json.dumps(about))
         shutil.rmtree(entry, ignore_errors=True)  # one that could not be read
         draft.rename(entry)
     finally:
@@ -75,6 +79,8 @@ def _save(entry, splits):
 
 
 def _delete_old(folder):
-    entries = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    entries = sorted(
+        (path for path in folder.iterdir() if "." not in path.name), key=lambda path: path.stat().st_mtime, reverse=True
+    )
     for path in entries[KEPT:]:
         shutil.rmtree(path, ignore_errors=True)

@@ -47,11 +47,7 @@ class Analysis:
     """
 
     def __init__(self, run: Run, test: Split, selection: Selection | None = None, scored: int | None = None):
-        """Takes a run and its test set; of `selection`, only the layers count; maps of `scored` images are scored.
-
-        Raises:
-            InputError: where a layer of `selection` is not known.
-        """
+        """Takes a run and its test set; of `selection`, only the layers count; maps of `scored` images are scored."""
         self.classes, self.caption, self.test_labels = run.classes, caption(run), test.labels
         self._run, self._test = run, test
         self._selection = dataclasses.replace(selection or Selection(), target=None)

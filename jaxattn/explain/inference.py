@@ -41,7 +41,7 @@ def explain_images(
     model: CNN, layers: tuple[Layer, ...], variables: dict[str, Any], images: np.ndarray, targets: np.ndarray
 ) -> Any:
     """What `cam.explain` returns for uint8 images [N, H, W, 3] and target classes int32 [N], as NumPy."""
-    batches = evaluation.batches(len(images), most=CAPTURED)
+    batches = evaluation.batches(len(images), multiple=CAPTURED + evaluation.FILL, most=CAPTURED)
     return in_batches(_explain(model, layers), batches, variables, images, targets)
 
 

@@ -7,7 +7,7 @@ from jaxattn.types import Predictions
 
 
 def balanced(labels: Integer[np.ndarray, " N"], count: int) -> Integer[np.ndarray, " n"]:
-    """Indices of at most `count` images, one class after the other: the first of each class, then the second, ...
+    """Indices of at most `count` images, taking the classes in turn: the first of each class, then the second, ...
 
     Args:
         labels: int [N].

@@ -14,7 +14,7 @@ from jaxattn.report import pixels
 from jaxattn.report.sections import KINDS
 from jaxattn.types import Layer, MapKind, Predictions, ScoredMaps
 
-EXAMPLES, MISTAKES = 10, 6  # images: one class after the other, then the worst mistakes of the runs in turn
+EXAMPLES, MISTAKES = 10, 6  # images: the classes in turn, then the worst mistakes of the runs in turn
 CHANNELS = 16  # feature maps of a layer
 BARS = 5  # classes whose probability is shown
 BY_IMAGE = ("images", "predictions", "features", "overlays", "notes", "weights")  # lists with an item for each image

@@ -41,8 +41,11 @@ def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
 
 
 def epochs(folder: Path) -> list[int]:
-    """Epochs whose checkpoints are complete, ascending."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and path.is_dir())
+    """Epochs whose checkpoints are complete, ascending; none where the folder cannot be read."""
+    try:
+        return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
+    except OSError:
+        return []
 
 
 def restore(folder: Path, epoch: int, like: Any) -> Any:

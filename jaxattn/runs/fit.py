@@ -96,6 +96,7 @@ def resume(folder: str | Path, epochs: int | None = None, console: Console | Non
     Raises:
         InputError: where the folder holds no run, or the data is not what it was trained on.
     """
+    runtime.tune()
     config = broadcast(lambda: read_manifest(Path(folder)).config)
     changed = moved if epochs is None else {**moved, "epochs": epochs}
     return fit(dataclasses.replace(config, **changed), folder, console)
@@ -105,13 +106,13 @@ def _load(config: Config, out: str | Path | None, console: Console) -> tuple[Con
     """The configuration with its data, and the initial state of the usual network, compiled while the data is read."""
     usual = build(config, *USUAL, 1)
     template(usual)  # wrong names and modules are found before the data is loaded
-    is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
+    # Several processes would have to agree on the order of their programs.
+    is_new = jax.process_count() == 1 and (out is None or not checkpoint.epochs(Path(out) / "checkpoints"))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        alone = jax.process_count() == 1  # several would have to agree on the order of their programs
-        early = pool.submit(usual.init, loop.keys(config)[0]) if is_new and alone else None
+        early = pool.submit(usual.init, loop.keys(config)[0]) if is_new else None
         config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
-    is_usual = (len(splits.classes), splits.train.images.shape[1:]) == USUAL
-    return config, splits, early.result() if early and is_usual else None
+    shape = len(splits.classes), splits.train.images.shape[1:]
+    return config, splits, early.result() if early and shape == USUAL else None
 
 
 def _finished(folder):
@@ -190,7 +191,7 @@ def _test(job: _Job, state: TrainState, metrics: Metrics, test: Split) -> None:
         "best_epoch": best_epoch(metrics),
         "tested_epoch": tested,
         "epochs": len(metrics),
-        "seconds": round(sum(line["seconds"] for line in metrics), 3),
+        "seconds": round(sum(line.get("seconds", 0) for line in metrics), 3),
         "parameters": parameters(state.params),
         **messages.identity(config, job.manifest.dataset_hash),
     }

@@ -112,6 +112,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         values = json.loads((folder / "config.json").read_text())
         classes, shape, digest = values.pop("classes"), values.pop("image_shape"), values.pop("dataset_hash")
+        if len(shape) != 3:
+            raise TypeError(f"image_shape must be [H, W, 3], found {shape}")
         return Manifest(Config.from_json(values), tuple(classes), tuple(shape), digest)
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no run: there is no config.json in it") from error

@@ -46,8 +46,8 @@ def load_run(folder: str | Path, which: str = "tested") -> Run:
 
     Args:
         folder: of the run.
-        which: weights of the "best" epoch whose checkpoint is there, the "last", or the one "tested" at the end (one of
-            the two, as configured).
+        which: whose weights: of the "best" epoch whose checkpoint is there, of the "last" one, or of the "tested" one,
+            which is one of these two, as the configuration's `keep` says.
 
     Raises:
         InputError: where the folder holds no run, or the epoch's checkpoint is missing or damaged.

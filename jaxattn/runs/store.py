@@ -9,7 +9,17 @@ from typing import Any
 from jaxattn.errors import InputError
 
 METRICS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")  # of every line
-RESULT = ("test_loss", "test_accuracy", "best_epoch", "tested_epoch", "epochs", "monitored", "versions", "device")
+RESULT = (
+    "test_loss",
+    "test_accuracy",
+    "best_epoch",
+    "tested_epoch",
+    "epochs",
+    "monitored",
+    "dataset",
+    "versions",
+    "device",
+)
 
 
 def read_metrics(folder: Path, epochs: int) -> list[dict[str, Any]]:

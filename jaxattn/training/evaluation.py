@@ -12,7 +12,7 @@ from jaxattn.data.splits import Split
 from jaxattn.training import devices
 
 BATCH = 248
-FILL = 8  # rows that at least fill a batch up: more than a network has blocks
+FILL = 8  # the fewest rows of fill in a batch: more than a network has blocks
 
 
 def batches(
@@ -20,9 +20,9 @@ def batches(
 ) -> Iterator[tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"]]]:
     """Indices of `count` examples in batches of at most `most`, with which of them are valid.
 
-    All batches are filled up to one size, and end with copies of their last examples, in order. In a module that gives
-    an image the gate of the one before it (the control `shuffled`), the first image therefore meets what it would meet
-    without the fill, in as many blocks as there are rows of fill: on any number of devices the results are equal.
+    All batches are filled up to one size, and end with copies of their last examples, in order. The control `shuffled`
+    gives each image the gate of the one before it, the first image that of the last row. Since the last rows are copies
+    of the last images, the first image gets the same gate with any fill, so results are equal on any number of devices.
 
     Args:
         count: number of examples N.

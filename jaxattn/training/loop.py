@@ -107,8 +107,7 @@ def _diverged(config, epoch, step, train_loss, val_loss):
     kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
     return InputError(
         f"the loss stopped being finite in epoch {epoch}, step {step} (train {train_loss}, {config.monitor} "
-        f"{val_loss}); {kept}; a lower learning_rate than {config.learning_rate} may help",
-        "learning_rate",
+        f"{val_loss}); {kept}; a new run with a lower learning_rate than {config.learning_rate} may help"
     )
 
 
