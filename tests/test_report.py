@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -100,6 +101,12 @@ def test_every_kind_of_attention_has_a_report(name):
     assert found["layers"]["conv1"]["maps"]
     assert ("Attention gates by class" in text) == bool(found["gates"])
     assert name == "none" or f"Network with {name} attention on drawn" in text.replace("&#43;", "+")
+
+
+def test_a_report_traces_its_predictions_and_its_explanations_once(monkeypatch):
+    monkeypatch.setattr(inference, "explain", chex.assert_max_traces(inference.explain, n=1))
+    monkeypatch.setattr(inference, "capture", chex.assert_max_traces(inference.capture, n=1))
+    page.render([run("cbam", seed=7, widths=(5,))], split(30))  # raises where there are more
 
 
 @pytest.mark.parametrize(
