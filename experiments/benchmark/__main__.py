@@ -230,7 +230,7 @@ def main():
     parser = argparse.ArgumentParser(description="Time jaxattn beside plain Flax and PyTorch.")
     parser.add_argument("--data-dir", help="folder that holds CIFAR-10")
     parser.add_argument("--start", action="store_true", help="only the start; prints it and writes nothing")
-    parser.add_argument("--quick", action="store_true", help="steps only, on built-in pictures")
+    parser.add_argument("--quick", action="store_true", help="steps only, on built-in images")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30, help="steps of one timing")

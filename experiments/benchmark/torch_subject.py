@@ -94,7 +94,7 @@ def transforms():
     ), "torchvision"
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     def __init__(self, images, labels, transform):
         self.images, self.labels, self.transform = images, labels, transform
 
@@ -138,11 +138,11 @@ class Subject:
     def epoch(self, workers):
         with np.load(self.data) as data:
             arrays = [data[name] for name in ("train_images", "train_labels", "test_images", "test_labels")]
-        train = Pictures(*arrays[:2], self.transform[0])
-        test = Pictures(*arrays[2:], to_tensor)
+        train = Images(*arrays[:2], self.transform[0])
+        test = Images(*arrays[2:], to_tensor)
         loaders = [
-            DataLoader(pictures, self.batch, shuffle=pictures is train, num_workers=int(workers))
-            for pictures in (train, test)
+            DataLoader(images, self.batch, shuffle=images is train, num_workers=int(workers))
+            for images in (train, test)
         ]
         start = time.perf_counter()
         self.net.train()

@@ -51,8 +51,8 @@ class Subject:
         self.batch = {"key": jax.random.key(1), "images": images, "labels": labels, "rows": jnp.arange(BATCH)}
         options = runtime.on_cpu(runtime.KEEP_BARRIERS)
         self.step = jax.jit(step, donate_argnums=0).lower(self.state, **self.batch).compile(options)
-        self.picture = jax.tree.map(jnp.copy, self.state.variables), jnp.zeros((1, *IMAGE))
-        self.infer = jax.jit(model.apply).lower(*self.picture).compile(options)
+        self.image = jax.tree.map(jnp.copy, self.state.variables), jnp.zeros((1, *IMAGE))
+        self.infer = jax.jit(model.apply).lower(*self.image).compile(options)
         self.repeats = {}
         for call in (self.train_once, self.infer_once):
             call()  # compiles
@@ -63,7 +63,7 @@ class Subject:
         jax.block_until_ready(tally)
 
     def infer_once(self):
-        self.infer(*self.picture).block_until_ready()
+        self.infer(*self.image).block_until_ready()
 
     def time(self, call, repeats=None):
         """Seconds of one call, over some in a row."""
