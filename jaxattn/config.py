@@ -13,12 +13,22 @@ RECIPES: dict[str, dict[str, Any]] = {
     "standard": {
         "epochs": 50,
         "batch_size": 128,
+        "optimizer": "adam",
         "learning_rate": 2e-3,
+        "norm_bias_rate": 1.0,
+        "muon_rate": 0.0,
+        "muon_decay": 0.0,
         "schedule": "cosine",
         "warmup_epochs": 1.0,
         "weight_decay": 0.02,
+        "label_smoothing": 0.0,
+        "ema": 0.0,
         "dropout": 0.3,
+        "first_conv": "pytorch",
+        "later_convs": "pytorch",
         "augment": "basic",
+        "crop_padding": 4,
+        "flips": "random",
         "monitor": "validation",
         "train_mode": "every-epoch",
         "keep": "best",
@@ -28,12 +38,22 @@ RECIPES: dict[str, dict[str, Any]] = {
     "original": {
         "epochs": 50,
         "batch_size": 64,
+        "optimizer": "adam",
         "learning_rate": 1e-3,
+        "norm_bias_rate": 1.0,
+        "muon_rate": 0.0,
+        "muon_decay": 0.0,
         "schedule": "plateau",
         "warmup_epochs": 0.0,
         "weight_decay": 0.0,
+        "label_smoothing": 0.0,
+        "ema": 0.0,
         "dropout": 0.5,
+        "first_conv": "pytorch",
+        "later_convs": "pytorch",
         "augment": "full",
+        "crop_padding": 4,
+        "flips": "random",
         "monitor": "test",
         "train_mode": "first-epoch",
         "keep": "last",
@@ -79,21 +99,54 @@ class Config:
         os.environ.get("TFDS_DATA_DIR", str(Path("~", "tensorflow_datasets"))), "data", "folder of the data set"
     )
     augment: str = _recipe(str, "data", "augmentation", choices=("none", "basic", "full"))
+    crop_padding: int = _recipe(int, "data", "pixels of padding for the random crop", at_least=0, below=17)
+    flips: str = _recipe(
+        str,
+        "data",
+        "horizontal flips: at random, or each image in every other epoch",
+        choices=("random", "alternating"),
+    )
     validation: float = _flag(
-        0.1, "data", "fraction of the training images held out for validation, if that is monitored", above=0, below=1
+        0.1,
+        "data",
+        "fraction of the training images held out for validation, if that is monitored; 0: none, nothing is monitored",
+        at_least=0,
+        below=1,
     )
 
     epochs: int = _recipe(int, "training", "passes over the training images", at_least=1)
     batch_size: int = _recipe(int, "training", "images in a step", at_least=2)
-    learning_rate: float = _recipe(float, "training", "peak learning rate of Adam", above=0)
-    schedule: str = _recipe(str, "training", "learning-rate schedule", choices=("plateau", "cosine", "constant"))
+    optimizer: str = _recipe(str, "training", "optimiser: Adam, or SGD with Nesterov momentum", choices=("adam", "sgd"))
+    learning_rate: float = _recipe(float, "training", "peak learning rate", above=0)
+    norm_bias_rate: float = _recipe(float, "training", "factor on the learning rate of the norms' biases", above=0)
+    muon_rate: float = _recipe(
+        float, "training", "peak learning rate of Muon for the hidden layer's kernel; 0: no Muon", at_least=0
+    )
+    muon_decay: float = _recipe(float, "training", "decoupled decay of the kernel that Muon trains", at_least=0)
+    schedule: str = _recipe(
+        str, "training", "learning-rate schedule", choices=("plateau", "cosine", "linear", "constant")
+    )
     warmup_epochs: float = _recipe(float, "training", "epochs of linear warm-up to the peak", at_least=0)
     plateau_factor: float = _flag(0.5, "training", "factor on the learning rate at a plateau", above=0, below=1)
     plateau_patience: int = _flag(
         3, "training", "epochs without a lower loss before a plateau (as PyTorch counts)", at_least=0
     )
-    weight_decay: float = _recipe(float, "training", "decoupled decay of kernels (AdamW)", at_least=0)
+    weight_decay: float = _recipe(
+        float, "training", "decay of kernels: decoupled with Adam (AdamW), coupled with SGD", at_least=0
+    )
+    label_smoothing: float = _recipe(
+        float, "training", "fraction of each label that is spread over all classes", at_least=0, below=1
+    )
+    ema: float = _recipe(
+        float, "training", "decay of the moving average of weights that is evaluated; 0: none", at_least=0, below=1
+    )
     dropout: float = _recipe(float, "training", "fraction of the dense units dropped", at_least=0, below=1)
+    first_conv: str = _recipe(
+        str, "training", "initial kernel of the first convolution", choices=("pytorch", "whitening")
+    )
+    later_convs: str = _recipe(
+        str, "training", "initial kernels of the other convolutions", choices=("pytorch", "dirac")
+    )
     monitor: str = _recipe(
         str,
         "training",
@@ -111,6 +164,12 @@ class Config:
         choices=("float32", "bf16"),
     )
     keep: str = _recipe(str, "training", "epoch whose weights are tested at the end", choices=("best", "last"))
+    test_augmentation: str = _flag(
+        "none",
+        "training",
+        "flips: the result also holds the accuracy of logits averaged over each test image and its mirror image",
+        choices=("none", "flips"),
+    )
 
     def __post_init__(self):
         _check(Config.__dataclass_fields__["recipe"], self.recipe)
@@ -120,6 +179,14 @@ class Config:
         for field in dataclasses.fields(self):
             if getattr(self, field.name) is not None:
                 _check(field, getattr(self, field.name))
+        for name, value in (("schedule", "plateau"), ("keep", "best")):
+            if self.monitored is None and getattr(self, name) == value:
+                raise InputError(f"validation must be above 0 where {name} is {value}, which follows it", "validation")
+
+    @property
+    def monitored(self) -> str | None:
+        """The split that is monitored: "validation" or "test"; None where no images are held out."""
+        return None if self.monitor == "validation" and self.validation == 0 else self.monitor
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a dict that JSON can hold."""

@@ -8,13 +8,15 @@ from attention_runs import KINDS, REDUCTION
 
 from jaxattn.attention import resolve
 from jaxattn.data import shapes
+from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split
 from jaxattn.model import CNN
 from jaxattn.runs import checkpoint
 from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim
+from jaxattn.training.batch import epoch_rows, make_batch
 from jaxattn.training.state import init_state
-from jaxattn.training.step import epoch_rows, make_train_step
+from jaxattn.training.step import make_train_step
 
 BATCH = 20
 
@@ -33,7 +35,7 @@ def test_an_epoch_on_shapes_moves_every_weight_and_its_checkpoint_is_restored(na
     def init(key):
         return init_state(model, optimizer, plateau, key, (16, 16, 3))
 
-    step = make_train_step(model, optimizer, lambda key, images: images, True)
+    step = make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True)
     step = jax.jit(step, compiler_options=QUICK_COMPILE)
     state = started = jax.jit(init, compiler_options=QUICK_COMPILE)(jax.random.key(0, impl="rbg"))
     for rows in epoch_rows(1, 1, len(train), BATCH):

@@ -42,7 +42,8 @@ def test_config_comes_back_from_json(recipe):
         ({"learning_rate": float("nan")}, "learning_rate must be > 0, got nan"),
         ({"learning_rate": "1"}, "learning_rate must be of type float, got '1'"),
         ({"dropout": 1.0}, "dropout must be >= 0 and < 1, got 1.0"),
-        ({"validation": 0.0}, "validation must be > 0 and < 1, got 0.0"),
+        ({"validation": -0.1}, "validation must be >= 0 and < 1, got -0.1"),
+        ({"validation": 0.0, "keep": "best"}, "validation must be above 0 where keep is best, which follows it"),
         ({"plateau_factor": 1.0}, "plateau_factor must be > 0 and < 1, got 1.0"),
         ({"precision": "fp8"}, "unknown precision 'fp8'; known are float32, bf16"),
         ({"seed": -1}, "seed must be >= 0 and < 4294967296, got -1"),
@@ -50,7 +51,7 @@ def test_config_comes_back_from_json(recipe):
         ({"warmup_epochs": float("inf")}, "warmup_epochs must be a finite number, got inf"),
         ({"monitor": "train"}, "unknown monitor 'train'; known are validation, test"),
         ({"augment": "heavy"}, "unknown augment 'heavy'; known are none, basic, full"),
-        ({"schedule": "step"}, "unknown schedule 'step'; known are plateau, cosine, constant"),
+        ({"schedule": "step"}, "unknown schedule 'step'; known are plateau, cosine, linear, constant"),
     ],
 )
 def test_wrong_value_is_reported_with_its_rule(values, message):

@@ -22,7 +22,7 @@ from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint, data
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import Manifest, claim, read_manifest
-from jaxattn.training import loop, program
+from jaxattn.training import initial, loop, program
 from jaxattn.training.evaluation import evaluate
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -31,6 +31,23 @@ pytestmark = pytest.mark.usefixtures("small_network")
 @pytest.fixture
 def tutorials_network(monkeypatch):
     monkeypatch.setattr(program, "create", networks.create)
+
+
+# Each ingredient of a short training.
+RECIPE = {
+    **tiny.CONFIG,
+    "keep": "last",
+    "optimizer": "sgd",
+    "schedule": "linear",
+    "norm_bias_rate": 8.0,
+    "muon_rate": 0.02,
+    "muon_decay": 0.1,
+    "label_smoothing": 0.1,
+    "ema": 0.9,
+    "first_conv": "whitening",
+    "later_convs": "dirac",
+    "flips": "alternating",
+}
 
 
 def files(folder):
@@ -170,13 +187,71 @@ class Counting(nn.Module):
 def test_a_collection_of_ones_own_module_is_trained_checkpointed_and_resumed(tmp_path, quiet, monkeypatch):
     (tmp_path / "own_collection.py").write_text(OWN_MODULE)
     monkeypatch.syspath_prepend(tmp_path)
-    config = Config(attention="own_collection:Counting", **tiny.CONFIG | {"epochs": 1})
+    config = Config(attention="own_collection:Counting", **tiny.CONFIG | {"epochs": 1, "ema": 0.9})
     fit(config, tmp_path / "run", quiet)
     resume(tmp_path / "run", epochs=2, console=quiet)
     found = load_run(tmp_path / "run", "last").variables
     assert found.keys() == {"params", "batch_stats", "memory"}
     assert [int(found["memory"][f"block_{i}"]["attention"]["steps"]) for i in (1, 2, 3)] == [48] * 3  # 24 an epoch
     sys.modules.pop("own_collection")
+
+
+def stop_after_the_first_epoch(monkeypatch):
+    epoch = loop._epoch
+
+    def stopped(program, train_mode, state, *rest):
+        if int(state.step) > 0:
+            raise KeyboardInterrupt
+        return epoch(program, train_mode, state, *rest)
+
+    monkeypatch.setattr(loop, "_epoch", stopped)
+
+
+def test_the_average_is_what_is_tested_loaded_and_resumed_to_the_bit(tmp_path, quiet, monkeypatch):
+    whole = fit(Config(**RECIPE), tmp_path / "whole", quiet)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_after_the_first_epoch(patch)
+        fit(Config(**RECIPE), tmp_path / "part", quiet)
+    resume(tmp_path / "part", console=quiet)
+    template = program.template(program.build(Config(**RECIPE), 10, (32, 32, 3), 1))
+    state, other = (checkpoint.restore(tmp_path / run / "checkpoints", 2, template) for run in ("whole", "part"))
+    chex.assert_trees_all_equal(state, other)
+    chex.assert_trees_all_equal(state.average, whole.variables, load_run(tmp_path / "whole").variables)
+    assert not np.array_equal(state.average["params"]["head"]["kernel"], state.params["head"]["kernel"])
+
+
+def test_initial_kernels_are_whitening_and_dirac_where_the_recipe_says_so(tmp_path, quiet, monkeypatch):
+    started = []
+
+    def stop(program, config, state, *rest):
+        started.append(state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train", stop)
+    with pytest.raises(Interrupted):
+        fit(Config(**RECIPE), tmp_path / "run", quiet)
+    train, _ = data.divide(Config(**RECIPE), tiny.splits())
+    kernel = np.asarray(started[0].params["block_1"]["conv"]["kernel"])
+    np.testing.assert_array_equal(kernel, initial.whitening_kernel(train.images, kernel))
+    np.testing.assert_array_equal(started[0].params["block_2"]["conv"]["kernel"][1, 1, :, :4], np.eye(4))
+    chex.assert_trees_all_equal(started[0].params, started[0].average["params"])
+
+
+def test_without_held_out_images_all_train_and_the_last_epoch_is_tested(tmp_path, capsys):
+    config = Config(**tiny.CONFIG | {"validation": 0.0, "keep": "last", "schedule": "linear"})
+    done = fit(config, tmp_path / "run")
+    assert done.result["monitored"] is None and done.epoch == done.result["best_epoch"] == 2
+    assert "val_loss" not in done.metrics[0]
+    written = capsys.readouterr().out
+    assert "160 training images, 0 validation" in written and "val loss" not in written
+
+
+def test_flips_at_test_time_are_reported_beside_the_result(tmp_path, quiet):
+    config = Config(**tiny.CONFIG | {"epochs": 1})
+    plain = fit(config, tmp_path / "plain", quiet).result
+    both = fit(dataclasses.replace(config, test_augmentation="flips"), tmp_path / "flips", quiet).result
+    assert both["test_accuracy"] == plain["test_accuracy"] and "test_accuracy_with_flips" not in plain
+    assert 0 <= both["test_accuracy_with_flips"] <= 1
 
 
 # the data
@@ -198,7 +273,7 @@ def test_original_recipe_trains_on_everything_and_monitors_the_test_set(tmp_path
     np.testing.assert_array_equal(monitored.images, tiny.splits().test.images)
     traced, modes = [], []
     make, epoch = program.make_train_step, loop._epoch
-    monkeypatch.setattr(program, "make_train_step", lambda *a: lambda *b: (traced.append(a[-1]), make(*a)(*b))[1])
+    monkeypatch.setattr(program, "make_train_step", lambda *a: lambda *b: (traced.append(a[3]), make(*a)(*b))[1])
     monkeypatch.setattr(loop, "_epoch", lambda *a: (modes.append(a[1]), epoch(*a))[1])
     done = fit(dataclasses.replace(config, epochs=3), tmp_path / "run", quiet)
     assert modes == [True, False, False] and traced == [True, False]  # the first epoch alone is in training mode
@@ -334,15 +409,8 @@ def test_resuming_on_other_images_is_refused(tmp_path, quiet, monkeypatch):
 
 
 def test_ctrl_c_says_what_is_kept_and_the_run_resumes(tmp_path, quiet, monkeypatch):
-    epoch = loop._epoch
-
-    def stopped(program, train_mode, state, *rest):
-        if int(state.step) > 0:
-            raise KeyboardInterrupt
-        return epoch(program, train_mode, state, *rest)
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_epoch", stopped)
+        stop_after_the_first_epoch(patch)
         with pytest.raises(Interrupted, match="stopped; 1 complete epochs are kept in") as caught:
             fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
     assert (caught.value.folder, caught.value.epochs) == (tmp_path / "run", 1)

@@ -75,7 +75,7 @@ def test_other_schedules_stay_at_the_peak(name):
 
 
 def test_unknown_schedule_lists_the_known():
-    with pytest.raises(InputError, match=r"unknown schedule 'step'; known are plateau, cosine, constant"):
+    with pytest.raises(InputError, match=r"unknown schedule 'step'; known are plateau, cosine, linear, constant"):
         optim.learning_rate("step", 1.0, 1, 0)
 
 

@@ -92,7 +92,7 @@ def test_losses_of_twenty_adam_steps_equal(name, images, labels):
         state = init_state(model, optimizer, plateau, jax.random.key(0), (32, 32, 3))
         state = state.replace(params=variables["params"], collections={"batch_stats": variables["batch_stats"]})
         state = jax.tree.map(lambda x: np.asarray(x, np.float64) if x.dtype == np.float32 else x, state)
-        step = jax.jit(make_train_step(model, optimizer, lambda key, batch: raw, train=True))
+        step = jax.jit(make_train_step(model, optimizer, lambda key, step, images, rows: normalize(raw), train=True))
         inputs, ours = np.asarray(normalize(raw)), []
         for _ in range(20):
             state, tally = step(state, jax.random.key(0), images, labels, np.arange(BATCH))

@@ -18,6 +18,7 @@ from jaxattn.layers.dense import dot
 from jaxattn.model import CNN
 from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim
+from jaxattn.training.batch import make_batch
 from jaxattn.training.program import build
 from jaxattn.training.state import init_state
 from jaxattn.training.step import make_train_step
@@ -69,7 +70,7 @@ def outcome(compute_dtype, attention):
     model = CNN(widths=(8, 16), hidden=32, dropout=0.2, attention=attention, compute_dtype=compute_dtype)
     optimizer, plateau = optim.adam(lambda step: 1e-3, 0.01), optim.plateau("plateau", 0.5, 3)
     init = jax.jit(lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3)), compiler_options=QUICK_COMPILE)
-    step = jax.jit(make_train_step(model, optimizer, AUGMENT["none"], True), compiler_options=QUICK_COMPILE)
+    step = jax.jit(make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True), compiler_options=QUICK_COMPILE)
     state = init(jax.random.key(0))
     return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(4))
 

@@ -14,8 +14,9 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.model import CNN
 from jaxattn.training import evaluation, optim
+from jaxattn.training.batch import epoch_rows, make_batch
 from jaxattn.training.state import init_state, tally
-from jaxattn.training.step import end_epoch, epoch_rows, make_eval_step, make_train_step, make_train_steps
+from jaxattn.training.step import end_epoch, make_eval_step, make_train_step, make_train_steps
 
 MODEL = CNN(widths=(4, 8), hidden=32, dropout=0.2)
 OPTIMIZER = optim.adam(optim.learning_rate("plateau", 3e-3, 1, 0), 0.0)
@@ -31,7 +32,7 @@ def fresh():
 
 
 def step_of(train, augment="none"):
-    return jax.jit(make_train_step(MODEL, OPTIMIZER, AUGMENT[augment], train))
+    return jax.jit(make_train_step(MODEL, OPTIMIZER, make_batch(AUGMENT[augment]), train))
 
 
 def leaves(tree):
@@ -135,7 +136,7 @@ def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("random"))
     optimizer = optim.adam(lambda step: 0.1, weight_decay=0.5)
     start = init_state(model, optimizer, PLATEAU, jax.random.key(0), (32, 32, 3))
-    step = jax.jit(make_train_step(model, optimizer, AUGMENT["none"], True))
+    step = jax.jit(make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True))
     state, _ = step(start, jax.random.key(0), IMAGES, LABELS, ROWS)
     gates = [s.params["block_1"]["attention"] for s in (start, state)]
     assert equal(*gates)
@@ -145,7 +146,7 @@ def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
 def test_steps_in_one_call_equal_single_steps():
     key, rows = jax.random.key(5), np.arange(40).reshape(5, 8)
     descent = optax.sgd(0.01)  # Adam would make a step of the noise that a convolution's bias gets before a norm
-    one = make_train_step(MODEL, descent, AUGMENT["full"], True)
+    one = make_train_step(MODEL, descent, make_batch(AUGMENT["full"]), True)
     step, steps = jax.jit(one), jax.jit(make_train_steps(one))
     start = state = init_state(MODEL, descent, PLATEAU, jax.random.key(0), (32, 32, 3))
     sums = []
@@ -170,7 +171,7 @@ class Growing(nn.Module):
 def test_a_collection_that_changes_its_shape_in_a_step_is_reported_in_one_line():
     model = CNN(widths=(4, 8), hidden=16, attention=Growing)
     state = init_state(model, OPTIMIZER, PLATEAU, jax.random.key(0), (32, 32, 3))
-    step = make_train_step(model, OPTIMIZER, AUGMENT["none"], True)
+    step = make_train_step(model, OPTIMIZER, make_batch(AUGMENT["none"]), True)
     with pytest.raises(InputError, match="the collection 'memory' of a module must keep its shapes") as caught:
         jax.eval_shape(step, state, jax.random.key(0), IMAGES, LABELS, ROWS)
     assert "\n" not in str(caught.value)

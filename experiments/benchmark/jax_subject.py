@@ -18,12 +18,14 @@ from flax import linen as nn
 from jaxattn import runtime
 from jaxattn.attention import resolve
 from jaxattn.config import Config
+from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split
 from jaxattn.model import CNN
+from jaxattn.training.batch import epoch_rows, make_batch
 from jaxattn.training.evaluation import evaluate
 from jaxattn.training.program import build
 from jaxattn.training.state import init_state
-from jaxattn.training.step import epoch_rows, make_train_step
+from jaxattn.training.step import make_train_step
 
 SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 IN_FLIGHT = 2
@@ -53,7 +55,7 @@ class PlainCNN(nn.Module):
 def by_hand(model, options=None):
     """The step without augmentation and the function that makes a state, for a network that `build` does not know."""
     optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
-    step = make_train_step(model, optimizer, lambda key, images: images, True)
+    step = make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True)
     return jax.jit(step, donate_argnums=0, compiler_options=options), jax.jit(
         lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3))
     )

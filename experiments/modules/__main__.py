@@ -29,9 +29,11 @@ from experiments import common
 from jaxattn import runtime
 from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.cost import cost
+from jaxattn.data.augment import AUGMENT
 from jaxattn.model import CNN
 from jaxattn.modules import IMAGE, block_shapes
 from jaxattn.training import optim
+from jaxattn.training.batch import make_batch
 from jaxattn.training.state import init_state
 from jaxattn.training.step import make_train_step
 
@@ -47,7 +49,7 @@ class Subject:
         optimizer = optim.adam(lambda step: 1e-3, 0.0)
         plateau = optim.plateau("constant", 0.5, 3)
         self.state = init_state(model, optimizer, plateau, jax.random.key(0), IMAGE)
-        step = make_train_step(model, optimizer, lambda key, images: images, True)
+        step = make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True)
         self.batch = {"key": jax.random.key(1), "images": images, "labels": labels, "rows": jnp.arange(BATCH)}
         options = runtime.on_cpu(runtime.KEEP_BARRIERS)
         self.step = jax.jit(step, donate_argnums=0).lower(self.state, **self.batch).compile(options)

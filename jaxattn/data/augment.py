@@ -1,4 +1,4 @@
-"""Augmentation on the device: `(key, images) -> images`, with separate random draws for each image.
+"""Augmentation on the device: `(key, images, flip) -> images`, with separate random draws for each image.
 
 Images are float32 [B, H, W, 3] in [0, 1]. The random augmentations, at the end of the file, call deterministic
 transforms that can be tested alone. torchvision transforms one Pillow image at a time in uint8. Here a batch is
@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float, Integer, Num, PRNGKeyArray
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
-PADDING = 4
+PADDING = 4  # pixels
 JITTER = 0.2
 HUE = 0.1
 DEGREES = 15.0
 
 AnyArray = Array | np.ndarray
-Augment = Callable[[PRNGKeyArray, AnyArray], AnyArray]
+Augment = Callable[..., AnyArray]  # (key, images, flip=None, padding=PADDING)
 
 
 def to_float(images: Num[AnyArray, "*N 3"]) -> Float[AnyArray, "*N 3"]:
@@ -50,18 +50,20 @@ def crop_and_flip(
     top: Integer[AnyArray, " B"],
     left: Integer[AnyArray, " B"],
     flip: Bool[AnyArray, " B"],
+    padding: int = PADDING,
 ) -> Num[Array, "B H W 3"]:
-    """Pads each image with `PADDING` black pixels, crops it to H x W, and flips it horizontally where `flip` is True.
+    """Pads each image with black pixels, crops it to H x W, and flips it horizontally where `flip` is True.
 
     Args:
         images: [B, H, W, 3].
-        top, left: integers [B] in 0..2 * PADDING, the first row and column of the crop.
+        top, left: integers [B] in 0..2 * padding, the first row and column of the crop.
         flip: bool [B].
+        padding: pixels on each side.
     """
     _, height, width, _ = images.shape
     across = jnp.arange(width)[None]
-    rows = jnp.arange(height)[None] + top[:, None] - PADDING
-    columns = jnp.where(flip[:, None], across[:, ::-1], across) + left[:, None] - PADDING
+    rows = jnp.arange(height)[None] + top[:, None] - padding
+    columns = jnp.where(flip[:, None], across[:, ::-1], across) + left[:, None] - padding
     return _pixels(images, rows[:, :, None], columns[:, None, :])
 
 
@@ -148,19 +150,37 @@ def adjust_hue(images: Float[AnyArray, "B H W 3"], turns: Float[AnyArray, " B"])
     return value[..., None] - chroma[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
 
 
-def none(key: PRNGKeyArray, images: Float[AnyArray, "B H W 3"]) -> Float[AnyArray, "B H W 3"]:
+def none(
+    key: PRNGKeyArray,
+    images: Float[AnyArray, "B H W 3"],
+    flip: Bool[AnyArray, " B"] | None = None,
+    padding: int = PADDING,
+) -> Float[AnyArray, "B H W 3"]:
     """The images [B, H, W, 3], unchanged."""
     return images
 
 
-def basic(key: PRNGKeyArray, images: Float[AnyArray, "B H W 3"]) -> Float[Array, "B H W 3"]:
-    """A random crop of each padded image [B, H, W, 3], flipped horizontally with probability 1/2."""
+def basic(
+    key: PRNGKeyArray,
+    images: Float[AnyArray, "B H W 3"],
+    flip: Bool[AnyArray, " B"] | None = None,
+    padding: int = PADDING,
+) -> Float[Array, "B H W 3"]:
+    """A random crop of each image [B, H, W, 3], padded by so many pixels, and a horizontal flip.
+
+    Images are flipped where `flip` [B] is True; where it is None, with probability 1/2.
+    """
     draws = jax.random.uniform(key, (3, len(images)))  # one call for all draws: each call takes long to compile
-    top, left = (draws[:2] * (2 * PADDING + 1)).astype(int)
-    return crop_and_flip(images, top, left, draws[2] < 0.5)
+    top, left = (draws[:2] * (2 * padding + 1)).astype(int)
+    return crop_and_flip(images, top, left, draws[2] < 0.5 if flip is None else flip, padding)
 
 
-def full(key: PRNGKeyArray, images: Float[AnyArray, "B H W 3"]) -> Float[Array, "B H W 3"]:
+def full(
+    key: PRNGKeyArray,
+    images: Float[AnyArray, "B H W 3"],
+    flip: Bool[AnyArray, " B"] | None = None,
+    padding: int = PADDING,
+) -> Float[Array, "B H W 3"]:
     """`basic`, then colour jitter, then a rotation by up to 15 degrees, for each image [B, H, W, 3].
 
     Brightness, contrast and saturation change by factors in 0.8-1.2, hue by up to a tenth of a full turn. torchvision
@@ -169,7 +189,7 @@ def full(key: PRNGKeyArray, images: Float[AnyArray, "B H W 3"]) -> Float[Array, 
     key_basic, key_jitter, key_hue, key_angle = jax.random.split(key, 4)
     batch = len(images)
     factors = jax.random.uniform(key_jitter, (3, batch), minval=1 - JITTER, maxval=1 + JITTER)
-    images = basic(key_basic, images)
+    images = basic(key_basic, images, flip, padding)
     images = adjust_brightness(images, factors[0])
     images = adjust_contrast(images, factors[1])
     images = adjust_saturation(images, factors[2])
@@ -178,3 +198,19 @@ def full(key: PRNGKeyArray, images: Float[AnyArray, "B H W 3"]) -> Float[Array, 
 
 
 AUGMENT: dict[str, Augment] = {"none": none, "basic": basic, "full": full}
+
+
+def alternating_flips(rows: Integer[AnyArray, " B"], epoch: Integer[AnyArray, ""] | int) -> Bool[Array, " B"]:
+    """Whether each image is flipped in an epoch: half of the images in even epochs, the others in odd ones: bool [B].
+
+    Two successive epochs show every image in both orientations; random flips do that for half of them. Which
+    images begin is a multiplicative hash of their row, the same for all seeds.
+
+    Args:
+        rows: indices [B] of the images in the data set.
+        epoch: scalar, counted from 0.
+
+    Source: arXiv:2404.00498, section 3.6.
+    """
+    hashed = rows.astype(jnp.uint32) * jnp.uint32(2654435769)  # 2^32 / golden ratio
+    return (hashed >> 31 ^ epoch & 1).astype(bool)

@@ -24,7 +24,7 @@ class History:
     Attributes:
         caption: which run it is.
         metrics: a dict an epoch, as in `metrics.jsonl`.
-        monitored: "validation" or "test".
+        monitored: "validation", "test", or None for none.
         plateaus: epochs before which a plateau lowered the learning rate.
         epoch: the epoch whose weights are loaded.
     """
@@ -32,7 +32,7 @@ class History:
     def __init__(self, run: Run):
         """Takes a run."""
         self.caption, self.metrics = caption(run), run.metrics
-        self.monitored, self.epoch = run.config.monitor, run.epoch
+        self.monitored, self.epoch = run.config.monitored, run.epoch
         self.plateaus = _plateaus(run) if run.config.schedule == "plateau" else []
 
 

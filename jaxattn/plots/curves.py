@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 TRAIN, MONITORED = "#440154", "#1f9e89"
 
 
-def draw(metrics: list[dict[str, Any]], monitored: str, plateaus: list[int], epoch: int, caption: str) -> "Figure":
+def draw(
+    metrics: list[dict[str, Any]], monitored: str | None, plateaus: list[int], epoch: int, caption: str
+) -> "Figure":
     """Loss (nats) and accuracy on the training and the monitored split, and the learning rate.
 
     Args:
         metrics: a dict an epoch, as in `metrics.jsonl`.
-        monitored: "validation" or "test".
+        monitored: "validation", "test", or None for none.
         plateaus: epochs before which a plateau lowered the learning rate.
         epoch: whose weights the other plots show.
         caption: which run it is.
@@ -23,9 +25,11 @@ def draw(metrics: list[dict[str, Any]], monitored: str, plateaus: list[int], epo
     made = canvas.figure("Training curves", caption, (9.5, 3))
     axes = made.subplots(1, 3)
     epochs = [line["epoch"] for line in metrics]
-    name = "validation" if monitored == "validation" else "TEST (monitored)"
+    lines = {"train": ("train", TRAIN)}
+    if monitored is not None:
+        lines["val"] = ("TEST (monitored)" if monitored == "test" else "validation", MONITORED)
     for axis, quantity, unit in zip(axes, ("loss", "accuracy"), (", nats", ""), strict=False):
-        for key, label, colour in (("train", "train", TRAIN), ("val", name, MONITORED)):
+        for key, (label, colour) in lines.items():
             values = [line[f"{key}_{quantity}"] for line in metrics]
             axis.plot(epochs, values, color=colour, label=label, linewidth=1.5, marker="o", markersize=_dot(epochs))
         canvas.plain_axes(axis, quantity + unit, "epoch")

@@ -112,11 +112,13 @@ def curves(names: list[str], runs: list[Run], plateaus: list[list[int]]) -> list
 
 
 def _two_lines(run: Run, key: str, of: str, colour: int) -> list[Line]:
-    monitored = "validation" if run.config.monitor == "validation" else "TEST (monitored)"
+    labels = {"train": "train"}
+    if run.config.monitored is not None:
+        labels["val"] = "TEST (monitored)" if run.config.monitored == "test" else "validation"
     epochs = [line["epoch"] for line in run.metrics]
     return [
         Line(f"{label}{of}", epochs, [line[f"{which}_{key}"] for line in run.metrics], colour, which == "train")
-        for which, label in (("train", "train"), ("val", monitored))
+        for which, label in labels.items()
     ]
 
 

@@ -38,7 +38,7 @@ def load_data(config: Config, console: Console) -> tuple[Config, Splits]:
 
 
 def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
-    """The training and the monitored split: a part held out of train, or the test set where that is monitored.
+    """The training and the monitored split: a part held out of train, which may be empty, or the test set.
 
     Raises:
         InputError: where one would be too small.
@@ -47,7 +47,7 @@ def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
         train, monitored = splits.train, splits.test
     else:
         train, monitored = hold_out(splits.train, round(config.validation * len(splits.train)), config.seed)
-    if not len(monitored):
+    if config.monitored and not len(monitored):
         raise InputError(
             f"validation must hold out an image, {config.validation} of {len(splits.train)} is none", "validation"
         )

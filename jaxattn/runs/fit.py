@@ -22,7 +22,8 @@ from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
 from jaxattn.runs.run import Run, best_epoch, load_run, load_variables
 from jaxattn.runs.store import read_metrics, read_result, write_json, write_metrics
 from jaxattn.training import devices, loop
-from jaxattn.training.evaluation import evaluate
+from jaxattn.training.evaluation import accuracy_with_flips, evaluate
+from jaxattn.training.initial import prepare
 from jaxattn.training.processes import agree, broadcast, is_first
 from jaxattn.training.program import Program, build, template
 from jaxattn.training.state import TrainState
@@ -69,7 +70,7 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
         job = _Job(folder, manifest, program, console)
-        state, metrics = _start(job, early)
+        state, metrics = _start(job, early, data[0])
         console.line(messages.headline(config, map(len, (data[0], monitored, test)), state.params))
         try:
             state = _train(job, state, metrics, data, monitored)
@@ -120,7 +121,7 @@ def _finished(folder):
     return run.variables, run.epoch, run.metrics, run.result
 
 
-def _start(job: _Job, early: TrainState | None) -> tuple[TrainState, Metrics]:
+def _start(job: _Job, early: TrainState | None, images: jax.Array) -> tuple[TrainState, Metrics]:
     """The state and the metrics of the last complete epoch, or fresh ones: `early`, if it is there."""
 
     def last():
@@ -131,8 +132,10 @@ def _start(job: _Job, early: TrainState | None) -> tuple[TrainState, Metrics]:
         return checkpoint.restore(job.folder / "checkpoints", complete[-1], template(job.program)), metrics
 
     found = broadcast(last)
+    config = job.manifest.config
     if found is None:
-        return early or job.program.init(loop.keys(job.manifest.config)[0]), []
+        drawn = early or job.program.init(loop.keys(config)[0])
+        found = prepare(drawn, images, config.first_conv, config.later_convs), []
     return devices.replicate(found[0]), found[1]
 
 
@@ -184,7 +187,7 @@ def _test(job: _Job, state: TrainState, metrics: Metrics, test: Split) -> None:
     variables = state.variables
     if tested != len(metrics):
         variables = broadcast(lambda: load_variables(job.folder, tested, job.program))
-    loss, accuracy, _ = evaluate(job.program.evaluate, variables, test)
+    loss, accuracy, logits = evaluate(job.program.evaluate, variables, test)
     result = {
         "test_loss": loss,
         "test_accuracy": accuracy,
@@ -195,4 +198,6 @@ def _test(job: _Job, state: TrainState, metrics: Metrics, test: Split) -> None:
         "parameters": parameters(state.params),
         **messages.identity(config, job.manifest.dataset_hash),
     }
+    if config.test_augmentation == "flips":
+        result["test_accuracy_with_flips"] = accuracy_with_flips(job.program.evaluate, variables, test, logits)
     _write(job, lambda: write_json(job.folder / "result.json", result))

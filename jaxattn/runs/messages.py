@@ -15,7 +15,7 @@ from jaxattn.config import Config
 def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
     """What is trained, on what: two lines. `sizes` are those of the training, the monitored and the test split."""
     train, monitored, test = sizes
-    name = "validation" if config.monitor == "validation" else "monitored (the TEST set, as the tutorial does)"
+    name = "monitored (the TEST set, as the tutorial does)" if config.monitored == "test" else "validation"
     return (
         f"{config.recipe} recipe, attention {config.attention}, {parameters(params):,} parameters, on {device()}\n"
         f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test"
@@ -24,13 +24,10 @@ def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
 
 def epoch_line(line: dict[str, Any], config: Config) -> str:
     """The metrics of an epoch, in one line."""
-    name = "val" if config.monitor == "validation" else "TEST"
-    return (
-        f"epoch {line['epoch']:3d}/{config.epochs}"
-        f"  train loss {line['train_loss']:.4f} acc {line['train_accuracy']:.2%}"
-        f"  {name} loss {line['val_loss']:.4f} acc {line['val_accuracy']:.2%}  lr {line['learning_rate']:.2e}"
-        f"  {line['images_per_second']:,.0f} images/s"
-    )
+    names = {"train": "train"} | ({"val": "TEST" if config.monitored == "test" else "val"} if config.monitored else {})
+    losses = (f"{name} loss {line[f'{key}_loss']:.4f} acc {line[f'{key}_accuracy']:.2%}" for key, name in names.items())
+    speed = f"lr {line['learning_rate']:.2e}  {line['images_per_second']:,.0f} images/s"
+    return "  ".join((f"epoch {line['epoch']:3d}/{config.epochs}", *losses, speed))
 
 
 def result_line(result: dict[str, Any]) -> str:
@@ -39,6 +36,8 @@ def result_line(result: dict[str, Any]) -> str:
         f"test accuracy {result['test_accuracy']:.2%}, loss {result['test_loss']:.4f} nats "
         f"({result['dataset']}, epoch {result['tested_epoch']} of {result['epochs']})"
     )
+    if "test_accuracy_with_flips" in result:
+        line += f"\nwith each test image and its mirror image averaged: {result['test_accuracy_with_flips']:.2%}"
     if result["monitored"] == "test":
         line += "\nthe test set was monitored in this run: its accuracy is not one on unseen images"
     return line
@@ -47,7 +46,7 @@ def result_line(result: dict[str, Any]) -> str:
 def identity(config: Config, dataset_hash: str) -> dict[str, Any]:
     """What `result.json` says of where a result comes from: the run, the versions and the device."""
     return {
-        "monitored": config.monitor,
+        "monitored": config.monitored,
         "dataset": config.dataset,
         "dataset_hash": dataset_hash,
         "attention": config.attention,

@@ -86,17 +86,21 @@ def load_variables(folder: Path, epoch: int, program: Program) -> dict[str, Any]
         InputError: where the checkpoint is missing, damaged, or of another network or version.
     """
     like = template(program)
-    part = {"params": like.params, "collections": like.collections}
+    part = {"average": like.average} if like.average else {"params": like.params, "collections": like.collections}
     found = checkpoint.restore(folder / "checkpoints", epoch, part)
-    return {"params": found["params"], **found["collections"]}
+    return found["average"] if like.average else {"params": found["params"], **found["collections"]}
 
 
 def best_epoch(metrics: list[dict[str, Any]], among: Collection[int] | None = None) -> int:
     """The epoch of highest validation accuracy; of several, the one of lowest validation loss, then the first.
+
+    Where nothing was monitored, it is the last.
 
     Args:
         metrics: a dict an epoch.
         among: the epochs to choose from, such as those whose checkpoints are still there; None for all.
     """
     lines = [line for line in metrics if among is None or line["epoch"] in among]
+    if "val_loss" not in lines[-1]:
+        return lines[-1]["epoch"]
     return max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"], -line["epoch"]))["epoch"]

@@ -8,7 +8,8 @@ from typing import Any
 
 from jaxattn.errors import InputError
 
-METRICS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")  # of every line
+METRICS = ("epoch", "train_loss", "train_accuracy", "learning_rate")  # of every line
+MONITORED = ("val_loss", "val_accuracy")  # of every line or of none
 RESULT = (
     "test_loss",
     "test_accuracy",
@@ -33,6 +34,8 @@ def read_metrics(folder: Path, epochs: int) -> list[dict[str, Any]]:
         metrics = [json.loads(line) for line in path.read_text().splitlines()[:epochs]]
         for line in metrics:
             _check(line, METRICS)
+            if metrics[0].keys() & set(MONITORED):
+                _check(line, MONITORED)
         if [line["epoch"] for line in metrics] != list(range(1, epochs + 1)):
             raise ValueError(f"it must have a line for each of the {epochs} epochs")
     except (OSError, ValueError) as error:

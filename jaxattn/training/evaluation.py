@@ -57,3 +57,17 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
     loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in found], axis=0)
     logits = np.concatenate([np.asarray(logits)[valid] for (_, logits), valid in found])
     return float(loss / count), float(correct / count), logits
+
+
+def accuracy_with_flips(
+    step: Callable, variables: dict[str, Any], split: Split, logits: Float[np.ndarray, "N K"]
+) -> float:
+    """Accuracy (fraction) where the logits of each image and of its mirror image are averaged.
+
+    Args:
+        step, variables, split: as of `evaluate`.
+        logits: of the images, [N, K].
+    """
+    mirrored = Split(np.ascontiguousarray(split.images[:, :, ::-1]), split.labels)
+    _, _, others = evaluate(step, variables, mirrored)
+    return float(np.mean((logits + others).argmax(axis=1) == split.labels))

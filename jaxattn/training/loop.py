@@ -15,10 +15,10 @@ from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.training import devices
+from jaxattn.training.batch import epoch_rows
 from jaxattn.training.evaluation import evaluate
 from jaxattn.training.program import Program
 from jaxattn.training.state import TrainState
-from jaxattn.training.step import epoch_rows
 
 Data = tuple[jax.Array, jax.Array]  # images uint8 [N, H, W, 3] and labels int32 [N], on the device
 Metrics = dict[str, Any]
@@ -40,7 +40,7 @@ def train(
         config: what to train.
         state: after epoch `done`.
         data: the training images and labels.
-        monitored: the split whose loss and accuracy are measured after each epoch.
+        monitored: the split whose loss and accuracy are measured after each epoch; none if it is empty.
         done: complete epochs so far.
         progress: called with the epoch and the number of its finished steps.
 
@@ -57,13 +57,14 @@ def train(
         tell = functools.partial(progress, epoch)
         state, loss, accuracy = _epoch(program, train_mode, state, (key, *data), rows, tell)
         trained = time.perf_counter() - started
-        val_loss, val_accuracy, _ = evaluate(program.evaluate, state.variables, monitored)
+        losses = {"train_loss": loss, "train_accuracy": accuracy}
+        if len(monitored):
+            losses["val_loss"], losses["val_accuracy"], _ = evaluate(program.evaluate, state.variables, monitored)
         seconds = time.perf_counter() - started
-        if not math.isfinite(loss + val_loss):
-            raise _diverged(config, epoch, int(state.step), loss, val_loss)
-        batch_seconds = batch_seconds or _batch_seconds(program, key, data[0], rows[0])
-        state = program.end_epoch(state, val_loss)
-        losses = {"train_loss": loss, "train_accuracy": accuracy, "val_loss": val_loss, "val_accuracy": val_accuracy}
+        if not math.isfinite(sum(losses.values())):
+            raise _diverged(config, epoch, int(state.step), losses)
+        batch_seconds = batch_seconds or _batch_seconds(program, (key, state.step, data[0]), rows[0])
+        state = program.end_epoch(state, losses.get("val_loss", 0.0))
         speed = {"images_per_second": round(rows.size / trained, 1), "seconds": round(seconds, 3)}
         shares = _shares(len(rows) * batch_seconds, trained, seconds)
         yield state, {"epoch": epoch, **losses, "learning_rate": rate, **speed, **shares}
@@ -103,20 +104,20 @@ def _calls(rows, count):
     return [*rows[:whole].reshape(-1, count, rows.shape[1]), *rows[whole:]]
 
 
-def _diverged(config, epoch, step, train_loss, val_loss):
+def _diverged(config, epoch, step, losses):
     kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
     return InputError(
-        f"the loss stopped being finite in epoch {epoch}, step {step} (train {train_loss}, {config.monitor} "
-        f"{val_loss}); {kept}; a new run with a lower learning_rate than {config.learning_rate} may help"
+        f"the loss stopped being finite in epoch {epoch}, step {step} ({losses}); "
+        f"{kept}; a new run with a lower learning_rate than {config.learning_rate} may help"
     )
 
 
-def _batch_seconds(program, key, images, rows):
+def _batch_seconds(program, inputs, rows):
     """Seconds to augment one batch, measured alone: within a step that cannot be told apart."""
 
     def once():
         started = time.perf_counter()
-        jax.block_until_ready(program.batch(key, images, devices.shard(rows)))
+        jax.block_until_ready(program.batch(*inputs, devices.shard(rows)))
         return time.perf_counter() - started
 
     once()  # compiles

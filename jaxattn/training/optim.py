@@ -11,6 +11,7 @@ from jaxattn.errors import lookup
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
     "plateau": lambda peak, steps: optax.constant_schedule(peak),
     "cosine": lambda peak, steps: optax.cosine_decay_schedule(peak, max(steps, 1)),
+    "linear": lambda peak, steps: optax.linear_schedule(peak, 0.0, max(steps, 1)),
     "constant": lambda peak, steps: optax.constant_schedule(peak),
 }
 
@@ -47,6 +48,36 @@ def adam(rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformat
         optax.add_decayed_weights(weight_decay, _kernels) if weight_decay else optax.identity(),
         optax.scale_by_learning_rate(rate),
     )
+
+
+def sgd(rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
+    """Stochastic gradient descent with Nesterov momentum .9, and coupled decay of every parameter called "kernel".
+
+    The momentum is kept flat, in one vector, as in `adam`.
+
+    Source: Sutskever et al., ICML 2013 (PMLR 28:1139), in PyTorch's form: the decay is added to the gradient, and the
+    learning rate multiplies the update, not the gradient in the momentum.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, _kernels) if weight_decay else optax.identity(),
+        optax.flatten(optax.trace(0.9, nesterov=True)),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+OPTIMIZERS: dict[str, Callable[[optax.Schedule, float], optax.GradientTransformation]] = {"adam": adam, "sgd": sgd}
+
+
+def scale_norm_biases(factor: float) -> optax.GradientTransformation:
+    """Multiplies the updates of the biases of the blocks' norms; norms inside attention modules keep theirs.
+
+    Source: arXiv:2404.00498, section 3.4.
+    """
+
+    def biases(params):
+        return jax.tree_util.tree_map_with_path(lambda path, _: [p.key for p in path[1:]] == ["norm", "bias"], params)
+
+    return optax.masked(optax.scale(factor), biases)
 
 
 def _kernels(params):

@@ -1,10 +1,12 @@
 """From a configuration to the compiled functions that train and evaluate it."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
@@ -13,8 +15,10 @@ from jaxattn.model import CNN
 from jaxattn.networks import create
 from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, on_cpu
 from jaxattn.training import devices, optim
+from jaxattn.training.batch import make_batch
+from jaxattn.training.muon import muon, with_muon
 from jaxattn.training.state import TrainState, init_state
-from jaxattn.training.step import end_epoch, make_batch, make_eval_step, make_train_step, make_train_steps
+from jaxattn.training.step import end_epoch, make_eval_step, make_train_step, make_train_steps
 
 MAX_STEPS = 100
 COMPUTE_DTYPE = {"float32": None, "bf16": jnp.bfloat16}
@@ -26,7 +30,7 @@ class Program(NamedTuple):
     Attributes:
         model: the network.
         init: `key -> TrainState`.
-        batch: jitted augmentation: (key, images, rows) -> batch (see `step.make_batch`).
+        batch: jitted augmentation: (key, step, images, rows) -> batch (see `batch.make_batch`).
         step: by whether norms and dropout act as in training, the function of `step.make_train_step`.
         steps: likewise, of `step.make_train_steps`.
         steps_in_call: how many of an epoch's steps one call of `steps` should take; 1 where `step` should be called.
@@ -56,29 +60,31 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
         steps_per_epoch: steps in an epoch.
 
     Raises:
-        InputError: where attention, augmentation or schedule is not known.
+        InputError: where attention, augmentation, optimiser or schedule is not known.
     """
     model = network(config, classes, shape)
-    rate = optim.learning_rate(
-        config.schedule,
-        config.learning_rate,
-        config.epochs * steps_per_epoch,
-        round(config.warmup_epochs * steps_per_epoch),
-    )
-    optimizer = optim.adam(rate, config.weight_decay)
+    rate = _rate(config, config.learning_rate, steps_per_epoch)
+    optimizer = _optimizer(config, rate, steps_per_epoch, model.widths[-1])
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
-    augment = lookup("augmentation", config.augment, AUGMENT)
+    augment = functools.partial(lookup("augmentation", config.augment, AUGMENT), padding=config.crop_padding)
+    batch_of = make_batch(augment, steps_per_epoch if config.flips == "alternating" else 0)
 
     def jit(function, compiler_options=KEEP_BARRIERS, **options):
         return jax.jit(
             function, out_shardings=devices.replicated(), compiler_options=on_cpu(compiler_options), **options
         )
 
-    step = {train: make_train_step(model, optimizer, augment, train) for train in (True, False)}
+    step = {
+        train: make_train_step(model, optimizer, batch_of, train, config.label_smoothing, config.ema)
+        for train in (True, False)
+    }
     return Program(
         model=model,
-        init=jit(lambda key: init_state(model, optimizer, plateau, key, shape), compiler_options=QUICK_COMPILE),
-        batch=jax.jit(make_batch(augment)),
+        init=jit(
+            lambda key: init_state(model, optimizer, plateau, key, shape, averaged=config.ema > 0),
+            compiler_options=QUICK_COMPILE,
+        ),
+        batch=jax.jit(batch_of),
         step={train: jit(one, donate_argnums=0) for train, one in step.items()},
         steps={train: jit(make_train_steps(one), donate_argnums=0) for train, one in step.items()},
         steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
@@ -86,6 +92,21 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
         end_epoch=jit(lambda state, loss: end_epoch(plateau, state, loss)),
         learning_rate=jit(lambda state, count: rate(state.step + count - 1) * state.plateau.scale),
     )
+
+
+def _rate(config, peak, steps_per_epoch):
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    return optim.learning_rate(config.schedule, peak, config.epochs * steps_per_epoch, warmup)
+
+
+def _optimizer(config, rate, steps_per_epoch, channels):
+    optimizer = lookup("optimizer", config.optimizer, optim.OPTIMIZERS)(rate, config.weight_decay)
+    if config.norm_bias_rate != 1:
+        optimizer = optax.chain(optimizer, optim.scale_norm_biases(config.norm_bias_rate))
+    if config.muon_rate:
+        muon_rate = _rate(config, config.muon_rate, steps_per_epoch)
+        optimizer = with_muon(optimizer, muon(muon_rate, config.muon_decay, channels))
+    return optimizer
 
 
 def template(program: Program) -> TrainState:

@@ -22,6 +22,7 @@ class TrainState(struct.PyTreeNode):
         collections: every other collection of the network, such as "batch_stats", by name.
         opt_state: the optimiser's.
         plateau: the reduce-on-plateau's; its `scale` multiplies the learning rate.
+        average: the moving average of params and collections, which is what is evaluated; empty where there is none.
     """
 
     step: Any  # not annotated by shape: JAX also builds this tree of shapes and of placeholders
@@ -29,11 +30,12 @@ class TrainState(struct.PyTreeNode):
     collections: dict[str, Any]
     opt_state: optax.OptState
     plateau: optax.OptState
+    average: Any  # as `collections`, and "params"
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The variables for `model.apply`."""
-        return {"params": self.params, **self.collections}
+        """The variables to evaluate, for `model.apply`: the average, if there is one."""
+        return self.average or {"params": self.params, **self.collections}
 
 
 class Tally(NamedTuple):
@@ -56,8 +58,9 @@ def init_state(
     plateau: optax.GradientTransformationExtraArgs,
     key: Array,
     shape: tuple[int, int, int],
+    averaged: bool = False,
 ) -> TrainState:
-    """A fresh state for images [B, H, W, C] of `shape` (H, W, C), from a scalar key.
+    """A fresh state for images [B, H, W, C] of `shape` (H, W, C), from a scalar key, with an average where one is kept.
 
     A parameter's key comes from its name: parameters with the same name start equal under any attention.
     """
@@ -69,7 +72,29 @@ def init_state(
         collections={name: values for name, values in variables.items() if name != "params"},
         opt_state=optimizer.init(params),
         plateau=plateau.init(params),
+        average=jax.tree.map(jnp.copy, dict(variables)) if averaged else {},
     )
+
+
+def update_average(state: TrainState, decay: float) -> TrainState:
+    """The state with its average, if any, moved towards its variables: d average + (1 - d) variables, after a step.
+
+    d = min(decay, t / (t + 9)) after t steps, so that a young average forgets the initial weights. Variables that are
+    not floating-point numbers, such as counters, are taken as they are.
+
+    Source: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992) 838; the limit on d as in TensorFlow's
+    `ExponentialMovingAverage(num_updates)`.
+    """
+    if not state.average:
+        return state
+    steps = state.step.astype(jnp.float32)
+    weight = jnp.minimum(decay, steps / (steps + 9))
+
+    def moved(average, value):
+        return weight * average + (1 - weight) * value if jnp.issubdtype(value.dtype, jnp.floating) else value
+
+    variables = {"params": state.params, **state.collections}
+    return state.replace(average=jax.tree.map(moved, state.average, variables))
 
 
 def updated_collections(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +114,15 @@ def updated_collections(old: dict[str, Any], new: dict[str, Any]) -> dict[str, A
                 "changes them; `self.sow` into 'intermediates' keeps nothing and is allowed"
             )
     return {**old, **new}
+
+
+def smoothed_loss(logits: Float[Array, "B K"], labels: Int32[Array, " B"], smoothing: float) -> Float[Array, ""]:
+    """Mean cross-entropy (nats) of logits [B, K], with a fraction of each label [B] spread over all classes: a scalar.
+
+    Source: arXiv:1512.00567, section 7.
+    """
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+    return jnp.mean(optax.softmax_cross_entropy(logits, targets))
 
 
 def tally(logits: Float[Array, "B K"], labels: Int32[Array, " B"], valid: Bool[Array, " B"]) -> Tally:

@@ -4,28 +4,20 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
-from jaxtyping import Int32
 
-from jaxattn.data.augment import Augment, normalize, to_float
-from jaxattn.training.state import Tally, TrainState, tally, updated_collections
-
-
-def make_batch(augment: Augment) -> Callable[..., jax.Array]:
-    """The function `(key, images, rows) -> batch [B, H, W, 3]` that augments and normalises.
-
-    Args of that function:
-        key: the step's, for augmentation.
-        images: uint8 [N, H, W, 3].
-        rows: int32 [B], indices of the batch's images.
-    """
-    return lambda key, images, rows: normalize(augment(key, to_float(images[rows])))
+from jaxattn.data.augment import normalize, to_float
+from jaxattn.training.state import Tally, TrainState, smoothed_loss, tally, update_average, updated_collections
 
 
 def make_train_step(
-    model: nn.Module, optimizer: optax.GradientTransformation, augment: Augment, train: bool
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    batch_of: Callable[..., jax.Array],
+    train: bool,
+    smoothing: float = 0.0,
+    average: float = 0.0,
 ) -> Callable[..., tuple[TrainState, Tally]]:
     """The function `(state, key, images, labels, rows) -> (state, tally)` that takes one step.
 
@@ -36,35 +28,31 @@ def make_train_step(
         rows: int32 [B], indices of the batch's examples.
 
     Args:
+        model, optimizer: what is trained, and how.
+        batch_of: of `batch.make_batch`.
         train: whether dropout drops and norms use the batch's statistics; False trains in evaluation mode.
+        smoothing: label smoothing, a fraction; the tally's loss is without it.
+        average: decay of the state's moving average in a step, if it has one.
     """
-    batch_of = make_batch(augment)
 
     def step(state, key, images, labels, rows):
         key_augment, key_dropout = jax.random.split(jax.random.fold_in(key, state.step))
-        batch = batch_of(key_augment, images, rows)
-        targets = labels[rows]
+        batch, targets = batch_of(key_augment, state.step, images, rows), labels[rows]
+        names, rngs = list(state.collections), {"dropout": key_dropout}
 
         def loss_of(params):
-            logits, updated = model.apply(
-                {"params": params, **state.collections},
-                batch,
-                train=train,
-                rngs={"dropout": key_dropout},
-                mutable=list(state.collections),
-            )
+            variables = {"params": params, **state.collections}
+            logits, updated = model.apply(variables, batch, train=train, rngs=rngs, mutable=names)
             sums = tally(logits, targets, jnp.ones(targets.shape, bool))
-            return sums.loss / sums.count, (sums, updated)
+            return smoothed_loss(logits, targets, smoothing), (sums, updated)
 
         gradients, (sums, updated) = jax.grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         updates = jax.tree.map(lambda update: update * state.plateau.scale, updates)
-        return state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            collections=updated_collections(state.collections, updated),
-            opt_state=opt_state,
-        ), sums
+        params = optax.apply_updates(state.params, updates)
+        collections = updated_collections(state.collections, updated)
+        state = state.replace(step=state.step + 1, params=params, collections=collections, opt_state=opt_state)
+        return update_average(state, average), sums
 
     return step
 
@@ -104,14 +92,3 @@ def end_epoch(
     """The state after the reduce-on-plateau has seen an epoch's loss (nats)."""
     _, plateau_state = plateau.update({}, state.plateau, value=jnp.asarray(loss, jnp.float32))
     return state.replace(plateau=plateau_state)
-
-
-def epoch_rows(seed: int, epoch: int, count: int, batch_size: int) -> Int32[np.ndarray, "S B"]:
-    """A fresh order of `count` examples cut into batches: int32 [count // batch_size, batch_size].
-
-    The incomplete last batch is dropped (PyTorch's loader, as the tutorial uses it, keeps it).
-    NumPy draws the order, since a shuffle on the device takes half a second to compile.
-    """
-    steps = count // batch_size
-    order = np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
-    return order[: steps * batch_size].reshape(steps, batch_size)

@@ -1,0 +1,41 @@
+"""Batches: which examples, in which order, and how they are augmented."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Int32
+
+from jaxattn.data.augment import Augment, alternating_flips, normalize, to_float
+
+
+def make_batch(augment: Augment, steps_per_epoch: int = 0) -> Callable[..., jax.Array]:
+    """The function `(key, step, images, rows) -> batch [B, H, W, 3]` that augments and normalises.
+
+    Args of that function:
+        key: scalar, the step's, for augmentation.
+        step: int32 scalar, the number of steps before it.
+        images: uint8 [N, H, W, 3].
+        rows: int32 [B], indices of the batch's images.
+
+    Args:
+        augment: the augmentation.
+        steps_per_epoch: flips alternate between epochs of so many steps; 0: the augmentation draws flips at random.
+    """
+
+    def batch(key, step, images, rows):
+        flip = alternating_flips(rows, step // steps_per_epoch) if steps_per_epoch else None
+        return normalize(augment(key, to_float(images[rows]), flip))
+
+    return batch
+
+
+def epoch_rows(seed: int, epoch: int, count: int, batch_size: int) -> Int32[np.ndarray, "S B"]:
+    """A fresh order of `count` examples cut into batches: int32 [count // batch_size, batch_size].
+
+    The incomplete last batch is dropped (PyTorch's loader, as the tutorial uses it, keeps it).
+    NumPy draws the order, since a shuffle on the device takes half a second to compile.
+    """
+    steps = count // batch_size
+    order = np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+    return order[: steps * batch_size].reshape(steps, batch_size)

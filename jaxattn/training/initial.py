@@ -1,0 +1,72 @@
+"""Initial kernels that shorten training: whitening filters in the first block, identities in the others."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from jaxattn.data.augment import normalize, to_float
+from jaxattn.training.state import TrainState
+
+IMAGES = 5_000  # whose patches are whitened
+EPSILON = 5e-4  # added to variances
+
+
+def prepare(state: TrainState, images: UInt8[Array, "N H W 3"], first: str, later: str) -> TrainState:
+    """The initial state of a `CNN` with the convolutions' kernels replaced, and their biases zero, as asked for.
+
+    Args:
+        state: as it was drawn.
+        images: of the training set, [N, H, W, 3].
+        first: "whitening" for the first block's convolution; "pytorch" keeps what was drawn.
+        later: "dirac" for the other blocks'; "pytorch" keeps what was drawn.
+    """
+    if (first, later) == ("pytorch", "pytorch"):
+        return state
+    params = {name: dict(layers) for name, layers in jax.device_get(state.params).items()}
+    for name, layers in params.items():
+        if name == "block_1" and first == "whitening":
+            _replace(layers, whitening_kernel(jax.device_get(images[:IMAGES]), layers["conv"]["kernel"]))
+        elif name.startswith("block_") and name != "block_1" and later == "dirac":
+            _replace(layers, dirac_kernel(layers["conv"]["kernel"]))
+    average = {**state.average, "params": jax.tree.map(np.copy, params)} if state.average else {}
+    return state.replace(params=params, average=average)
+
+
+def _replace(layers: dict[str, Any], kernel: np.ndarray) -> None:
+    layers["conv"] = {"kernel": kernel, "bias": np.zeros_like(layers["conv"]["bias"])}
+
+
+def whitening_kernel(
+    images: UInt8[np.ndarray, "N H W 3"], drawn: Float[np.ndarray, "K K 3 F"]
+) -> Float[np.ndarray, "K K 3 F"]:
+    """Filters whose outputs on patches of the images are uncorrelated and have variance 1: the scaled principal axes.
+
+    Each axis comes with both signs, since a ReLU follows; the axes of largest variance are taken. Where there are more
+    filters than signed axes, the others stay as drawn.
+
+    Args:
+        images: [N, H, W, 3].
+        drawn: the kernel as it was drawn, [K, K, 3, F].
+
+    Source: arXiv:2404.00498, section 3.2 (there of 2x2 patches, frozen, and without a norm after the convolution).
+    """
+    size, filters = len(drawn), drawn.shape[-1]
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(normalize(to_float(images))), (size, size), (1, 2))
+    patches = windows[:, ::size, ::size].transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * 3)
+    variances, axes = np.linalg.eigh(patches.T @ patches / len(patches))
+    scaled = (axes / np.sqrt(variances + EPSILON))[:, ::-1][:, : filters // 2]
+    signed = np.concatenate([scaled, -scaled], axis=1).reshape(size, size, 3, -1)
+    return np.concatenate([signed, drawn[..., signed.shape[-1] :]], axis=-1).astype(drawn.dtype)
+
+
+def dirac_kernel(drawn: Float[np.ndarray, "K K C F"]) -> Float[np.ndarray, "K K C F"]:
+    """The kernel [K, K, C, F] whose first C filters pass one channel each; the others stay as drawn.
+
+    Source: `torch.nn.init.dirac_` (arXiv:1706.00388); its use here: arXiv:2404.00498, section 3.3.
+    """
+    kernel, middle, channels = np.array(drawn), len(drawn) // 2, np.arange(min(drawn.shape[2:]))
+    kernel[..., channels] = 0
+    kernel[middle, middle, channels, channels] = 1
+    return kernel

@@ -1,0 +1,52 @@
+"""Muon for a dense layer over the positions of a map, by optax."""
+
+from typing import Any
+
+import jax
+import optax
+from optax.contrib import MuonDimensionNumbers, scale_by_muon
+
+
+def muon(rate: optax.Schedule, weight_decay: float, channels: int) -> optax.GradientTransformation:
+    """Muon with decoupled decay, for kernels [H W C, F] of dense layers whose input is a map [H, W, C], flattened.
+
+    Nesterov momentum .6, then four Newton-Schulz iterations make the update of each position's [C, F] about
+    orthogonal. Muon proper does so with the whole kernel; by position it takes a quarter of the multiply-adds.
+
+    Args:
+        rate: learning rate by step.
+        weight_decay: multiplied by the rate, as in AdamW.
+        channels: C.
+
+    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; momentum as in arXiv:2404.00498's code.
+    """
+    block = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
+    scale = scale_by_muon(
+        ns_steps=4, beta=0.6, weight_dimension_numbers=lambda kernels: jax.tree.map(lambda _: block, kernels)
+    )
+
+    def split(kernels: Any) -> Any:
+        return jax.tree.map(lambda kernel: kernel.reshape(-1, channels, kernel.shape[-1]), kernels)
+
+    def update(updates, state, params=None):
+        scaled, state = scale.update(split(updates), state)
+        return jax.tree.map(lambda new, old: new.reshape(old.shape), scaled, updates), state
+
+    return optax.chain(
+        optax.GradientTransformation(lambda params: scale.init(split(params)), update),
+        optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity(),
+        optax.scale_by_learning_rate(rate),
+    )
+
+
+def with_muon(
+    optimizer: optax.GradientTransformation, hidden: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """`hidden` for the kernel of the network's hidden layer, `optimizer` for all other parameters."""
+
+    def label(path, _):
+        return "muon" if [part.key for part in path] == ["hidden", "kernel"] else "other"
+
+    return optax.partition(
+        {"muon": hidden, "other": optimizer}, lambda params: jax.tree_util.tree_map_with_path(label, params)
+    )

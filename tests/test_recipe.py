@@ -1,0 +1,165 @@
+"""The ingredients of the recipe, each against an independent computation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny
+
+from jaxattn.data.augment import alternating_flips, normalize, to_float
+from jaxattn.training import initial, optim
+from jaxattn.training.batch import make_batch
+from jaxattn.training.evaluation import accuracy_with_flips
+from jaxattn.training.muon import muon, with_muon
+from jaxattn.training.state import Tally, TrainState, smoothed_loss, update_average
+
+RNG = np.random.default_rng(0)
+
+
+def conv(x, kernel, stride=1, padding="SAME"):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def take(optimizer, params, gradients):
+    """The parameters after each of some gradients, which all parameters have in common."""
+    state, history = optimizer.init(params), []
+    for gradient in gradients:
+        updates = jax.tree.map(lambda p, g=gradient: jnp.full_like(p, g), params)
+        updates, state = optimizer.update(updates, state, params)
+        params = jax.tree.map(jnp.add, params, updates)
+        history.append(params)
+    return history
+
+
+def test_sgd_takes_nesterov_steps_with_coupled_decay():
+    """PyTorch's formula for a scalar: g += decay w, v = .9 v + g, w -= lr (g + .9 v)."""
+    rate, decay, weight, velocity = 0.1, 0.01, 1.0, 0.0
+    history = take(optim.sgd(lambda step: rate, decay), {"kernel": jnp.ones((1, 1)), "bias": jnp.ones(1)}, [0.5, -1, 2])
+    for gradient, params in zip([0.5, -1.0, 2.0], history, strict=True):
+        decayed = gradient + decay * weight
+        velocity = 0.9 * velocity + decayed
+        weight -= rate * (decayed + 0.9 * velocity)
+        assert float(params["kernel"][0, 0]) == pytest.approx(weight, rel=1e-5)
+    assert float(history[0]["bias"][0]) == pytest.approx(1 - rate * 0.5 * 1.9)  # a bias is not decayed
+
+
+def test_muon_makes_each_positions_update_about_orthogonal():
+    """In float64, on singular values: Newton-Schulz's polynomial a s + b s^3 + c s^5, four times, by position.
+
+    optax's Nesterov momentum has Adam's corrections for its start.
+    """
+    gradients = [RNG.normal(size=(6, 4)).astype(np.float32) for _ in range(3)]
+    optimizer = muon(lambda step: 0.1, 0.5, channels=3)
+    params = {"kernel": jnp.array(RNG.normal(size=(6, 4)), jnp.float32)}
+    state, momentum = optimizer.init(params), 0.0
+    for t, gradient in enumerate(gradients, 1):
+        updates, state = optimizer.update({"kernel": jnp.array(gradient)}, state, params)
+        momentum = 0.6 * momentum + 0.4 * gradient
+        ahead = 0.6 * momentum / (1 - 0.6 ** (t + 1)) + 0.4 * gradient / (1 - 0.6**t)
+        for position in (slice(0, 3), slice(3, 6)):
+            u, s, v = np.linalg.svd(ahead[position].astype(np.float64), full_matrices=False)
+            s = s / np.linalg.norm(s)
+            for _ in range(4):
+                s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+            expected = -0.1 * (u * s @ v + 0.5 * np.asarray(params["kernel"])[position])
+            np.testing.assert_allclose(updates["kernel"][position], expected, atol=1e-4)
+
+
+def test_muon_trains_the_hidden_kernel_and_nothing_else():
+    params = {name: {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)} for name in ("hidden", "head")}
+    optimizer = with_muon(optax.scale(2.0), optax.scale(3.0))
+    updates, _ = optimizer.update(params, optimizer.init(params))
+    assert float(updates["hidden"]["kernel"][0, 0]) == 3
+    assert {float(leaf.mean()) for leaf in (updates["hidden"]["bias"], *updates["head"].values())} == {2}
+
+
+def test_only_the_biases_of_block_norms_get_another_rate():
+    one = jnp.ones(1)
+    params = {
+        "block_1": {"norm": {"scale": one, "bias": one}, "attention": {"norm": {"bias": one}}, "conv": {"bias": one}},
+        "head": {"bias": one},
+    }
+    updates, _ = optim.scale_norm_biases(8.0).update(params, optim.scale_norm_biases(8.0).init(params))
+    scaled = {"block_1": {**params["block_1"], "norm": {"scale": one, "bias": 8 * one}}, "head": params["head"]}
+    assert updates == scaled
+
+
+def test_the_linear_schedule_falls_to_zero():
+    rate = optim.learning_rate("linear", 0.2, steps=12, warmup=2)
+    np.testing.assert_allclose([rate(step) for step in range(12)], [0.1, 0.2, *np.linspace(0.2, 0, 11)[:-1]], atol=1e-7)
+
+
+def test_label_smoothing_spreads_a_fraction_of_the_label_over_all_classes():
+    logits, labels = RNG.normal(size=(4, 5)).astype(np.float32), np.array([0, 3, 3, 1], np.int32)
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    expected = -(0.8 * log_p[np.arange(4), labels] + 0.2 * log_p.mean(1)).mean()
+    assert float(smoothed_loss(jnp.array(logits), jnp.array(labels), 0.2)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_average_follows_all_variables_and_forgets_its_start():
+    values = RNG.normal(size=30)
+    state = TrainState(jnp.int32(0), {"w": jnp.ones(1)}, {"batch_stats": {"m": jnp.ones(1)}}, (), (), {})
+    state, expected = state.replace(average={"params": {"w": jnp.ones(1)}, **state.collections}), 1.0
+    for t, value in enumerate(values, 1):
+        state = state.replace(step=jnp.int32(t), params={"w": jnp.full(1, value)})
+        state = update_average(state.replace(collections={"batch_stats": {"m": jnp.full(1, -value)}}), 0.7)
+        d = min(0.7, t / (t + 9))
+        expected = d * expected + (1 - d) * value
+        assert float(state.variables["params"]["w"][0]) == pytest.approx(expected, rel=1e-5)
+    assert float(state.variables["batch_stats"]["m"][0]) == pytest.approx(-expected, abs=1e-2)
+
+
+def test_whitening_filters_give_uncorrelated_outputs_of_variance_one():
+    images = tiny.splits().train.images
+    images = RNG.integers(0, 256, images.shape).astype(np.uint8) // 2 + images // 2
+    drawn = RNG.normal(size=(3, 3, 3, 57)).astype(np.float32)
+    kernel = initial.whitening_kernel(images, drawn)
+    np.testing.assert_array_equal(kernel[..., 54:], drawn[..., 54:])  # 27 axes with both signs
+    np.testing.assert_array_equal(kernel[..., :27], -kernel[..., 27:54])
+    out = conv(normalize(to_float(images)), kernel[..., :27], 3, "VALID").reshape(-1, 27)
+    second_moments = out.T @ out / len(out)
+    np.testing.assert_allclose(second_moments, np.eye(27), atol=0.02)  # EPSILON is added to the variances
+
+
+def test_dirac_filters_pass_their_channels():
+    drawn = RNG.normal(size=(3, 3, 4, 6)).astype(np.float32)
+    x = jnp.array(RNG.normal(size=(2, 8, 8, 4)).astype(np.float32))
+    out = conv(x, initial.dirac_kernel(drawn))
+    np.testing.assert_allclose(out[..., :4], x, atol=1e-5)
+    np.testing.assert_allclose(out[..., 4:], conv(x, drawn)[..., 4:], atol=1e-5)
+
+
+def test_alternating_flips_show_both_orientations_in_two_epochs():
+    rows = jnp.arange(1000)
+    first, second, third = (np.asarray(alternating_flips(rows, epoch)) for epoch in range(3))
+    np.testing.assert_array_equal(first, ~second)
+    np.testing.assert_array_equal(first, third)
+    assert 480 < first.sum() < 520 and 400 < (first[1:] != first[:-1]).sum() < 800
+
+
+def test_flips_alternate_with_the_epoch_of_the_step():
+    def augment(key, images, flip):
+        return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
+
+    images, rows = tiny.splits().train.images[:8], jnp.arange(8)
+    batch = make_batch(augment, steps_per_epoch=3)
+    for step in range(7):
+        flipped = np.asarray(alternating_flips(rows, step // 3))[:, None, None, None]
+        expected = normalize(to_float(np.where(flipped, images[:, :, ::-1], images)))
+        np.testing.assert_allclose(batch(jax.random.key(0), jnp.int32(step), images, rows), expected, atol=1e-6)
+
+
+def test_flips_at_test_time_average_the_logits_of_both_orientations():
+    split = tiny.splits().test
+    answers = {split.images.tobytes(): 1.0, split.images[:, :, ::-1].tobytes(): -2.0}
+
+    def step(variables, images, labels, rows, valid):
+        sign = answers[np.asarray(images).tobytes()]
+        return Tally(*np.zeros((3,), np.int32) + 1), sign * np.eye(10, dtype=np.float32)[np.asarray(labels)[rows]]
+
+    right = np.eye(10, dtype=np.float32)[split.labels]
+    assert accuracy_with_flips(step, {}, split, right) == 0  # 1 - 2 for the label
+    assert accuracy_with_flips(step, {}, split, 3 * right) == 1
