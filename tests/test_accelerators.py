@@ -40,7 +40,7 @@ def counts(text):
 
 @pytest.mark.parametrize("rows", [(BATCH,), (50, BATCH)], ids=["step", "fifty steps"])
 def test_training_step_is_plain_convolutions_and_the_dense_layers_products(lowered, rows):
-    program = build(Config(attention="se", augment="full"), 10, (32, 32, 3), 50)
+    program = build(Config(attention="se", recipe="original"), 10, (32, 32, 3), 50)
     function = program.step[True] if len(rows) == 1 else program.steps[True]
     text = lowered(function, *arguments(program, *rows))
     assert counts(text) == (3 * CONVOLUTIONS - 1, 3 * DENSE)

@@ -12,9 +12,13 @@ CONFIG = {
     "epochs": 2,
     "batch_size": 6,
     "augment": "none",
+    "optimizer": "adam",
     "schedule": "plateau",
     "learning_rate": 1e-3,
     "warmup_epochs": 0.0,
+    "muon_rate": 0.0,
+    "ema": 0.0,
+    "keep": "best",
 }
 
 
