@@ -138,7 +138,10 @@ def test_output_without_a_terminal_has_a_line_an_epoch_and_no_codes(tmp_path, da
             f"{ROOT / 'pyproject.toml'} must be a folder or archive (.tar.gz) of CIFAR-10",
         ),
         (["--resume", "nowhere"], "nowhere holds no run"),
-        (["--dataset", "shapes", "--schedule", "step"], "unknown schedule 'step'; known are plateau, cosine, linear, constant"),
+        (
+            ["--dataset", "shapes", "--schedule", "step"],
+            "unknown schedule 'step'; known are plateau, cosine, linear, constant",
+        ),
         (["--resume", "nowhere", "--seed", "1"], "--resume takes its flags from the run"),
         (["--dataset", "shapes", "--augment", "heavy"], "unknown augment 'heavy'; known are none, basic, full"),
     ],

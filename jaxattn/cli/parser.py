@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, NoReturn, final
 
 from jaxattn.config import RECIPES, Config, kind
@@ -38,10 +38,12 @@ def _wide(prog):
     return argparse.HelpFormatter(prog, max_help_position=34, width=110)
 
 
-def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str]) -> None:
-    """A flag for each field of `Config`, in its groups; `datasets` are the known names."""
+def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str], without: Container[str] = ()) -> None:
+    """A flag for each field of `Config` but those in `without`, in groups; `datasets` are the known names."""
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Config):
+        if field.name in without:
+            continue
         group = field.metadata["group"]
         if group not in groups:
             groups[group] = parser.add_argument_group(group)

@@ -9,7 +9,6 @@ import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-@final
 class Console:
     """Lines and bars on standard output. Where that is no terminal: no bar, no colour, one plain line each.
 
@@ -26,13 +25,23 @@ class Console:
         logger.setLevel(logging.INFO)
         logger.propagate = False  # other packages give the root logger a handler, which would print each line again
 
+    @property
+    def rich_console(self) -> rich.console.Console:
+        """Rich's console, for live tables."""
+        return self._console
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person watches."""
+        return self._console.is_terminal
+
     def line(self, text: str, style: str = "") -> None:
         """Prints one line."""
         self._console.print(text, style=style, markup=False)
 
     def note(self, text: str) -> None:
         """Prints one line for a person who waits: in a terminal only."""
-        if self._console.is_terminal:
+        if self.is_terminal:
             self.line(text)
 
     def warn(self, text: str) -> None:

@@ -39,7 +39,12 @@ class _Job(NamedTuple):
     console: Console
 
 
-def fit(config: Config, out: str | Path | None = None, console: Console | None = None) -> Run:
+def fit(
+    config: Config,
+    out: str | Path | None = None,
+    console: Console | None = None,
+    build: Callable[..., Program] = build,
+) -> Run:
     """Trains, tests once, and writes the run folder.
 
     A folder that already holds a run of this configuration is resumed from its last complete epoch.
@@ -48,6 +53,7 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
         config: what to train.
         out: the run folder; by default `runs/<date>-<dataset>-<attention>-s<seed>`.
         console: where lines go; by default standard output.
+        build: makes the program; one that remembers its programs spares compiling for runs that differ in the seed.
 
     Returns:
         The finished run, with the weights that were tested.
@@ -60,7 +66,7 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
     runtime.tune()
     console = (console or Console()) if is_first() else Console(quiet=True)
     devices.check_batch(config.batch_size)
-    config, splits, early = _load(config, out, console)
+    config, splits, early = _load(config, out, console, build)
     train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
     folder = Path(out) if out is not None else broadcast(lambda: default_folder(config))
@@ -103,7 +109,9 @@ def resume(folder: str | Path, epochs: int | None = None, console: Console | Non
     return fit(dataclasses.replace(config, **changed), folder, console)
 
 
-def _load(config: Config, out: str | Path | None, console: Console) -> tuple[Config, Splits, TrainState | None]:
+def _load(
+    config: Config, out: str | Path | None, console: Console, build: Callable[..., Program]
+) -> tuple[Config, Splits, TrainState | None]:
     """The configuration with its data, and the initial state of the usual network, compiled while the data is read."""
     usual = build(config, *USUAL, 1)
     template(usual)  # wrong names and modules are found before the data is loaded

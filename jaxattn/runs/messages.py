@@ -10,6 +10,7 @@ import optax
 
 from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
+from jaxattn.training import devices
 
 
 def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
@@ -65,4 +66,4 @@ def identity(config: Config, dataset_hash: str) -> dict[str, Any]:
 def device() -> str:
     """The devices of the run and this machine's processor, such as "1 x cpu (cpu, x86_64)"."""
     one = jax.local_devices()[0]
-    return f"{jax.device_count()} x {one.device_kind} ({one.platform}, {platform.machine()})"
+    return f"{devices.count()} x {one.device_kind} ({one.platform}, {platform.machine()})"

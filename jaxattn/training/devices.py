@@ -4,7 +4,10 @@ A batch is sharded over the devices, everything else is replicated, and a jitted
 device: batch statistics are of the whole batch. With one device nothing here does anything.
 """
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,6 +17,23 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxattn.errors import InputError
 
 AXIS = "batch"
+_ONLY: contextvars.ContextVar[Any] = contextvars.ContextVar("only", default=None)
+
+
+@contextlib.contextmanager
+def only(device: jax.Device) -> Iterator[None]:
+    """Within this context, in this thread, everything runs on one device: several runs can share a machine."""
+    token = _ONLY.set(device)
+    try:
+        with jax.default_device(device):
+            yield
+    finally:
+        _ONLY.reset(token)
+
+
+def count() -> int:
+    """The number of devices that share a batch."""
+    return jax.device_count() if _ONLY.get() is None else 1
 
 
 def check_batch(batch_size: int) -> None:
@@ -22,12 +42,12 @@ def check_batch(batch_size: int) -> None:
     Raises:
         InputError: where its size is not a multiple of the number of devices.
     """
-    count = jax.device_count()
-    if batch_size % count:
-        below = batch_size // count * count
-        possible = " or ".join(str(size) for size in (below, below + count) if size)
+    sharing = count()
+    if batch_size % sharing:
+        below = batch_size // sharing * sharing
+        possible = " or ".join(str(size) for size in (below, below + sharing) if size)
         raise InputError(
-            f"batch_size must be a multiple of the {count} devices, got {batch_size}; choose {possible}, or show JAX "
+            f"batch_size must be a multiple of the {sharing} devices, got {batch_size}; choose {possible}, or show JAX "
             "fewer devices (CUDA_VISIBLE_DEVICES, JAX_NUM_CPU_DEVICES)",
             "batch_size",
         )
@@ -38,7 +58,7 @@ def synchronise(results: Any) -> Any:
 
     They share its threads: a call that waits for all devices can hold the threads that another one needs, for ever.
     """
-    return jax.block_until_ready(results) if jax.default_backend() == "cpu" and jax.device_count() > 1 else results
+    return jax.block_until_ready(results) if jax.default_backend() == "cpu" and count() > 1 else results
 
 
 @functools.cache
@@ -48,17 +68,17 @@ def _mesh() -> Mesh:
 
 def replicated() -> NamedSharding | None:
     """Replicated sharding; None on one device."""
-    return NamedSharding(_mesh(), PartitionSpec()) if jax.device_count() > 1 else None
+    return NamedSharding(_mesh(), PartitionSpec()) if count() > 1 else None
 
 
 def replicate(tree: Any) -> Any:
     """A tree of arrays [...], equal on every process, on all devices."""
-    return _put(tree, replicated()) if jax.device_count() > 1 else jax.device_put(tree)
+    return _put(tree, replicated()) if count() > 1 else jax.device_put(tree, _ONLY.get())
 
 
 def shard(rows: np.ndarray) -> jax.Array | np.ndarray:
     """Rows [..., B], equal on every process, with B sharded over the devices."""
-    if jax.device_count() == 1:
+    if count() == 1:
         return rows
     axes = (None,) * (rows.ndim - 1)
     return _put(rows, NamedSharding(_mesh(), PartitionSpec(*axes, AXIS)))

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int32
 
@@ -52,7 +51,7 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
     variables, images, labels = devices.replicate((variables, split.images, split.labels))
     found = [
         (devices.synchronise(step(variables, images, labels, devices.shard(rows), devices.shard(valid))), valid)
-        for rows, valid in batches(len(split), jax.device_count())
+        for rows, valid in batches(len(split), devices.count())
     ]
     loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in found], axis=0)
     logits = np.concatenate([np.asarray(logits)[valid] for (_, logits), valid in found])
