@@ -9,11 +9,12 @@ _MODULES = {
     "ATTENTION": "jaxattn.attention",
     "CNN": "jaxattn.model",
     "Config": "jaxattn.config",
+    "compare": "jaxattn.comparison.compare",
     "fit": "jaxattn.runs.fit",
     "load_run": "jaxattn.runs.run",
     "resume": "jaxattn.runs.fit",
 }
-__all__ = ["ATTENTION", "CNN", "Config", "fit", "load_run", "resume"]
+__all__ = ["ATTENTION", "CNN", "Config", "compare", "fit", "load_run", "resume"]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,14 +30,16 @@ class Interrupted(KeyboardInterrupt):
     """Training that was stopped by Ctrl-C or SIGTERM and can be resumed.
 
     Attributes:
-        folder: the run folder.
-        epochs: how many complete epochs it holds.
+        folder: of the run, or of the comparison.
+        epochs: how many complete epochs the run holds, how many finished runs the comparison.
+        setting: what resumes it: "resume", or "compare" for a comparison.
     """
 
-    def __init__(self, folder: Any, epochs: int):
-        """Takes the run folder and the number of complete epochs in it."""
-        super().__init__(f"stopped; {epochs} complete epochs are kept in {folder}")
-        self.folder, self.epochs = folder, epochs
+    def __init__(self, folder: Any, epochs: int, setting: str = "resume"):
+        """Takes the folder, the number of what is complete in it, and what resumes it."""
+        complete = "complete epochs" if setting == "resume" else "finished runs"
+        super().__init__(f"stopped; {epochs} {complete} are kept in {folder}")
+        self.folder, self.epochs, self.setting = folder, epochs, setting
 
 
 def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:

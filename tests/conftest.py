@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 
 # What depends most on the versions of jax, flax and Orbax: also run on those that Colab carries.
 COLAB = {"test_accelerators", "test_attention_contract", "test_capture", "test_convolution", "test_fit", "test_report"}
-CHECKED = ("layers", "attention", "model", "data", "training", "explain", "metrics")
+CHECKED = ("layers", "attention", "model", "data", "training", "explain", "metrics", "comparison")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "home")
 install_import_hook([f"jaxattn.{name}" for name in CHECKED], "typecheck.check")

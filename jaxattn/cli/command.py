@@ -11,6 +11,7 @@ from jaxattn.errors import InputError, Interrupted
 
 HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
     "resume": "resume with: python -m jaxattn.train --resume {}",
+    "compare": "the same command goes on",
 }
 
 
@@ -28,7 +29,7 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
     except KeyboardInterrupt as error:
         if isinstance(error, Interrupted):
             with contextlib.suppress(OSError):  # the reader of our output was stopped, too
-                print(f"{error}; {HINTS['resume'].format(error.folder)}", flush=True)
+                print(f"{error}; {HINTS[error.setting].format(error.folder)}", flush=True)
         terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
         sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has gone

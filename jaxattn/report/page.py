@@ -4,7 +4,7 @@ import functools
 import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxattn import __version__
 from jaxattn.data.splits import Split
@@ -16,6 +16,9 @@ from jaxattn.runs.data import read_test
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.run import Run
 from jaxattn.runs.store import write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SCORED = 32  # test images whose maps are scored: half of what `visualize` takes, for the report ends every run
 MAX_BYTES = 5_000_000
@@ -99,24 +102,25 @@ def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
 def _page(**values):
     folder = importlib.resources.files("jaxattn.report") / "templates"
     parts = {kind: (folder / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")}
-    return _template().render(**parts, **values)
+    return environment("jaxattn.report").get_template("report.html").render(**parts, **values)
 
 
 @functools.cache
-def _template():
+def environment(package: str) -> "Environment":
+    """Jinja's environment for the folder `templates` of a package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("jaxattn.report", "templates"),
+    made = Environment(
+        loader=PackageLoader(package, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
-    environment.filters["duration"] = _duration
-    environment.filters["a"] = lambda noun: f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
-    return environment.get_template("report.html")
+    made.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
+    made.filters["duration"] = _duration
+    made.filters["a"] = lambda noun: f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    return made
 
 
 def _duration(seconds):

@@ -14,7 +14,7 @@ def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:
         value = getattr(config, field.name)
         groups.setdefault(field.metadata["group"], []).append(
             {
-                "flag": _flag(field),
+                "flag": flag(field.name),
                 "value": str(value),
                 "help": field.metadata["help"],
                 "changed": field.name != "recipe" and value != _default(config, field),
@@ -29,12 +29,13 @@ def command(config: Config) -> str:
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
         if field.name == "dataset" or value != _default(config, field):
-            words += [_flag(field), str(value)]
+            words += [flag(field.name), str(value)]
     return shlex.join(words)
 
 
-def _flag(field):
-    return "--" + field.name.replace("_", "-")
+def flag(name: str) -> str:
+    """The flag of a setting, such as "--batch-size"."""
+    return "--" + name.replace("_", "-")
 
 
 def _default(config, field):

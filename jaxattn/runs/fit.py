@@ -29,6 +29,7 @@ from jaxattn.training.program import Program, build, template
 from jaxattn.training.state import TrainState
 
 Metrics = list[dict[str, Any]]
+Build = Callable[..., Program]
 USUAL = 10, (32, 32, 3)  # classes and image shape
 
 
@@ -39,12 +40,7 @@ class _Job(NamedTuple):
     console: Console
 
 
-def fit(
-    config: Config,
-    out: str | Path | None = None,
-    console: Console | None = None,
-    build: Callable[..., Program] = build,
-) -> Run:
+def fit(config: Config, out: str | Path | None = None, console: Console | None = None, build: Build = build) -> Run:
     """Trains, tests once, and writes the run folder.
 
     A folder that already holds a run of this configuration is resumed from its last complete epoch.
@@ -110,7 +106,7 @@ def resume(folder: str | Path, epochs: int | None = None, console: Console | Non
 
 
 def _load(
-    config: Config, out: str | Path | None, console: Console, build: Callable[..., Program]
+    config: Config, out: str | Path | None, console: Console, build: Build
 ) -> tuple[Config, Splits, TrainState | None]:
     """The configuration with its data, and the initial state of the usual network, compiled while the data is read."""
     usual = build(config, *USUAL, 1)

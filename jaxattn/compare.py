@@ -1,0 +1,86 @@
+"""Trains variants of the attention with the same seeds, and says whether they help.
+
+python -m jaxattn.compare --attention none se --seeds 8 --out DIR
+"""
+
+from typing import Any
+
+from jaxattn.cli.command import run_command
+from jaxattn.cli.parser import Parser, add_config_flags
+from jaxattn.data import DATASETS
+from jaxattn.errors import InputError
+from jaxattn.runs.console import Console
+
+SEEDS = 8
+EXECUTORS = ("here", "local", "slurm")
+
+
+def parser() -> Parser:
+    """The command line of `python -m jaxattn.compare`."""
+    made = Parser(
+        prog="python -m jaxattn.compare",
+        description="Train variants of the attention with the same seeds, judge them by statistics that were fixed "
+        "before, and write one page. The same command goes on after a stop. With DIR alone: print and draw what there "
+        "is.",
+    )
+    made.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw what there is")
+    what = made.add_argument_group("what to compare")
+    what.add_argument("--attention", metavar="NAME", nargs="+", help="variants; the first is the baseline")
+    what.add_argument("--seeds", metavar="N", type=int, help=f"how many seeds of each: 0, 1, ... (default: {SEEDS})")
+    what.add_argument("--out", metavar="DIR", help="folder of the comparison; each run gets a folder in it")
+    what.add_argument(
+        "--executor",
+        metavar="NAME",
+        default="here",
+        help=f"where runs are trained: {', '.join(EXECUTORS)} (jobs by submitit; needs the extra cluster)",
+    )
+    made_by_others = made.add_argument_group("what is there already")
+    made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
+    made_by_others.add_argument("--csv", metavar="FILE", help="results of any program: columns variant, seed, accuracy")
+    add_config_flags(made, DATASETS, without=("attention", "seed"))
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        InputError: where the command line or what it names cannot be used.
+    """
+    values = vars(parser().parse_args(arguments))
+    own = {name: values.pop(name) for name in ("dir", "attention", "seeds", "out", "executor", "runs", "csv")}
+    _check(own, values)
+    console = Console()
+    if own["attention"] is not None:
+        console.note("loading JAX and the data")
+    from jaxattn.comparison import compare
+
+    if own["csv"] is not None:
+        result = compare.of_csv(own["csv"], own["seeds"])
+    elif own["runs"] is not None:
+        result = compare.of_runs(own["runs"], own["out"], **values)
+    elif own["dir"] is not None:
+        result = compare.show(own["dir"], **values)
+    else:
+        seeds = SEEDS if own["seeds"] is None else own["seeds"]
+        result = compare.compare(own["attention"], seeds, own["out"], console, own["executor"], **values)
+    console.line(str(result))
+
+
+def _check(own: dict[str, Any], flags: dict[str, Any]) -> None:
+    ways = [name for name in ("dir", "attention", "runs", "csv") if own[name] is not None]
+    if len(ways) != 1:
+        raise InputError("name one of: --attention with --out, --runs with --out, --csv, or the folder of a comparison")
+    (way,) = ways
+    if way != "attention" and (flags.keys() - {"data_dir"} or (own["seeds"] is not None and way != "csv")):
+        raise InputError("flags of training go with --attention; runs that are there already keep their own")
+    if way in ("attention", "runs") and own["out"] is None:
+        raise InputError("--out must name the folder of the comparison")
+    if own["executor"] not in EXECUTORS:
+        raise InputError(f"unknown executor {own['executor']!r}; known are {', '.join(EXECUTORS)}")
+    if own["seeds"] is not None and own["seeds"] < 1:
+        raise InputError(f"--seeds must be at least 1, got {own['seeds']}")
+
+
+if __name__ == "__main__":
+    run_command(main)

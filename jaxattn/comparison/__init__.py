@@ -1,0 +1,1 @@
+"""Comparison of variants of a network that were trained with the same seeds."""

@@ -1,0 +1,204 @@
+"""`compare`: trains variants of the attention with the same seeds, judges them, and writes the page."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxattn import runtime
+from jaxattn.comparison import cluster, results
+from jaxattn.comparison.page import write_page
+from jaxattn.comparison.plan import Plan, read_plan, write_plan
+from jaxattn.comparison.progress import Progress
+from jaxattn.comparison.statistics import ALPHA, smallest_p
+from jaxattn.comparison.train import train
+from jaxattn.comparison.verdict import Comparison, judge
+from jaxattn.config import Config
+from jaxattn.data.splits import Split
+from jaxattn.errors import InputError
+from jaxattn.runs.console import Console
+from jaxattn.runs.data import load_data, read_test
+from jaxattn.runs.manifest import read_manifest
+from jaxattn.training.program import build, template
+
+
+class Result(NamedTuple):
+    """What a comparison found.
+
+    Attributes:
+        table: mean, spread, difference and verdict of each variant.
+        page: the HTML page; None for numbers that other programs made.
+    """
+
+    table: Comparison
+    page: Path | None
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for each variant but the baseline."""
+        return "\n".join(f"{row.variant.name} {row.verdict.text}" for row in self.table.rows if row.verdict)
+
+    def __str__(self) -> str:
+        """The table in plain text, and where the page is."""
+        lines = []
+        for variant, _, verdict in self.table.rows:
+            mean = "no seed yet" if variant.mean is None else f"{variant.mean:.2%}"
+            spread = "" if variant.sd is None else f" (sd {100 * variant.sd:.2f})"
+            said = "the baseline" if verdict is None else verdict.text
+            lines.append(f"{variant.name}: {mean}{spread}, {variant.n} seeds: {said}")
+        return "\n".join([*lines, *([f"page: {self.page}"] if self.page else [])])
+
+
+def compare(
+    attention: Sequence[str],
+    seeds: int = 8,
+    out: str | Path = "comparison",
+    console: Console | None = None,
+    executor: str = "here",
+    **flags: Any,
+) -> Result:
+    """Trains each variant with seeds 0, 1, ..., and judges them. The same call goes on after a stop.
+
+    Args:
+        attention: names of variants; the first is the baseline.
+        seeds: how many.
+        out: folder of the comparison, with a run folder for each run.
+        console: where lines go; by default standard output.
+        executor: "here", or "local" or "slurm" for a job a run by submitit.
+        flags: fields of `Config` that all runs have in common.
+
+    Raises:
+        InputError: where the input cannot be used, the folder holds another comparison, or a run fails.
+        Interrupted: on Ctrl-C; what was trained is kept.
+    """
+    runtime.tune()
+    console, folder = console or Console(), Path(out)
+    names = tuple(dict.fromkeys(attention))
+    if len(names) < 2 or seeds < 1:
+        raise InputError(f"a comparison takes 2 or more variants and 1 or more seeds, got {len(names)} and {seeds}")
+    for name in names:
+        template(build(Config(**flags, attention=name), *_USUAL, 1))  # wrong names are found before the data is loaded
+    config, splits = load_data(Config(**flags, attention=names[0]), console)
+    plan = write_plan(folder, Plan(config, names, seeds))
+    console.line(_outlook(plan))
+    _train(folder, plan, splits.test, executor, console)
+    return _judged(folder, plan, results.of_plan(folder, plan), splits.test, splits.classes)
+
+
+_USUAL = 10, (32, 32, 3)  # classes and image shape
+
+
+def show(folder: str | Path, data_dir: str | None = None) -> Result:
+    """Judges what there is of the comparison in a folder, and writes its page.
+
+    Args:
+        folder: of the comparison.
+        data_dir: where the data is, if it has moved.
+
+    Raises:
+        InputError: where the folder holds no comparison or no finished run, or the data is not there.
+    """
+    runtime.tune()
+    folder = Path(folder)
+    plan = read_plan(folder)
+    return _from_runs(folder, plan, results.of_plan(folder, plan), data_dir)
+
+
+def of_runs(folders: Sequence[str | Path], out: str | Path, data_dir: str | None = None) -> Result:
+    """Judges existing runs, which may differ in attention and seed only; the first one's attention is the baseline.
+
+    Args:
+        folders: run folders.
+        out: folder for the page and the figures.
+        data_dir: where the data is, if it has moved.
+
+    Raises:
+        InputError: where the runs cannot be compared, or the data is not there.
+    """
+    runtime.tune()
+    runs = results.of_folders([Path(folder) for folder in folders])
+    first = next(run for of in runs.values() for run in of.values())
+    plan = Plan(first.config, tuple(runs), max(map(len, runs.values())))
+    return _from_runs(Path(out), plan, runs, data_dir, made_here=False)
+
+
+def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = None) -> Result:
+    """Judges numbers that other programs made.
+
+    Args:
+        path: a CSV file with columns variant, seed, accuracy (a fraction).
+        planned: number of seeds that were planned; by default the most that a variant has.
+        baseline: name of a variant; by default the first.
+
+    Raises:
+        InputError: where the file cannot be read as such.
+    """
+    accuracies: dict[str, dict[int, float]] = {}
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            for number, line in enumerate(csv.DictReader(file, skipinitialspace=True), 2):
+                try:
+                    variant, seed, accuracy = line["variant"], int(line["seed"]), float(line["accuracy"])
+                except (KeyError, TypeError, ValueError) as error:
+                    raise InputError(
+                        f"{path}, line {number}: columns must be variant, seed (a whole number) and accuracy (a "
+                        f"fraction), got {dict(line)}"
+                    ) from error
+                if seed in accuracies.setdefault(variant, {}):
+                    raise InputError(f"{path}, line {number}: seed {seed} of {variant} is there twice")
+                accuracies[variant][seed] = accuracy
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    most = max(map(len, accuracies.values()), default=0)
+    return Result(judge(accuracies, baseline or next(iter(accuracies), ""), planned or most), None)
+
+
+def _outlook(plan: Plan) -> str:
+    """What so many seeds can show, said before anything is trained."""
+    comparisons, p = len(plan.variants) - 1, smallest_p(plan.seeds)
+    text = f"{len(plan.runs())} runs: {len(plan.variants)} variants, {plan.seeds} seeds; the smallest p is {p:.2g}"
+    if p * comparisons > ALPHA:
+        needed = next(n for n in range(1, 99) if smallest_p(n) * comparisons <= ALPHA)
+        text += f": no difference can be shown with so few, whatever its size; it takes {needed} seeds"
+    return text
+
+
+def _train(folder: Path, plan: Plan, test: Split, executor: str, console: Console) -> None:
+    progress = Progress(plan, results.accuracies(results.of_plan(folder, plan)), console)
+    with progress.shown():
+        if executor == "here":
+            taken = train(folder, plan, progress)
+        else:
+            taken = cluster.submit(folder, plan, executor, progress)
+    if taken:
+        console.warn(
+            f"{len(taken)} runs are being trained by another process; run the command again when it has finished"
+        )
+
+
+def _from_runs(
+    folder: Path,
+    plan: Plan,
+    runs: results.Runs,
+    data_dir: str | None,
+    made_here: bool = True,
+) -> Result:
+    some = next((run for of in runs.values() for run in of.values()), None)
+    if some is None:
+        raise InputError(f"{folder} holds no finished run yet; run the command again that made it")
+    test = read_test(some.folder, data_dir)
+    classes = read_manifest(some.folder).classes
+    return _judged(folder, plan, runs, test, classes, made_here)
+
+
+def _judged(
+    folder: Path,
+    plan: Plan,
+    runs: results.Runs,
+    test: Split,
+    classes: tuple[str, ...],
+    made_here: bool = True,
+) -> Result:
+    table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
+    page = write_page(folder, plan, runs, table, test, classes, made_here)
+    return Result(table, page)

@@ -1,0 +1,156 @@
+"""The figures of a comparison: arrays to Matplotlib figures, which are files and also part of the page."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from jaxattn.plots import canvas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PALETTE = ("#7a7f87", "#3b82b4", "#d97706", "#2a9d6f", "#b5485d", "#8064a2", "#5f8a3a", "#a0692e")
+ROW = 0.32  # inches, the height of a row of a forest plot
+
+
+class Interval(NamedTuple):
+    """A row of a forest plot, in points.
+
+    Attributes:
+        label: what it is.
+        mean: the estimate; NaN where there is none.
+        low, high: its 95 % interval; NaN where there is none.
+    """
+
+    label: str
+    mean: float
+    low: float
+    high: float
+
+
+class Cost(NamedTuple):
+    """What a variant reaches, and what it costs.
+
+    Attributes:
+        name: of the variant.
+        accuracy: mean test accuracy, a fraction.
+        parameters: numbers that it trains.
+        multiply_adds: of one image.
+        step: seconds of a training step.
+    """
+
+    name: str
+    accuracy: float
+    parameters: int
+    multiply_adds: float
+    step: float
+
+
+def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figure":
+    """Test accuracy of every seed, by variant: dots, the mean as a bar, and lines that join the dots of one seed.
+
+    Args:
+        accuracies: fractions by variant, of which the first is the baseline, and seed.
+        caption: what was compared.
+    """
+    names = [name for name, of in accuracies.items() if of]
+    made = canvas.figure("Test accuracy of each seed", caption, (max(4.6, 0.9 * len(names)), 3.2))
+    axes = made.subplots()
+    baseline, *_ = names
+    for column, name in enumerate(names):
+        of = accuracies[name]
+        for seed in of.keys() & accuracies[baseline].keys() if column else ():
+            pair = 100 * accuracies[baseline][seed], 100 * of[seed]
+            if column == 1:  # lines over several columns would cross the dots of other variants
+                axes.plot((0, 1), pair, color="0.6", linewidth=0.8, zorder=1)
+        values = 100 * np.array(list(of.values()))
+        axes.plot(np.full(len(values), column), values, "o", color=_colour(column), markersize=5, zorder=2)
+        axes.plot((column - 0.18, column + 0.18), [values.mean()] * 2, color=_colour(column), linewidth=2.5, zorder=3)
+        axes.annotate(f"{values.mean():.2f}", (column + 0.2, values.mean()), va="center", fontsize=canvas.SMALL)
+    axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 6 else 30)
+    axes.set_xlim(-0.5, len(names) - 0.3)
+    canvas.plain_axes(axes, "dot: one seed; bar: mean", "", "test accuracy, %")
+    return canvas.finish(made)
+
+
+def forest(title: str, rows: Sequence[Interval], caption: str, margin: float = 0.0, x: str = "points") -> "Figure":
+    """Estimates with their intervals, one row each, and the line of no difference.
+
+    Args:
+        title: what is shown.
+        rows: from top to bottom.
+        caption: what was compared.
+        margin: differences up to this size, in points, are shaded.
+        x: label of the horizontal axis.
+    """
+    made = canvas.figure(title, caption, (5.2, 0.8 + ROW * len(rows)))
+    axes = made.subplots()
+    axes.axvline(0, color="0.5", linewidth=1)
+    if margin:
+        axes.axvspan(-margin, margin, color="0.5", alpha=0.15, linewidth=0, label=f"within {margin} points")
+        axes.legend(loc="best", fontsize=canvas.SMALL - 1, frameon=False)
+    for place, row in enumerate(rows):
+        colour = _colour(1)
+        axes.plot((row.low, row.high), (place, place), color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(row.mean, place, "o", color=colour, markersize=5)
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    canvas.plain_axes(axes, "", x)
+    return canvas.finish(made)
+
+
+def learning_curves(
+    metrics: Mapping[str, Sequence[Sequence[dict[str, Any]]]], monitored: str, caption: str
+) -> "Figure":
+    """Accuracy on the monitored split by epoch: the mean over seeds, and a band from the lowest to the highest seed.
+
+    Args:
+        metrics: by variant, for each seed a dict an epoch, as in `metrics.jsonl`.
+        monitored: "validation" or "test".
+        caption: what was compared.
+    """
+    made = canvas.figure("Learning curves", caption, (5.6, 3))
+    axes = made.subplots()
+    for number, (name, runs) in enumerate(metrics.items()):
+        if not runs:
+            continue
+        epochs = [line["epoch"] for line in runs[0]]
+        values = 100 * np.array([[line["val_accuracy"] for line in run] for run in runs])
+        axes.plot(epochs, values.mean(axis=0), color=_colour(number), linewidth=1.5, label=name)
+        axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=_colour(number), alpha=0.2, linewidth=0)
+    axes.legend(fontsize=canvas.SMALL, frameon=False)
+    canvas.whole_ticks(axes.xaxis)
+    canvas.plain_axes(axes, "line: mean of the seeds; band: lowest to highest", "epoch", f"{monitored} accuracy, %")
+    return canvas.finish(made)
+
+
+def costs(rows: Sequence[Cost], caption: str) -> "Figure":
+    """Mean test accuracy against three costs; a line joins the variants that no other one beats in both.
+
+    Args:
+        rows: one for each variant.
+        caption: what was compared.
+    """
+    made = canvas.figure("Accuracy against cost", caption, (8.4, 3))
+    axes = made.subplots(1, 3, sharey=True)
+    quantities = {
+        "parameters, thousands": [row.parameters / 1e3 for row in rows],
+        "multiply-adds an image, millions": [row.multiply_adds / 1e6 for row in rows],
+        "training step, ms": [row.step * 1e3 for row in rows],
+    }
+    for axis, (title, values) in zip(axes, quantities.items(), strict=True):
+        points = [(x, 100 * row.accuracy) for x, row in zip(values, rows, strict=True)]
+        front = sorted(p for p in points if not any(q[0] <= p[0] and q[1] >= p[1] and q != p for q in points))
+        axis.plot(*zip(*front, strict=True), color="0.6", linewidth=1, zorder=1)
+        for number, (row, point) in enumerate(zip(rows, points, strict=True)):
+            axis.plot(*point, "o", color=_colour(number), markersize=6, label=row.name, zorder=2)
+        axis.margins(x=0.15, y=0.15)
+        canvas.plain_axes(axis, "", title, "test accuracy, %" if axis is axes[0] else "")
+    handles = axes[0].get_legend_handles_labels()
+    made.legend(*handles, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
+    return canvas.finish(made)
+
+
+def _colour(number):
+    return PALETTE[number % len(PALETTE)]

@@ -1,0 +1,102 @@
+"""What a comparison trains: variants of the attention, seeds, and everything that they have in common."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any, final
+
+from jaxattn.config import Config
+from jaxattn.errors import InputError
+from jaxattn.lock import exclusive_lock
+from jaxattn.runs.store import write_json
+
+FREE = {"attention", "seed", "data_dir"}  # fields in which the runs of a comparison may differ
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The contents of `compare.json`.
+
+    Attributes:
+        config: what all runs have in common; its attention is the baseline's, its seed 0.
+        variants: names of attention; the first is the baseline.
+        seeds: how many: 0, 1, ...
+        extended: smaller numbers of seeds that were planned before, oldest first.
+    """
+
+    config: Config
+    variants: tuple[str, ...]
+    seeds: int
+    extended: tuple[int, ...] = ()
+
+    def runs(self) -> list[tuple[str, Config]]:
+        """The name of each run's folder, and its configuration; all variants of a seed come before the next seed."""
+        return [
+            (run_name(variant, seed), dataclasses.replace(self.config, attention=variant, seed=seed))
+            for seed in range(self.seeds)
+            for variant in self.variants
+        ]
+
+
+def run_name(variant: str, seed: int) -> str:
+    """The name of a run's folder, such as "wide-se-s0"."""
+    return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', variant)}-s{seed}"
+
+
+def write_plan(folder: Path, wanted: Plan) -> Plan:
+    """Writes a plan into a folder, or adds its variants and seeds to the one that is there.
+
+    Returns:
+        The plan that now holds.
+
+    Raises:
+        InputError: where the folder holds another comparison or something else, or cannot be written.
+    """
+    try:
+        if folder.exists() and not (folder / "compare.json").exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} holds no comparison; choose an empty or a new folder", "out")
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(folder, wait=True):
+            plan = _merged(folder, read_plan(folder), wanted) if (folder / "compare.json").exists() else wanted
+            write_json(folder / "compare.json", dataclasses.asdict(plan))
+            return plan
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; choose another folder", "out") from error
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan in a folder.
+
+    Raises:
+        InputError: where there is none, or it is damaged.
+    """
+    path = folder / "compare.json"
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+        config = Config.from_json(values["config"])
+        return Plan(config, tuple(values["variants"]), int(values["seeds"]), tuple(values["extended"]))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} holds no comparison: there is no compare.json in it") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {error}; start a new comparison") from error
+
+
+def difference(one: Config, other: Config) -> str | None:
+    """The first field in which two configurations differ, with both values; None if only attention and seed do."""
+    for name, value in one.to_json().items():
+        if name not in FREE and value != getattr(other, name):
+            return f"{name} {value}, not {getattr(other, name)}"
+    return None
+
+
+def _merged(folder, old, new):
+    found = difference(old.config, new.config)
+    if found is not None:
+        raise InputError(f"{folder} holds a comparison with {found}; choose another folder", "out")
+    variants = (*old.variants, *(name for name in new.variants if name not in old.variants))
+    if new.seeds < old.seeds:
+        raise InputError(f"seeds may only grow: {folder} was planned with {old.seeds}, got {new.seeds}", "seeds")
+    extended = old.extended if new.seeds == old.seeds else (*old.extended, old.seeds)
+    return Plan(dataclasses.replace(old.config, data_dir=new.config.data_dir), variants, new.seeds, extended)

@@ -1,0 +1,113 @@
+"""What a comparison prints while it trains: in a terminal a live table, elsewhere a line for each finished run."""
+
+import contextlib
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, final
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from jaxattn.comparison.plan import Plan
+from jaxattn.config import Config
+from jaxattn.runs.console import Console
+
+
+@final
+class Progress:
+    """How far a comparison has come: runs done, mean accuracy and time left, by variant."""
+
+    def __init__(self, plan: Plan, accuracies: dict[str, dict[int, float]], console: Console):
+        """Takes the test accuracies (fractions) that are there already, by variant and seed."""
+        self._plan, self._console = plan, console
+        self._accuracies = {variant: dict(accuracies.get(variant, {})) for variant in plan.variants}
+        self._running: dict[Config, str] = {}
+        self._seconds: list[float] = []
+        self.stopped = threading.Event()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """The context in which the table is on the screen, in a terminal."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._table, console=self._console.rich_console, refresh_per_second=4, transient=True):
+            yield
+
+    def console(self, config: Config) -> Console:
+        """The console of one run: its bar becomes a line under the table, its own lines are not printed."""
+        return _RunConsole(self, config)
+
+    def warn(self, text: str) -> None:
+        """Prints a warning that stands out."""
+        self._console.warn(text)
+
+    def tell(self, config: Config, text: str) -> None:
+        """Says what a run is doing.
+
+        Raises:
+            KeyboardInterrupt: where the comparison was stopped.
+        """
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
+        self._running[config] = text
+
+    def finished(self, config: Config, result: dict[str, Any]) -> None:
+        """Adds a finished run, by its `result.json`."""
+        self._running.pop(config, None)
+        self._accuracies[config.attention][config.seed] = result["test_accuracy"]
+        self._seconds.append(result["seconds"])
+        done = sum(map(len, self._accuracies.values()))
+        self._console.line(
+            f"[{done}/{len(self._plan.runs())}] {config.attention} seed {config.seed}: "
+            f"{result['test_accuracy']:.2%}   {self._left()}"
+        )
+
+    def _left(self) -> str:
+        missing = sum(self._plan.seeds - len(done) for done in self._accuracies.values())
+        if not missing:
+            return "all runs are done"
+        if not self._seconds:
+            return ""
+        minutes = missing * statistics.mean(self._seconds) / max(len(self._running), 1) / 60
+        return f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
+
+    def _table(self):
+        table = Table("variant", "runs done", "mean test accuracy", box=None, padding=(0, 2, 0, 0))
+        for variant, done in self._accuracies.items():
+            mean = f"{statistics.mean(done.values()):.2%}" if done else ""
+            table.add_row(variant, f"{len(done)} of {self._plan.seeds}", mean)
+        running = [f"{one.attention} seed {one.seed}: {text}" for one, text in self._running.items()]
+        return Group(table, Text("\n".join([*running, self._left()])))
+
+
+@final
+class _RunConsole(Console):
+    """Where a run of a comparison prints: warnings to the console of the comparison, its progress into the table."""
+
+    def __init__(self, progress: Progress, config: Config):
+        self._progress, self._config = progress, config
+
+    def line(self, text: str, style: str = "") -> None:
+        """Prints nothing: the run's own lines are in its folder."""
+
+    def warn(self, text: str) -> None:
+        """Prints a warning that stands out."""
+        self._progress.warn(text)
+
+    @contextlib.contextmanager
+    def bar(self, epochs: int, steps: int) -> Iterator[Callable[[int, int], Any]]:
+        """Tells the comparison how far the run is."""
+        started = time.perf_counter()
+
+        def tell(epoch, step):
+            share = ((epoch - 1) * steps + step) / (epochs * steps)
+            spent = time.perf_counter() - started
+            self._progress.tell(self._config, f"epoch {epoch} of {epochs}, {share:.0%}, {spent:.0f} s")
+
+        self._progress.tell(self._config, "compiling")
+        yield tell

@@ -1,0 +1,111 @@
+"""The finished runs of a comparison, and what is known of each test image."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxattn.comparison.plan import Plan, difference
+from jaxattn.config import Config
+from jaxattn.data.splits import Split
+from jaxattn.errors import InputError
+from jaxattn.explain.knockout import knockout_predictions
+from jaxattn.runs.manifest import read_manifest
+from jaxattn.runs.run import load_run
+from jaxattn.runs.store import read_metrics, read_result
+
+PREDICTIONS = "predictions.npz"
+
+
+class Finished(NamedTuple):
+    """A finished run, as its files say.
+
+    Attributes:
+        folder: of the run.
+        config: its configuration.
+        result: as in `result.json`.
+        metrics: a dict an epoch, as in `metrics.jsonl`.
+    """
+
+    folder: Path
+    config: Config
+    result: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+Runs = dict[str, dict[int, Finished]]  # by variant and seed
+
+
+def of_plan(folder: Path, plan: Plan) -> Runs:
+    """The runs of a plan that are finished, by variant in the plan's order, and seed."""
+    runs: Runs = {variant: {} for variant in plan.variants}
+    for name, config in plan.runs():
+        if (folder / name / "config.json").exists() and (found := _finished(folder / name)) is not None:
+            runs[config.attention][config.seed] = found
+    return runs
+
+
+def of_folders(folders: Iterable[Path]) -> Runs:
+    """Existing runs, which must differ in attention and seed only.
+
+    Raises:
+        InputError: where a folder holds no finished run, two hold the same run, or they differ in anything else.
+    """
+    runs: Runs = {}
+    first: Finished | None = None
+    for folder in folders:
+        run = _finished(folder)
+        if run is None:
+            raise InputError(f"{folder} holds no finished run; resume it first", "resume", folder)
+        first = first or run
+        found = difference(run.config, first.config)
+        if found is not None:
+            raise InputError(f"{folder} was trained with {found} as {first.folder}; compare runs of one configuration")
+        if run.result["dataset_hash"] != first.result["dataset_hash"]:
+            raise InputError(f"{folder} and {first.folder} were trained on other images (their hash differs)")
+        same = runs.setdefault(run.config.attention, {})
+        if run.config.seed in same:
+            raise InputError(
+                f"{folder} and {same[run.config.seed].folder} hold the same variant and seed "
+                f"({run.config.attention}, {run.config.seed}); name one of them"
+            )
+        same[run.config.seed] = run
+    return runs
+
+
+def _finished(folder: Path) -> Finished | None:
+    config, result = read_manifest(folder).config, read_result(folder)
+    if result is None or result["epochs"] < config.epochs:
+        return None
+    return Finished(folder, config, result, read_metrics(folder, result["epochs"]))
+
+
+def accuracies(runs: Runs) -> dict[str, dict[int, float]]:
+    """Test accuracy (fraction) by variant and seed."""
+    return {variant: {seed: run.result["test_accuracy"] for seed, run in of.items()} for variant, of in runs.items()}
+
+
+def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
+    """The predicted classes int [N] of the test images, with the network's gates intact and knocked out.
+
+    They are kept in the run folder, where a run of more epochs replaces them.
+
+    Args:
+        run: a finished run.
+        test: its test images.
+    """
+    path, made_of = run.folder / PREDICTIONS, f"{run.result['dataset_hash']} {run.result['tested_epoch']}"
+    try:
+        with np.load(path) as kept:
+            if str(kept["of"]) == made_of:
+                return {name: kept[name] for name in kept.files if name != "of"}
+    except (OSError, ValueError, KeyError):
+        pass  # there are none, or a killed process left half a file
+    loaded = load_run(run.folder)
+    found = knockout_predictions(loaded.model, loaded.variables, test.images)
+    draft = path.with_name(path.name + ".part")
+    with draft.open("wb") as file:
+        np.savez_compressed(file, of=np.array(made_of), **found)  # type: ignore[arg-type]  # NumPy's stubs
+    draft.replace(path)
+    return found

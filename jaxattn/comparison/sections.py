@@ -1,0 +1,148 @@
+"""What a comparison's page shows, as plain numbers and text."""
+
+import dataclasses
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxattn.attention.cost import cost
+from jaxattn.comparison.figures import Cost, Interval
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.results import Runs
+from jaxattn.comparison.statistics import class_differences, crossed_interval, t_interval
+from jaxattn.comparison.verdict import Comparison, Row
+from jaxattn.config import RECIPES, Config
+from jaxattn.data.splits import Split
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
+from jaxattn.report.reproduce import flag
+from jaxattn.training.program import network
+
+Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
+MOST_CLASSES = 20  # of a figure by class
+
+
+def row(row: Row, baseline: str, answers: Answers, test: Split) -> dict[str, Any]:
+    """A line of the table: a variant, and its difference to the baseline if they have a seed in common."""
+    one, found = row.variant, row.difference
+    mean, sd = (None if value is None else 100 * value for value in (one.mean, one.sd))
+    spoken = f"{one.name}: " + ("no finished run." if mean is None else f"mean {mean:.2f} % of {one.n} seeds.")
+    told = None
+    if found is not None:
+        told = {
+            "mean": found.mean,
+            "images": found.images,
+            "interval": "–" if found.interval is None else _range(*found.interval),
+            "crossed": _range(*crossed_interval(*_correct(answers, one.name, baseline, test))),
+            "p": f"{found.p:.3f}",
+            "holm": "–" if found.holm is None else f"{found.holm:.3f}",
+            "wins": f"{found.wins:.0%}",
+        }
+    text = None if row.verdict is None else row.verdict.text
+    return {"name": one.name, "n": one.n, "mean": mean, "sd": sd, "verdict": text, "spoken": spoken, "difference": told}
+
+
+def _range(low, high):
+    return f"{low:+.2f} to {high:+.2f}" if np.isfinite(low) else "–"
+
+
+def _correct(answers, name, baseline, test):
+    """Whether variant and baseline were right, by common seed and image: two bool [S, N]."""
+    seeds = sorted(answers[name].keys() & answers[baseline].keys())
+    return [np.stack([answers[of][seed]["intact"] == test.labels for seed in seeds]) for of in (name, baseline)]
+
+
+def by_class(table: Comparison, answers: Answers, test: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Differences by class of each variant with two pairs or more; none where there are very many classes."""
+    made = []
+    for row in table.rows:
+        if row.difference is None or row.difference.n < 2 or len(classes) > MOST_CLASSES:
+            continue
+        correct = _correct(answers, row.variant.name, table.baseline, test)
+        means, ends = class_differences(correct[0], correct[1], test.labels, len(classes))
+        rows = [Interval(name, *map(float, of)) for name, *of in zip(classes, means, *ends.T, strict=True)]
+        spoken = " ".join(f"{one.label} {one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})." for one in rows)
+        made.append({"name": row.variant.name, "rows": rows, "spoken": spoken})
+    return made
+
+
+def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
+    """Points of accuracy lost under each condition, mean and interval over the seeds, of each variant with gates."""
+    rows = []
+    for name, of in answers.items():
+        lost = [accuracy_lost(found, test.labels) for found in of.values()]
+        if lost and lost[0]:
+            cells = [_lost(np.array([one[condition] for one in lost])) for condition in CONDITIONS[1:]]
+            rows.append({"name": name, "n": len(lost), "cells": cells})
+    return rows
+
+
+def _lost(values):
+    low, high = t_interval(values)
+    return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if len(values) > 1 else "")
+
+
+def costs(runs: Runs, shape: tuple[int, int, int], classes: int) -> list[Cost]:
+    """Accuracy and costs of each variant with a finished run; images of `shape` (H, W, 3)."""
+    made = []
+    for name, of in runs.items():
+        if not of:
+            continue
+        some = next(iter(of.values()))
+        speeds = [line["images_per_second"] for run in of.values() for line in run.metrics[1:] or run.metrics]
+        accuracy = float(np.mean([run.result["test_accuracy"] for run in of.values()]))
+        adds = cost(network(some.config, classes, shape), shape).multiply_adds
+        step = some.config.batch_size / float(np.median(speeds))
+        made.append(Cost(name, accuracy, some.result["parameters"], adds, step))
+    return made
+
+
+def provisional(table: Comparison) -> str:
+    """Says which variants wait for runs; empty if none."""
+    waiting = [row.variant.name for row in table.rows if row.verdict and row.verdict.kind == "provisional"]
+    return f"not all planned runs are finished ({', '.join(waiting)})." if waiting else ""
+
+
+def settings(config: Config) -> str:
+    """The configuration that all runs have in common, in a sentence."""
+    changed = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name != "dataset"]
+    text = f"Recipe {config.recipe}, {config.epochs} epochs, on {config.dataset}"
+    return f"{text}; changed from the recipe: {', '.join(changed)}." if changed else f"{text}; nothing changed."
+
+
+def command(folder: Path, plan: Plan) -> str:
+    """The command line that makes the comparison again, or goes on with it."""
+    words = ["python", "-m", "jaxattn.compare", flag("attention"), *plan.variants, flag("seeds"), str(plan.seeds)]
+    for name, value in _changed(plan.config):
+        words += [flag(name), str(value)]
+    return shlex.join([*words, flag("out"), str(folder)])
+
+
+def _changed(config):
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        default = RECIPES[config.recipe].get(field.name, field.default)
+        if field.name not in ("attention", "seed") and (field.name == "dataset" or value != default):
+            yield field.name, value
+
+
+def made(runs: Runs) -> str:
+    """Devices and versions of all runs, in a sentence."""
+    results = [run.result for of in runs.values() for run in of.values()]
+    devices = sorted({result["device"] for result in results})
+    versions = sorted({", ".join(f"{name} {one}" for name, one in result["versions"].items()) for result in results})
+    return f"Trained on {'; '.join(devices)}, with {'; '.join(versions)}."
+
+
+def listed(folder: Path, runs: Runs) -> list[dict[str, Any]]:
+    """Each run, with a relative link to its report if there is one."""
+    rows = []
+    for name, of in runs.items():
+        for seed, run in sorted(of.items()):
+            report = run.folder / "report.html"
+            link = os.path.relpath(report, folder).replace(os.sep, "/") if report.exists() else None
+            accuracy, minutes = 100 * run.result["test_accuracy"], run.result["seconds"] / 60
+            rows.append({"name": name, "seed": seed, "accuracy": accuracy, "minutes": minutes, "report": link})
+    return rows

@@ -1,0 +1,120 @@
+"""Gate knock-out: whether a trained network uses what its gates say of the very image it looks at."""
+
+import contextlib
+import functools
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Integer, UInt8
+
+from jaxattn.data.augment import normalize, to_float
+from jaxattn.explain import inference
+from jaxattn.model import CNN
+from jaxattn.training import evaluation
+
+CONDITIONS = ("intact", "one", "mean", "other image")
+MEANS = "gate_means"  # a collection, and its variable in each module with a gate: a tuple, one mean for each call
+
+
+def knockout_predictions(
+    model: CNN, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
+) -> dict[str, Integer[np.ndarray, " N"]]:
+    """The predicted classes where all gates of all blocks are replaced at once, in evaluation mode.
+
+    * "one": by ones. `bam` then doubles its input, and `sk` takes its wide branch.
+    * "mean": by the mean of the intact network's gate over the images, not over channels or positions.
+    * "other image": by that of the image before it in its batch (earlier gates are replaced too), the first by that of
+      the last. The fill of a batch repeats its last images, so it changes nothing. A single image keeps its own.
+
+    A gate is each array that the method `gate` of any module returns, at each call; not those from which another gate
+    is computed, which "other image" would shift twice. It leaves a gate of fewer than four axes, one for all images.
+
+    Args:
+        model, variables: the network, of any attention, and its variables.
+        images: uint8 [N, H, W, 3].
+
+    Returns:
+        {condition: int [N]}, as `CONDITIONS`; only "intact", as `inference.predict` has it, where nothing is a gate.
+    """
+    found = {"intact": inference.predict(model, variables, images)[0].argmax(axis=1)}
+    batches = list(evaluation.batches(len(images), multiple=32))  # those of `inference.predict`
+    means = _means(model, batches, variables, images)
+    if means:
+        ones = jax.tree.map(np.ones_like, means)
+        for name, replace, gates in (("one", _stored, ones), ("mean", _stored, means), ("other image", _rolled, {})):
+            logits = inference.in_batches(_logits(model, replace), batches, variables | {MEANS: gates}, images)
+            found[name] = logits.argmax(axis=1)
+    return found
+
+
+def accuracy_lost(
+    predictions: dict[str, Integer[np.ndarray, " N"]], labels: Integer[np.ndarray, " N"]
+) -> dict[str, float]:
+    """Accuracy of "intact" minus that of each other condition, in points.
+
+    Args:
+        predictions, labels: {condition: int [N]}, of `knockout_predictions`; the true classes, int [N].
+    """
+    right = {name: np.mean(predicted == labels) for name, predicted in predictions.items()}
+    return {name: float(100 * (right["intact"] - one)) for name, one in right.items() if name != "intact"}
+
+
+def _means(model, batches, variables, images):
+    sums = jax.device_get([_sums(model)(variables, images[rows], valid) for rows, valid in batches])
+    return jax.tree.map(lambda *parts: (np.sum(parts, axis=0, dtype=np.float64) / len(images)).astype("f4"), *sums)
+
+
+@functools.lru_cache(maxsize=8)
+def _sums(model):
+    def run(variables, x, valid):
+        _, kept = _gates_through(_kept)(model.apply)(variables, normalize(to_float(x)), mutable=[MEANS])
+        return jax.tree.map(lambda gate: _sum(gate, valid), kept.get(MEANS, {}))
+
+    return jax.jit(run)
+
+
+@functools.lru_cache(maxsize=8 * 2)
+def _logits(model, replace):
+    return jax.jit(_gates_through(replace)(lambda variables, x: model.apply(variables, normalize(to_float(x)))))
+
+
+@contextlib.contextmanager
+def _gates_through(change):
+    """Each gate that is not within another's becomes `change(module, number of its call, gate)`."""
+    calls, inside = {}, False
+
+    def intercept(call, args, kwargs, context):
+        nonlocal inside
+        if context.method_name != "gate" or inside:
+            return call(*args, **kwargs)
+        inside = True
+        gate = call(*args, **kwargs)
+        inside = False
+        return change(context.module, next(calls.setdefault(context.module.path, itertools.count())), gate)
+
+    with nn.intercept_methods(intercept):
+        yield
+
+
+def _sum(gate, valid):
+    """Over the valid images, of a gate that broadcasts to [B, H, W, C]: [h, w, C], or its own shape if without B."""
+    each = gate.reshape((1,) * (4 - gate.ndim) + gate.shape).astype(jnp.float32)
+    return jnp.where(valid[:, None, None, None], each, 0).sum(axis=0).reshape(gate.shape[-3:])
+
+
+def _kept(module, call, gate):
+    module.sow(MEANS, MEANS, gate)
+    return gate
+
+
+def _stored(module, call, gate):
+    mean = module.get_variable(MEANS, MEANS)[call]
+    return jax.tree.map(lambda one, instead: jnp.broadcast_to(instead, one.shape).astype(one.dtype), gate, mean)
+
+
+def _rolled(module, call, gate):
+    return jax.tree.map(lambda one: jnp.roll(one, 1, axis=0) if one.ndim == 4 else one, gate)

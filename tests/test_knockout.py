@@ -1,0 +1,175 @@
+"""Predictions of networks whose gates are knocked out, by hand and by networks that have such gates of their own."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from report_runs import QUICKLY, drawn
+
+from jaxattn.attention import Gate, resolve
+from jaxattn.data.augment import MEAN, STD, normalize, to_float
+from jaxattn.explain import inference
+from jaxattn.explain.capture import capture
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, knockout_predictions
+from jaxattn.model import CNN
+from jaxattn.training.evaluation import BATCH
+
+SHAPE = (8, 8, 3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "jit", QUICKLY)
+        yield
+
+
+# by hand: grey images of four kinds, and gates that are 1 for the channel of the image's kind, else 0
+
+
+class Marker(Gate):
+    """A gate that opens the channel of an image's kind."""
+
+    @nn.compact
+    def gate(self, x):
+        return jax.nn.one_hot(jnp.round(4 * x.mean(axis=(1, 2, 3))).astype(int) - 1, 4)[:, None, None, :]
+
+
+class Several(nn.Module):
+    """Two calls of a gate of two arrays, one of them a number, computed from the gate of another module."""
+
+    @nn.compact
+    def gate(self, x, shift):
+        return jnp.roll(Marker(name="marker").gate(x), shift, axis=3), jnp.float32(0.5)
+
+    def __call__(self, x):
+        (one, half), (next_one, other_half) = self.gate(x, 0), self.gate(x, 1)
+        return x * (half * one + 3 * other_half * next_one)
+
+
+def by_hand():
+    """A network with four equal channels, the grey value of an image. It predicts the one that the gates open most.
+
+    Where they open all alike, it predicts the last.
+    """
+    model = CNN(classes=4, widths=(4,), hidden=4, attention=Several)
+    variables = jax.tree.map(np.zeros_like, drawn(model, 0, (4, 4, 3)))
+    block, stats = variables["params"]["block_1"], variables["batch_stats"]["block_1"]
+    block["conv"]["kernel"][1, 1, 0], block["conv"]["bias"][:] = STD[0], MEAN[0]
+    block["norm"]["scale"][:] = stats["norm"]["var"][:] = 1
+    variables["params"]["hidden"]["kernel"][:] = np.tile(np.eye(4), (4, 1))  # from 2x2 positions
+    variables["params"]["head"]["kernel"][:] = np.eye(4)
+    variables["params"]["head"]["bias"][3] = 1e-3
+    return model, variables
+
+
+def test_gates_are_replaced_once_at_each_call_by_hand():
+    kinds = np.array([1, 1, 2, 0, 1] * 50)[:BATCH]
+    kinds = np.append(kinds, [3, 3, 0, 3] * 13)  # a full batch, and one with more fill than images
+    grey = (64 * (kinds + 1) - 1).astype(np.uint8)  # nearly a quarter, two, three, four
+    found = knockout_predictions(*by_hand(), np.broadcast_to(grey[:, None, None, None], (len(kinds), 4, 4, 3)))
+    assert tuple(found) == CONDITIONS
+    np.testing.assert_array_equal(found["intact"], (kinds + 1) % 4)
+    np.testing.assert_array_equal(found["one"], 3)
+    np.testing.assert_array_equal(found["mean"], 2)  # 1 + 1: most images are of kind 1
+    before = np.append(np.roll(kinds[:BATCH], 1), np.roll(kinds[BATCH:], 1))
+    np.testing.assert_array_equal(found["other image"], (before + 1) % 4)
+
+
+# by other networks, with the same convolutions, norms and dense layers
+
+
+@functools.cache
+def network(name):
+    """A network, and variables drawn at random, but for the attention's the same for every name."""
+    model = CNN(widths=(4, 4), hidden=8, attention=resolve(name, 4))
+    variables, plain = drawn(model, 0, SHAPE), drawn(model.clone(attention=None), 0, SHAPE)
+    for collection, values in plain.items():
+        for path, leaf in values.items():
+            variables[collection][path].update(leaf)
+    return model, variables
+
+
+@functools.cache
+def images():
+    patches = np.random.default_rng(1).integers(0, 256, (250, 2, 2, 3))  # large ones, so that gates differ by image
+    return patches.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
+
+
+@functools.cache
+def found(name):
+    return knockout_predictions(*network(name), images())
+
+
+def predicted(model, variables):
+    return inference.predict(model, variables, images())[0].argmax(axis=1)
+
+
+@pytest.mark.parametrize("name", ["se", "cbam"])
+def test_every_condition_changes_some_predictions(name):
+    for condition in CONDITIONS[1:]:
+        assert np.mean(found(name)[condition] != found(name)["intact"]) > 0.1
+
+
+@pytest.mark.parametrize("name", ["none", "gc"])
+def test_without_a_gate_there_is_only_the_intact_network(name):
+    assert tuple(found(name)) == ("intact",)
+
+
+@pytest.mark.parametrize("name", ["none", "se", "cbam"])
+def test_the_intact_network_predicts_what_it_predicts_elsewhere(name):
+    np.testing.assert_array_equal(found(name)["intact"], predicted(*network(name)))
+
+
+@pytest.mark.parametrize("name", ["se", "cbam", "constant"])
+def test_with_gates_of_one_it_is_the_plain_network(name):
+    np.testing.assert_array_equal(found(name)["one"], found("none")["intact"])
+
+
+def test_with_gates_of_other_images_it_is_the_control_shuffled():
+    model, _ = network("shuffled")
+    _, variables = network("se")
+    np.testing.assert_array_equal(found("se")["other image"], predicted(model, variables))
+
+
+class Given(Gate):
+    """The weights that stand in its parameters."""
+
+    def gate(self, x):
+        return self.get_variable("params", "weights")
+
+
+@pytest.mark.parametrize("name", ["se", "cbam"])
+def test_with_mean_gates_it_is_a_network_of_the_means_of_what_is_captured(name):
+    model, variables = network(name)
+    run = QUICKLY(lambda values, x: capture(model, values, normalize(to_float(x))).gates)
+    params = dict(variables["params"])
+    for key, gate in jax.device_get(run(variables, images())).items():
+        block = f"block_{key.block}"
+        before = params[block]["attention"].get("weights", np.float32(1))  # of the gate before it, if it has several
+        params[block] = params[block] | {"attention": {"weights": before * gate.mean(axis=0, keepdims=True)}}
+    given = predicted(model.clone(attention=Given), variables | {"params": params})
+    np.testing.assert_array_equal(found(name)["mean"], given)
+
+
+@pytest.mark.parametrize("condition", ["mean", "other image"])
+def test_a_constant_gate_is_its_own_mean_and_that_of_other_images(condition):
+    np.testing.assert_array_equal(found("constant")[condition], found("constant")["intact"])
+
+
+@pytest.mark.parametrize("count", [1, 250])
+def test_equal_images_have_equal_gates(count):
+    predictions = knockout_predictions(*network("se"), images()[:1].repeat(count, axis=0))
+    assert len(predictions["intact"]) == count
+    for condition in ("mean", "other image"):
+        np.testing.assert_array_equal(predictions[condition], predictions["intact"])
+
+
+def test_accuracy_lost_by_hand_in_points():
+    labels = np.array([0, 1, 2, 3])
+    predictions = {"intact": np.array([0, 1, 2, 0]), "one": np.zeros(4, int), "mean": labels}
+    assert accuracy_lost(predictions, labels) == {"one": 50, "mean": -25}
+    assert accuracy_lost({"intact": labels}, labels) == {}
