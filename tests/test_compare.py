@@ -9,9 +9,12 @@ import pytest
 import tiny
 
 from jaxattn import Config, compare, fit, load_run
-from jaxattn.comparison import page, results, train
-from jaxattn.comparison.plan import read_plan
+from jaxattn.cli.command import run_command
+from jaxattn.comparison import cluster, page, results, train
+from jaxattn.comparison.compare import of_csv, of_runs, show
+from jaxattn.comparison.plan import read_plan, run_name
 from jaxattn.errors import InputError
+from jaxattn.lock import exclusive_lock
 from jaxattn.training import loop, program
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -66,50 +69,117 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
         compare(["none", "se"], 2, folder, **FLAGS)
 
 
-def test_a_comparison_compiles_each_variant_once(tmp_path, monkeypatch):
+def test_a_comparison_compiles_each_variant_once(tmp_path, quiet, monkeypatch):
     make = program.make_train_step
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(make(*a), n=1))
     build = train.cached_build()
     configs = [Config(attention=name, seed=seed, **FLAGS) for name in ("none", "se") for seed in range(3)]
     assert len({id(build(config, 10, (32, 32, 3), 24)) for config in configs}) == 2
+    for seed in range(2):
+        fit(Config(seed=seed, **FLAGS), tmp_path / str(seed), quiet, build)  # raises where the step is traced twice
 
 
-KILLED = """
-import sys
-import time
-import tiny
-from jaxattn.comparison.compare import compare
-from jaxattn.data import DATASETS
-from jaxattn.model import CNN
-from jaxattn.training import program
-
-DATASETS["tiny"] = lambda data_dir: tiny.splits()
-program.create = lambda attention, reduction, shape, **options: CNN(widths=(4, 4, 8), hidden=8, **options)
-print(compare(["none", "eca"], 1, sys.argv[1], **tiny.CONFIG | {"epochs": 3}))
-"""
+def test_another_configuration_in_the_folder_is_refused_by_name(compared):
+    folder, _ = compared
+    before = (folder / "compare.json").read_bytes()
+    with pytest.raises(InputError, match=r"holds a comparison with learning_rate 0\.001, not 0\.5"):
+        compare(["none", "se"], 3, folder, **FLAGS | {"learning_rate": 0.5})
+    assert (folder / "compare.json").read_bytes() == before
+    with pytest.raises(InputError, match="holds no comparison; choose an empty or a new folder"):
+        compare(["none", "se"], 2, folder / "se-s0", **FLAGS)
 
 
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_results(tmp_path):
-    path = os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parent)))
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir)}
-    env = os.environ | cache | {"PYTHONPATH": path}
+def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, tmp_path, quiet):
+    folder, _ = compared
+    runs = [folder / run_name(variant, seed) for variant in ("none", "se") for seed in (0, 1)]
+    found = of_runs(runs, tmp_path / "page")
+    assert found.page == tmp_path / "page" / "compare.html" and found.table.planned == 2
+    fit(Config(attention="se", seed=4, **FLAGS | {"dropout": 0.25}), tmp_path / "other", quiet)
+    with pytest.raises(InputError, match=r"other was trained with dropout 0\.25, not 0\.0 as .*none-s0"):
+        of_runs([*runs, tmp_path / "other"], tmp_path / "page")
+    with pytest.raises(InputError, match="hold the same variant and seed"):
+        of_runs([*runs, runs[0]], tmp_path / "page")
 
-    def start(folder):
-        return subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], env=env, stdout=subprocess.DEVNULL)
 
-    assert start(tmp_path / "whole").wait(timeout=200) == 0
-    folder = tmp_path / "killed"
-    for moment in ("compare.json", "none-s0/checkpoints/1", "none-s0/result.json", "eca-s0/checkpoints/2"):
-        process = start(folder)
-        while not (folder / moment).exists():
-            assert process.poll() is None
-            time.sleep(0.002)
-        process.kill()
-        process.wait()
-    kept = (folder / "none-s0" / "result.json").read_bytes()
-    assert start(folder).wait(timeout=200) == 0
-    assert (folder / "none-s0" / "result.json").read_bytes() == kept
-    for name in ("none-s0", "eca-s0"):
-        whole, killed = load_run(tmp_path / "whole" / name), load_run(folder / name)
-        chex.assert_trees_all_equal(whole.variables, killed.variables)
-    assert (folder / "compare.html").exists()
+def planned(folder, name):
+    """A run's folder in a comparison that was planned and then stopped."""
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxattn.comparison.compare._train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            compare(["none", "se"], 1, folder, **FLAGS)
+    (folder / name).mkdir()
+    return folder / name
+
+
+def test_a_run_in_another_process_is_left_to_it(tmp_path):
+    folder = tmp_path / "c"
+    with exclusive_lock(planned(folder, "se-s0")):
+        found = compare(["none", "se"], 1, folder, **FLAGS)
+    assert (folder / "none-s0" / "result.json").exists() and not (folder / "se-s0" / "result.json").exists()
+    assert found.table.rows[1].verdict.kind == "none"
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
+    epoch, calls = loop._epoch, []
+
+    def stopped(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    monkeypatch.setattr(loop, "_epoch", stopped)
+    with pytest.raises(SystemExit) as caught:
+        run_command(lambda _: compare(["none", "se"], 1, tmp_path / "c", **FLAGS))
+    assert caught.value.code == 130
+    assert f"stopped; 1 finished runs are kept in {tmp_path / 'c'}; the same command goes on" in capsys.readouterr().out
+
+
+def test_the_page_shows_verdict_table_knockout_and_what_was_run(compared):
+    html = (compared[0] / "compare.html").read_text()
+    text = text_of(html)
+    assert compared[1].table.rows[1].verdict.text in text
+    for part in ("Differences to none", "Gate knock-out", "Learning curves", "Accuracy against cost", "by class"):
+        assert part in text
+    assert "python -m jaxattn.compare --attention none se --seeds 2 --dataset tiny" in text
+    assert not re.search(r"(src|href)=\"(?!#|data:)[^\"]*//", html) and "<script" not in html
+    names = {path.name for path in (compared[0] / "figures").iterdir()}
+    assert {"seeds.png", "seeds.svg", "differences.png", "curves.svg", "costs.png", "gates-se.png"} <= names
+
+
+def test_pages_link_to_reports_that_are_there(compared, tmp_path):
+    folder = shutil.copytree(compared[0], tmp_path / "c")
+    (folder / "se-s0" / "report.html").write_text("a report")
+    assert 'href="se-s0/report.html"' in show(folder).page.read_text()
+
+
+def test_predictions_are_kept_and_made_again_where_they_are_damaged(compared, tmp_path):
+    folder = shutil.copytree(compared[0], tmp_path / "c")
+    run = results.of_plan(folder, read_plan(folder))["se"][0]
+    test = tiny.splits().test
+    kept = results.predictions(run, test)
+    assert np.mean(kept["intact"] == test.labels) == pytest.approx(run.result["test_accuracy"])
+    (run.folder / results.PREDICTIONS).write_bytes(b"PK half a file")
+    chex.assert_trees_all_equal(results.predictions(run, test), kept)
+
+
+def test_numbers_of_other_programs_are_judged(tmp_path):
+    path = tmp_path / "results.csv"
+    rows = [f"plain,{seed},{0.80 + 0.001 * seed}\nmine,{seed},{0.81 + 0.001 * seed}" for seed in range(8)]
+    path.write_text("\n".join(["variant,seed,accuracy", *rows]))
+    found = of_csv(path)
+    assert found.table.baseline == "plain" and found.verdict.startswith("mine helps: +1.0 points")
+    path.write_text("variant,seed,accuracy\nplain,0,high\n")
+    with pytest.raises(InputError, match=r"line 2: columns must be variant, seed .* got \{.*'high'\}"):
+        of_csv(path)
+
+
+def test_jobs_of_a_cluster_train_the_runs(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.2)
+    found = compare(["none", "se"], 1, tmp_path / "c", executor="debug", **FLAGS)  # submitit's, in this process
+    assert {row.variant.n for row in found.table.rows} == {1}
