@@ -1,13 +1,21 @@
 """Whole programs as a GPU or TPU would get them, lowered without one."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax import export
 
 from jaxattn import Config
+from jaxattn.data.augment import AUGMENT
+from jaxattn.training import optim
+from jaxattn.training.batch import make_batch
 from jaxattn.training.program import build
+from jaxattn.training.state import init_state
+from jaxattn.training.step import make_train_step
 
 CONVOLUTIONS = 3  # forward; their kernels' gradients are as many, their inputs' one fewer: none flows to the image
 DENSE = 2 + 3 * 2  # the head, and squeeze and excite of three blocks; each has two gradients
@@ -45,6 +53,43 @@ def test_training_step_is_plain_convolutions_and_the_dense_layers_products(lower
     text = lowered(function, *arguments(program, *rows))
     assert counts(text) == (3 * CONVOLUTIONS - 1, 3 * DENSE)
     assert bool(operations(text, "while")) == (len(rows) == 2)
+
+
+class PlainCNN(nn.Module):
+    """The network as a Flax tutorial writes it."""
+
+    dtype: type
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        for channels in (32, 64, 128):
+            x = nn.Conv(channels, (3, 3), dtype=self.dtype)(x)
+            x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype)(x))
+            hidden = nn.relu(nn.Dense(channels // 16, use_bias=False)(x.mean((1, 2))))
+            x *= nn.sigmoid(nn.Dense(channels, use_bias=False)(hidden))[:, None, None, :]
+            x = nn.max_pool(x, (2, 2), strides=(2, 2))
+        x = nn.relu(nn.Dense(512, dtype=self.dtype)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(10, dtype=self.dtype)(nn.Dropout(0.5, deterministic=not train)(x))
+
+
+def large(text, name):
+    """How many operations of this name give an array of a map's size, for each image at least 4 x 4 x 128 numbers."""
+    shapes = re.findall(rf"stablehlo\.{name}.*?-> tensor<([0-9x]+)x[a-z]", text)
+    return sum(np.prod([int(size) for size in shape.split("x")]) >= BATCH * 2048 for shape in shapes)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_training_step_does_nothing_that_plain_flax_does_not(lowered, precision):
+    plain, optimizer = PlainCNN(jnp.bfloat16 if precision == "bf16" else jnp.float32), optim.adam(lambda _: 1e-3, 0.0)
+    plateau = optim.plateau("constant", 0.5, 3)
+    peer = jax.jit(make_train_step(plain, optimizer, make_batch(AUGMENT["none"]), True))
+    state = jax.eval_shape(lambda key: init_state(plain, optimizer, plateau, key, (32, 32, 3)), jax.random.key(0))
+    program = build(Config(recipe="original", attention="se", augment="none", precision=precision), 10, (32, 32, 3), 50)
+    inputs = arguments(program, BATCH)
+    ours, theirs = lowered(program.step[True], *inputs), lowered(peer, state, *inputs[1:])
+    for name in ("convolution", "dot_general", "transpose", "reduce_window", "select_and_scatter", "while", "pad"):
+        assert len(operations(ours, name)) <= len(operations(theirs, name)), name
+    assert large(ours, "convert") <= large(theirs, "convert") and large(ours, "gather") <= large(theirs, "gather")
 
 
 def test_evaluation_is_plain_convolutions_and_the_dense_layers_products(lowered):
