@@ -75,6 +75,8 @@ def _recipe(kind: type, group: str, help: str, **rules: Any) -> Any:
 class Config:
     """The configuration of one run. Fields that a recipe sets may be given to override the recipe.
 
+    `attention` may also be a class: it is kept by its name, "module:Class".
+
     Raises:
         InputError: where a value breaks the rule of its field.
     """
@@ -172,6 +174,8 @@ class Config:
     )
 
     def __post_init__(self):
+        if isinstance(self.attention, type):  # a class of one's own, by its name
+            object.__setattr__(self, "attention", f"{self.attention.__module__}:{self.attention.__qualname__}")
         _check(Config.__dataclass_fields__["recipe"], self.recipe)
         for name, value in RECIPES[self.recipe].items():
             if getattr(self, name) is None:

@@ -63,3 +63,9 @@ def test_wrong_value_is_reported_with_its_rule(values, message):
 def test_unknown_json_key_is_reported():
     with pytest.raises(InputError, match="unknown configuration keys: learning_rat"):
         Config.from_json({"learning_rat": 1})
+
+
+def test_attention_may_be_a_class_and_is_kept_by_its_name():
+    from jaxattn.attention.se import SqueezeExcitation
+
+    assert Config(attention=SqueezeExcitation).attention == "jaxattn.attention.se:SqueezeExcitation"

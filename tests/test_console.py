@@ -2,6 +2,8 @@
 
 import io
 import logging
+import sys
+from types import SimpleNamespace
 
 import rich.console
 
@@ -50,3 +52,26 @@ def test_the_bar_counts_the_steps_of_the_whole_run(monkeypatch):
         progress(3, 5)
     printed = console._console.file.getvalue()
     assert "epoch 3/4" in printed and "55/100" in printed
+
+
+def test_in_a_notebook_the_bar_is_one_line_that_is_written_over(monkeypatch, capsys):
+    class ZMQInteractiveShell:
+        pass
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=ZMQInteractiveShell))
+    times = iter([0.0, 10.0, 10.1, 20.0])
+    monkeypatch.setattr("jaxattn.runs.console.time.monotonic", lambda: next(times))
+    console = Console()
+    with console.bar(2, 10) as progress:
+        progress(1, 1)  # too early to say
+        progress(1, 5)
+        progress(1, 6)  # too soon after
+        console.line("epoch 1")
+        progress(2, 5)
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and "epoch 1\n" in printed.replace("\r", "")
+    bars = [part for part in printed.split("\r") if "[" in part]
+    assert bars == [
+        "epoch 1/2 [#######.......................] 38 s left",
+        "epoch 2/2 [######################........] 7 s left",
+    ]

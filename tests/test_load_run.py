@@ -1,5 +1,6 @@
 """A run folder read back: whichever epoch is asked for, and whatever is damaged or missing."""
 
+import dataclasses
 import json
 import shutil
 
@@ -154,3 +155,12 @@ def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, co
 
 def test_loading_leaves_the_weights_on_this_machines_device(folder):
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(load_run(folder).variables))
+
+
+def test_a_notebook_shows_result_curves_and_report(unfinished):
+    run = load_run(unfinished)
+    html = run._repr_html_()
+    assert "not finished" in html and "after 2 epochs" in html and html.count("<polyline") == 2
+    assert f"{unfinished}/report.html" in html
+    done = dataclasses.replace(run, result={"test_accuracy": 0.5})
+    assert "test accuracy 50.00%" in done._repr_html_()

@@ -240,3 +240,8 @@ def test_a_figure_larger_than_matplotlib_can_draw_is_drawn_coarser():
     figure = canvas.figure("tall", "", (5, 500))
     figure.set_layout_engine("none")
     assert max(Image.open(io.BytesIO(canvas.encode(figure))).size) <= canvas.MAX_PIXELS
+
+
+def test_a_notebook_shows_a_figure_as_a_cells_last_value():
+    made = canvas.finish(canvas.figure("Title", "caption", (5, 2)))
+    assert made._repr_png_().startswith(b"\x89PNG")

@@ -1,6 +1,7 @@
 """`compare`: trains variants of the attention with the same seeds, judges them, and writes the page."""
 
 import csv
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,13 @@ class Result(NamedTuple):
     def verdict(self) -> str:
         """One sentence for each variant but the baseline."""
         return "\n".join(f"{row.variant.name} {row.verdict.text}" for row in self.table.rows if row.verdict)
+
+    def _repr_html_(self) -> str:
+        """The page, for a notebook; the table where there is none."""
+        if self.page is None:
+            return f"<pre>{html.escape(str(self))}</pre>"
+        page = html.escape(self.page.read_text("utf-8"))
+        return f'<iframe srcdoc="{page}" width="100%" height="700" style="border:0"></iframe>'
 
     def __str__(self) -> str:
         """The table in plain text, and where the page is."""

@@ -45,17 +45,24 @@ def figure(title: str, caption: str, size: tuple[float, float]) -> "Figure":
         caption: which run it is of, in small print below.
         size: width and height of the plot, inches; the room for title and caption is added.
     """
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     width = max(size[0], NARROWEST)
     title, caption = _wrapped(title, width, TITLE), _wrapped(caption, width, SMALL)
     lines = 1.5 * TITLE * (1 + title.count("\n")) + 1.5 * SMALL * (1 + caption.count("\n"))
     layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05)
-    made = Figure(figsize=(width, size[1] + lines / 72 + 0.2), layout=layout, facecolor="white")
+    made = _figure_class()(figsize=(width, size[1] + lines / 72 + 0.2), layout=layout, facecolor="white")
     made.suptitle(title, x=0.02, ha="left", fontsize=TITLE, color=INK)
     made.supxlabel(caption, x=0.02, ha="left", fontsize=SMALL, color=FAINT)
     return made
+
+
+@functools.cache
+def _figure_class() -> type["Figure"]:
+    """Matplotlib's figure, which a notebook shows as the last value of a cell, with pyplot or without."""
+    from matplotlib.figure import Figure
+
+    return type("Figure", (Figure,), {"_repr_png_": encode})
 
 
 def grid(rows: int, columns: int, title: str, caption: str, cell: tuple[float, float]) -> tuple["Figure", np.ndarray]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
@@ -10,14 +12,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Console:
-    """Lines and bars on standard output. Where that is no terminal: no bar, no colour, one plain line each.
+    """Lines and bars on standard output.
+
+    Where that is no terminal: no bar, no colour, one plain line each. In a notebook the bar is the last line of text,
+    written over itself.
 
     The log of the package goes to the console that was created last.
     """
 
     def __init__(self, quiet: bool = False):
         """`quiet` prints nothing."""
-        self._console = rich.console.Console(quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
+        self._console = rich.console.Console(
+            quiet=quiet, highlight=False, soft_wrap=True, emoji=False, force_jupyter=False
+        )
+        self._notebook = not quiet and _in_notebook()
         logger = logging.getLogger("jaxattn")
         for handler in [one for one in logger.handlers if isinstance(one, _Log)]:
             logger.removeHandler(handler)
@@ -37,6 +45,8 @@ class Console:
 
     def line(self, text: str, style: str = "") -> None:
         """Prints one line."""
+        if self._notebook:
+            print(_NotebookBar.CLEAR, end="")
         self._console.print(text, style=style, markup=False)
 
     def note(self, text: str) -> None:
@@ -55,6 +65,10 @@ class Console:
 
         Gives the function to call with the epoch and its finished steps; until then, the step is being compiled.
         """
+        if self._notebook:
+            yield _NotebookBar(epochs, steps)
+            print(_NotebookBar.CLEAR, end="", flush=True)
+            return
         if not self._console.is_terminal:
             yield lambda epoch, step: None
             return
@@ -76,3 +90,32 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._console.line(self.format(record))
+
+
+def _in_notebook() -> bool:
+    """Whether a notebook's kernel runs this process: Jupyter's or Colab's."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ in ("ZMQInteractiveShell", "Shell")
+
+
+@final
+class _NotebookBar:
+    """A bar of text that is written over itself, at most twice a second."""
+
+    CLEAR = "\r" + " " * 78 + "\r"
+    CELLS = 30
+
+    def __init__(self, epochs: int, steps: int):
+        self._epochs, self._steps, self._first, self._last = epochs, steps, None, 0.0
+        print("compiling", end="", flush=True)
+
+    def __call__(self, epoch: int, step: int) -> None:
+        now, done = time.monotonic(), (epoch - 1) * self._steps + step
+        self._first = self._first or (now, done)
+        if now - self._last < 0.5:
+            return
+        self._last, total = now, self._epochs * self._steps
+        seconds, steps = now - self._first[0], done - self._first[1]
+        left = f"{seconds / steps * (total - done):.0f} s left" if steps else ""
+        filled = "#" * (done * self.CELLS // total)
+        print(f"{self.CLEAR}epoch {epoch}/{self._epochs} [{filled:.<{self.CELLS}}] {left}", end="", flush=True)

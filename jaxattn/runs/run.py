@@ -9,7 +9,7 @@ from jaxattn import runtime
 from jaxattn.config import Config
 from jaxattn.errors import InputError, lookup
 from jaxattn.model import CNN
-from jaxattn.runs import checkpoint
+from jaxattn.runs import checkpoint, html
 from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.store import read_metrics, read_result
 from jaxattn.training.program import Program, build, template
@@ -39,6 +39,11 @@ class Run:
     epoch: int
     metrics: list[dict[str, Any]]
     result: dict[str, Any] | None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        about = f"{self.config.dataset}, attention {self.config.attention}, seed {self.config.seed}"
+        return html.summary(str(self.folder), about, self.metrics, self.result)
 
 
 def load_run(folder: str | Path, which: str = "tested") -> Run:

@@ -1,0 +1,37 @@
+"""A run in a notebook: its result, its curves and where its report is, as HTML."""
+
+import html
+from typing import Any
+
+WIDTH, HEIGHT = 320, 90
+COLOURS = {"train_accuracy": "#7a7f87", "val_accuracy": "#1f7a86"}
+
+
+def summary(folder: str, about: str, metrics: list[dict[str, Any]], result: dict[str, Any] | None) -> str:
+    """A run's result, its accuracy by epoch as a small chart, and its folder.
+
+    Args:
+        folder: of the run.
+        about: what was trained.
+        metrics: a dict an epoch, as in `metrics.jsonl`.
+        result: as in `result.json`; None where the run has not finished.
+    """
+    accuracy = "not finished" if result is None else f"test accuracy {result['test_accuracy']:.2%}"
+    lines = [_line(metrics, key, colour) for key, colour in COLOURS.items() if key in metrics[-1]]
+    values = [line[key] for line in metrics for key in COLOURS if key in line]
+    text = (
+        f"<div><strong>{accuracy}</strong> after {len(metrics)} epochs &middot; {html.escape(about)}<br>"
+        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="accuracy by epoch">{"".join(lines)}</svg><br>'
+        f"<small>accuracy by epoch, from {min(values):.0%} to {max(values):.0%}; grey: train, colour: the monitored "
+        f"split. Report: <code>{html.escape(folder)}/report.html</code></small></div>"
+    )
+    return text
+
+
+def _line(metrics, key, colour):
+    values = [line[key] for line in metrics]
+    everything = [line[name] for line in metrics for name in COLOURS if name in line]
+    low, span = min(everything), max(everything) - min(everything) or 1
+    across = WIDTH / max(len(values) - 1, 1)
+    points = " ".join(f"{i * across:.1f},{HEIGHT - (v - low) / span * HEIGHT:.1f}" for i, v in enumerate(values))
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
