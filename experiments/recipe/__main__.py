@@ -1,4 +1,4 @@
-"""Prints the tables of the recipes from the runs whose files are in this folder and in `experiments/original`.
+"""Prints the tables of the recipes from the runs whose files are in `experiments`.
 
 python -m experiments.recipe
 """
@@ -16,12 +16,12 @@ from jaxattn.networks import create
 HERE = Path(__file__).parent
 TARGETS = (0.80, 0.8468, 0.8538)  # validation accuracy
 IMAGE = (32, 32, 3)
-# What a recipe's runs are called, and where they are: folders `<name>-se-s<seed>`.
+# Where the runs of a recipe are: folders of these names and seeds.
 RECIPES = {
-    "original": HERE.parent / "original",
-    "adamw-50": HERE.parent / "original",
-    "standard": HERE,
-    "standard-all": HERE,
+    "original": HERE.parent / "original" / "original-se",
+    "adamw-50": HERE.parent / "original" / "adamw-50-se",
+    "standard": HERE.parent / "verdict" / "se",
+    "standard, all images": HERE / "all-se",
 }
 REACHED = (
     "recipe",
@@ -34,7 +34,8 @@ FINAL = ("recipe", "n", "epochs", "images", "test accuracy, % (mean ± sd)", "wi
 
 def runs(recipe):
     """The result and the metrics of each run of a recipe with squeeze-and-excitation."""
-    for folder in sorted(RECIPES[recipe].glob(f"{recipe}-se-s[0-9]*")):
+    path = RECIPES[recipe]
+    for folder in sorted(path.parent.glob(f"{path.name}-s[0-9]*")):
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         yield json.loads((folder / "result.json").read_text()), lines
 

@@ -53,7 +53,7 @@ class Result(NamedTuple):
             mean = "no seed yet" if variant.mean is None else f"{variant.mean:.2%}"
             spread = "" if variant.sd is None else f" (sd {100 * variant.sd:.2f})"
             said = "the baseline" if verdict is None else verdict.text
-            lines.append(f"{variant.name}: {mean}{spread}, {variant.n} seeds: {said}")
+            lines.append(f"{variant.name}: {mean}{spread}, {variant.n} seed{'s' * (variant.n != 1)}: {said}")
         return "\n".join([*lines, *([f"page: {self.page}"] if self.page else [])])
 
 
