@@ -120,7 +120,7 @@ def test_the_state_that_is_drawn_while_the_data_loads_is_the_one_drawn_after(tmp
     chex.assert_trees_all_equal(fit(config, tmp_path / "late", quiet).variables, early.variables)
 
 
-def late(config, out, console):
+def late(config, out, console, build):
     return *data.load_data(config, console), None
 
 

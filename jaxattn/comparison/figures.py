@@ -117,7 +117,9 @@ def learning_curves(
             continue
         epochs = [line["epoch"] for line in runs[0]]
         values = 100 * np.array([[line["val_accuracy"] for line in run] for run in runs])
-        axes.plot(epochs, values.mean(axis=0), color=_colour(number), linewidth=1.5, label=name, marker="o", markersize=2.5)
+        axes.plot(
+            epochs, values.mean(axis=0), color=_colour(number), linewidth=1.5, label=name, marker="o", markersize=2.5
+        )
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=_colour(number), alpha=0.2, linewidth=0)
     axes.legend(fontsize=canvas.SMALL, frameon=False)
     canvas.whole_ticks(axes.xaxis)

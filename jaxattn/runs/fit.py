@@ -114,10 +114,15 @@ def _load(
     # Several processes would have to agree on the order of their programs.
     is_new = jax.process_count() == 1 and (out is None or not checkpoint.epochs(Path(out) / "checkpoints"))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        early = pool.submit(usual.init, loop.keys(config)[0]) if is_new else None
+        early = pool.submit(_initial, usual, config) if is_new else None
         config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
     shape = len(splits.classes), splits.train.images.shape[1:]
     return config, splits, early.result() if early and shape == USUAL else None
+
+
+def _initial(program, config):
+    with runtime.LOADING_TFDS:
+        return program.init(loop.keys(config)[0])
 
 
 def _finished(folder):

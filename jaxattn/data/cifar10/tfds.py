@@ -12,6 +12,7 @@ import numpy as np
 from jaxattn.data.cifar10 import png
 from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError
+from jaxattn.runtime import LOADING_TFDS
 
 _PARTS = ("train", "test")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -49,7 +50,8 @@ def read(folder: Path, size: int, classes: int) -> Splits:
     """
     if not (folder / "dataset_info.json").is_file():
         raise _damaged(folder, "there is no dataset_info.json")
-    import tensorflow_datasets as tfds
+    with LOADING_TFDS:
+        import tensorflow_datasets as tfds
 
     try:
         info = tfds.builder_from_directory(str(folder)).info
@@ -142,7 +144,8 @@ def write(folder: Path, splits: Splits) -> None:
 
 
 def _write_draft(draft: Path, version: str, splits: Splits) -> None:
-    import tensorflow_datasets as tfds
+    with LOADING_TFDS:
+        import tensorflow_datasets as tfds
     from array_record.python import array_record_module
     from tensorflow_datasets.proto import tf_example_pb2
 
