@@ -64,10 +64,10 @@ def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figur
             pair = 100 * accuracies[baseline][seed], 100 * of[seed]
             if column == 1:  # lines over several columns would cross the dots of other variants
                 axes.plot((0, 1), pair, color="0.6", linewidth=0.8, zorder=1)
-        values = 100 * np.array(list(of.values()))
+        values, mean = 100 * np.array(list(of.values())), 100 * float(np.mean(list(of.values())))
         axes.plot(np.full(len(values), column), values, "o", color=_colour(column), markersize=5, zorder=2)
-        axes.plot((column - 0.18, column + 0.18), [values.mean()] * 2, color=_colour(column), linewidth=2.5, zorder=3)
-        axes.annotate(f"{values.mean():.2f}", (column + 0.2, values.mean()), va="center", fontsize=canvas.SMALL)
+        axes.plot((column - 0.18, column + 0.18), [mean] * 2, color=_colour(column), linewidth=2.5, zorder=3)
+        axes.annotate(f"{mean:.2f}", (column + 0.2, mean), va="center", fontsize=canvas.SMALL)
     axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 6 else 30)
     axes.set_xlim(-0.5, len(names) - 0.3)
     canvas.plain_axes(axes, "dot: one seed; bar: mean", "", "test accuracy, %")
@@ -148,6 +148,7 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
         for number, (row, point) in enumerate(zip(rows, points, strict=True)):
             axis.plot(*point, "o", color=_colour(number), markersize=6, label=row.name, zorder=2)
         axis.margins(x=0.15, y=0.15)
+        axis.locator_params(axis="x", nbins=4)
         canvas.plain_axes(axis, "", title, "test accuracy, %" if axis is axes[0] else "")
     handles = axes[0].get_legend_handles_labels()
     made.legend(*handles, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
