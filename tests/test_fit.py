@@ -1,9 +1,11 @@
 """Training into a run folder, in this process: what it writes, what it refuses, and how it resumes."""
 
+import concurrent.futures
 import dataclasses
 import json
 import sys
 import weakref
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -14,7 +16,7 @@ import pytest
 import tiny
 
 import jaxattn
-from jaxattn import ATTENTION, CNN, Config, fit, load_run, networks, resume
+from jaxattn import ATTENTION, CNN, Config, fit, load_run, networks, resume, runtime
 from jaxattn.data import DATASETS
 from jaxattn.data.augment import normalize, to_float
 from jaxattn.errors import InputError, Interrupted, UnavailableError
@@ -453,3 +455,15 @@ def test_loss_that_stops_being_finite_is_reported_and_the_last_checkpoint_kept(t
 def test_diverging_training_is_reported(tmp_path, quiet):
     with pytest.raises(InputError, match=r"stopped being finite in epoch 1.*a lower learning_rate than 1e"):
         fit(Config(**tiny.CONFIG | {"learning_rate": 1e30}), tmp_path / "run", quiet)
+
+
+def test_nothing_is_compiled_while_tensorflow_datasets_loads():
+    """It replaces Python's import while it loads; an import in another thread then fails."""
+    module, calls = sys.modules["jaxattn.runs.fit"], []
+    program = SimpleNamespace(init=calls.append)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with runtime.LOADING_TFDS:
+            early = pool.submit(module._initial, program, Config(**tiny.CONFIG))
+            assert not concurrent.futures.wait([early], timeout=0.2).done and calls == []
+        early.result()
+    assert len(calls) == 1
