@@ -106,7 +106,8 @@ class _NotebookBar:
     CELLS = 30
 
     def __init__(self, epochs: int, steps: int):
-        self._epochs, self._steps, self._first, self._last = epochs, steps, None, 0.0
+        self._epochs, self._steps, self._last = epochs, steps, 0.0
+        self._first: tuple[float, int] | None = None  # when, and after how many steps
         print("compiling", end="", flush=True)
 
     def __call__(self, epoch: int, step: int) -> None:
