@@ -95,6 +95,11 @@ class Config:
     seed: int = _flag(
         0, "what to train", "seed of weights, batches, augmentation and the validation split", at_least=0, below=2**32
     )
+    init: str | None = _flag(
+        None,
+        "what to train",
+        "weights to start from: a run folder, a safetensors export, or a file of PyTorch weights (default: drawn)",
+    )
 
     dataset: str | None = _flag(None, "data", "data set (default: cifar10 where it is available, else shapes)")
     data_dir: str = _flag(

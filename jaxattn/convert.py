@@ -170,7 +170,7 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 )
             state[f"attention{i}.fc.0.weight"] = np.transpose(block["attention"]["squeeze"]["kernel"])
             state[f"attention{i}.fc.2.weight"] = np.transpose(block["attention"]["excite"]["kernel"])
-    state["fc1.weight"] = _to_chw(np.asarray(params["hidden"]["kernel"]), len(state[f"conv{blocks}.bias"]))
+    state["fc1.weight"] = to_chw(np.asarray(params["hidden"]["kernel"]), len(state[f"conv{blocks}.bias"]))
     state["fc1.bias"] = np.asarray(params["hidden"]["bias"])
     state["fc2.weight"], state["fc2.bias"] = np.transpose(params["head"]["kernel"]), np.asarray(params["head"]["bias"])
     return state
@@ -227,6 +227,12 @@ def _from_chw(weight, channels):
     return weight.reshape(-1, channels, side, side).transpose(2, 3, 1, 0).reshape(-1, len(weight))
 
 
-def _to_chw(kernel, channels):
+def to_chw(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """The hidden layer's kernel [H W C, out], whose inputs are in the order H, W, C, as PyTorch's [out, C H W].
+
+    Args:
+        kernel: [H W C, out], of square maps.
+        channels: C.
+    """
     side = math.isqrt(len(kernel) // channels)
     return kernel.reshape(side, side, channels, -1).transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)

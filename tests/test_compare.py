@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxattn import Config, compare, fit, load_run
+from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
 from jaxattn.comparison import cluster, page, results, train
-from jaxattn.comparison.compare import of_csv, of_runs, show
+from jaxattn.comparison.compare import compare, of_csv, of_runs, show
 from jaxattn.comparison.plan import read_plan, run_name
 from jaxattn.errors import InputError
 from jaxattn.lock import exclusive_lock

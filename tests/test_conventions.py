@@ -31,7 +31,7 @@ ORDER = [
     {"layers"},
     {"attention"},
     {"model"},
-    {"networks"},
+    {"convert", "networks"},
     {"data"},
     {"training"},
     {"runs"},
@@ -41,7 +41,8 @@ ORDER = [
     {"cli"},
     {"report"},
     {"comparison"},
-    {"compare", "convert", "modules", "predict", "train", "visualize"},
+    {"exports"},
+    {"compare", "export", "modules", "predict", "train", "visualize"},
 ]
 KNOW_CONFIG = {"program", "loop"}  # of what stands below `runs`
 READING_PATH = (
@@ -225,7 +226,7 @@ def test_every_attention_module_names_its_source(name):
 # commands
 
 
-@pytest.mark.parametrize("command", ["train", "visualize", "report.__main__", "predict", "modules"])
+@pytest.mark.parametrize("command", ["train", "visualize", "report.__main__", "predict", "modules", "export"])
 def test_help_loads_no_heavy_package(command):
     code = (
         f"import sys; from jaxattn.{command} import parser; parser().format_help(); print([m for m in "

@@ -108,6 +108,8 @@ def _kernel_gradient(x, kernel, dy, accumulate_in):
 
 def _suits_winograd(x, kernel):
     batch, height, width, channels = x.shape
+    if not isinstance(batch, int):  # of any size, in a program that is exported: nobody knows how many tiles
+        return False
     whole = len(kernel) == winograd.SIZE and height % winograd.TILE == width % winograd.TILE == 0
     enough = batch * height * width >= FEW_TILES * winograd.TILE**2
     return whole and enough and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32

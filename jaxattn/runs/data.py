@@ -13,13 +13,15 @@ from jaxattn.runs.manifest import read_manifest
 
 
 def load_data(config: Config, console: Console) -> tuple[Config, Splits]:
-    """The data set of a configuration, and the configuration with its name and an absolute data folder.
+    """The data set of a configuration, and the configuration with its name and absolute paths.
 
     Raises:
         InputError: where the data set is not known, damaged, or was asked for by name and is not available.
     """
-    if not config.data_dir.startswith("~"):  # the home is another one for another user; a relative folder must not be
-        config = dataclasses.replace(config, data_dir=os.path.abspath(config.data_dir))
+    given = {name: getattr(config, name) for name in ("data_dir", "init") if getattr(config, name) is not None}
+    # The home is another one for another user; what a relative path means must not be.
+    absolute = {name: path if path.startswith("~") else os.path.abspath(path) for name, path in given.items()}
+    config = dataclasses.replace(config, **absolute)
     folder = Path(os.path.expanduser(config.data_dir))
 
     def load(name):

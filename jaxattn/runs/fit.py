@@ -15,7 +15,7 @@ from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
 from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError, Interrupted
-from jaxattn.runs import checkpoint, messages
+from jaxattn.runs import checkpoint, messages, weights
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import divide, load_data
 from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
@@ -38,6 +38,7 @@ class _Job(NamedTuple):
     manifest: Manifest
     program: Program
     console: Console
+    given: weights.Arrays | None
 
 
 def fit(config: Config, out: str | Path | None = None, console: Console | None = None, build: Build = build) -> Run:
@@ -55,8 +56,7 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
         The finished run, with the weights that were tested.
 
     Raises:
-        InputError: where the input cannot be used, the folder holds another run or is in use by another process, or the
-            loss stops being finite.
+        InputError: where the input cannot be used, the folder is in use or another run's, or the loss is not finite.
         Interrupted: on Ctrl-C; what was trained is kept.
     """
     runtime.tune()
@@ -66,12 +66,13 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
     train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
     folder = Path(out) if out is not None else broadcast(lambda: default_folder(config))
+    given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
     with contextlib.ExitStack() as held:
         broadcast(lambda: held.enter_context(claim(folder, manifest)))
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        job = _Job(folder, manifest, program, console)
+        job = _Job(folder, manifest, program, console, given)
         state, metrics = _start(job, early, data[0])
         console.line(messages.headline(config, map(len, (data[0], monitored, test)), state.params))
         try:
@@ -144,7 +145,8 @@ def _start(job: _Job, early: TrainState | None, images: jax.Array) -> tuple[Trai
     config = job.manifest.config
     if found is None:
         drawn = early or job.program.init(loop.keys(config)[0])
-        found = prepare(drawn, images, config.first_conv, config.later_convs), []
+        drawn = prepare(drawn, images, config.first_conv, config.later_convs)
+        found = weights.take_over(drawn, job.given, config.init, job.console), []
     return devices.replicate(found[0]), found[1]
 
 
@@ -200,6 +202,7 @@ def _test(job: _Job, state: TrainState, metrics: Metrics, test: Split) -> None:
     result = {
         "test_loss": loss,
         "test_accuracy": accuracy,
+        "test_images": len(test),
         "best_epoch": best_epoch(metrics),
         "tested_epoch": tested,
         "epochs": len(metrics),

@@ -1,0 +1,38 @@
+"""Exports the network of a run for other programs.
+
+python -m jaxattn.export RUN --to FORMAT
+"""
+
+from jaxattn.cli.command import run_command
+from jaxattn.cli.parser import Parser
+from jaxattn.exports import FORMATS
+
+
+def parser() -> Parser:
+    """The command line of `python -m jaxattn.export`."""
+    made = Parser(
+        prog="python -m jaxattn.export",
+        description="Export the network of a run, with the weights that were tested: as safetensors with a model card, "
+        "as a PyTorch state dict with a module that reads it, or as a StableHLO program that needs JAX alone.",
+    )
+    made.add_argument("run", metavar="RUN", help="run folder")
+    made.add_argument("--to", metavar="FORMAT", required=True, help=", ".join(FORMATS))
+    made.add_argument("--out", metavar="DIR", help="folder to write (default: RUN/export-FORMAT)")
+    return made
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command.
+
+    Raises:
+        InputError: where the command line or what it names cannot be used; then nothing is written.
+    """
+    flags = parser().parse_args(arguments)
+    from jaxattn.exports.folder import export
+
+    for path in export(flags.run, flags.to, flags.out):
+        print(path)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,56 @@
+"""The folder of an export: what is written into it, and that nothing else is overwritten."""
+
+import importlib
+import os
+from pathlib import Path
+
+from jaxattn.errors import InputError, lookup
+from jaxattn.exports import FORMATS, Format
+from jaxattn.runs.manifest import read_manifest
+from jaxattn.runs.run import load_run
+
+
+def export(folder: str | Path, to: str, out: str | Path | None = None) -> list[Path]:
+    """Exports the network of a run with the weights that were tested.
+
+    Args:
+        folder: of the run.
+        to: one of `FORMATS`.
+        out: where to: a new or empty folder, or that of an earlier export to the same format, which is replaced; by
+            default `export-<format>` in the run folder.
+
+    Returns:
+        The files that were written; the first holds the weights.
+
+    Raises:
+        InputError: where the run cannot be read or exported to this format, or the folder holds something else or
+            cannot be written. Nothing is written then.
+    """
+    form = lookup("format", to, FORMATS)
+    try:
+        importlib.import_module(form.package)
+    except ImportError as error:
+        raise InputError(f"an export to {to} needs {form.package}: pip install {form.package}") from error
+    run, shape = load_run(folder), read_manifest(Path(folder)).image_shape
+    contents = importlib.import_module(f"jaxattn.exports.{to}").contents(run, shape)
+    path = Path(out) if out is not None else run.folder / f"export-{to}"
+    _write(path, form, contents)
+    return [path / name for name in contents]
+
+
+def _write(folder: Path, form: Format, contents: dict[str, bytes]) -> None:
+    """Writes the files, each whole or not at all.
+
+    Raises:
+        InputError: where the folder holds something else, or cannot be written.
+    """
+    try:
+        if folder.exists() and not (folder.is_dir() and ((folder / form.file).exists() or not any(folder.iterdir()))):
+            raise InputError(f"{folder} is not empty and holds no {form.file}; choose an empty or a new folder", "out")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            draft = folder / f"{name}.part"
+            draft.write_bytes(content)
+            os.replace(draft, folder / name)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; choose another folder", "out") from error

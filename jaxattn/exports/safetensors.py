@@ -1,0 +1,95 @@
+"""A network as safetensors, with its configuration and a model card as Hugging Face's hub reads it.
+
+Arrays are named by their place in the network: `params/block_1/conv/kernel`, `batch_stats/block_1/norm/mean`. Names and
+layouts, and the keys of `config.json`, stay within a major version of jaxattn.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxattn import __version__
+from jaxattn.config import Config
+from jaxattn.data.augment import MEAN, STD
+from jaxattn.errors import InputError
+from jaxattn.exports import FORMATS
+from jaxattn.exports.card import card
+from jaxattn.runs.manifest import Manifest
+from jaxattn.runs.run import Run
+from jaxattn.runs.weights import name_of, named, read_safetensors, shapes
+from jaxattn.training.program import network
+
+FILE = FORMATS["safetensors"].file
+
+
+def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
+    """The files to write, by name: weights, configuration and model card.
+
+    Paths of this machine are left out of the configuration: the data folder, and of `init` all but the last name.
+
+    Args:
+        run: whose network it is.
+        shape: of an image, (H, W, 3).
+    """
+    from safetensors.numpy import save
+
+    config = run.config.to_json()
+    del config["data_dir"]
+    config["init"] = config["init"] and Path(config["init"]).name
+    values = {
+        "jaxattn": __version__,
+        "config": config,
+        "classes": run.classes,
+        "image_shape": shape,
+        "mean": MEAN,
+        "std": STD,
+        "epoch": run.epoch,
+        "result": run.result,
+    }
+    arrays = {name: value.copy(order="C") for name, value in named(run.variables).items()}  # as they lie in memory
+    return {
+        FILE: save(arrays, metadata={"format": "flax", "jaxattn": __version__}),
+        "config.json": (json.dumps(values, indent=2) + "\n").encode(),
+        "README.md": card(run, shape),
+    }
+
+
+def load(folder: str | Path) -> Run:
+    """An export as a `Run`, whose weights equal those exported to the bit.
+
+    Args:
+        folder: of the export.
+
+    Returns:
+        The run, without metrics; `model.apply(variables, images)` gives logits [B, K] of normalised images.
+
+    Raises:
+        InputError: where the folder holds no export, or one that is damaged or of another version.
+    """
+    folder = Path(folder)
+    manifest, epoch, result = _read_config(folder / "config.json")
+    arrays, like = read_safetensors(folder / FILE), shapes(manifest)
+    wanted = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(like)}
+    for name in sorted(wanted.keys() | arrays.keys()):
+        found, needed = (tree[name].shape if name in tree else None for tree in (arrays, wanted))
+        if found != needed:
+            raise InputError(f"{folder / FILE} is of another network or version: {name} is {found}, not {needed}")
+    variables = jax.tree.map_with_path(lambda path, leaf: jnp.asarray(arrays[name_of(path)], leaf.dtype), like)
+    model = network(manifest.config, len(manifest.classes), manifest.image_shape)
+    return Run(folder, manifest.config, manifest.classes, model, variables, epoch, [], result)
+
+
+def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        height, width, channels = values["image_shape"]
+        config = Config.from_json(values["config"])
+        manifest = Manifest(config, tuple(values["classes"]), (height, width, channels), dataset_hash="")
+        return manifest, int(values["epoch"]), values["result"]
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent} holds no export: there is no config.json in it") from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged, or is not of an export: {error!r}") from error

@@ -1,0 +1,63 @@
+"""A network as one StableHLO program for CPU, CUDA and TPU that needs JAX alone, without jaxattn or Flax.
+
+It takes uint8 images [b, H, W, 3] of any number b and gives probabilities [b, K]: normalisation and softmax are inside,
+weights are constants.
+
+The program holds the form of each kernel for each platform, and JAX takes the one for the device it runs on. With b
+unknown, one form is left out: the CPU's Winograd convolution, which is chosen by the number of tiles in a batch
+(`layers.convolution`), and which some versions of JAX compile well only with options that a program cannot carry
+(`runtime.KEEP_BARRIERS`). Instead the CPU gets the convolution that small batches get, so that results differ from the
+run's by rounding.
+
+How long a file can be read is JAX's own promise: by versions up to 6 months newer than the one that wrote it, and up to
+3 weeks older.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxattn.data.augment import normalize, to_float
+from jaxattn.errors import InputError, first_line
+from jaxattn.exports import FORMATS
+from jaxattn.exports.template import render
+from jaxattn.runs.run import Run
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
+    """The files to write, by name: the program, and how to load it.
+
+    Args:
+        run: whose network it is.
+        shape: of an image, (H, W, 3).
+
+    Raises:
+        InputError: where a module of the network needs to know the number of images.
+    """
+    height, width, _ = shape
+    readme = render("stablehlo.md", run=run, height=height, width=width, jax=jax.__version__, platforms=PLATFORMS)
+    return {FORMATS["stablehlo"].file: program(run, shape).serialize(), "README.md": readme}
+
+
+def program(run: Run, shape: tuple[int, int, int]) -> Any:
+    """The program as `jax.export.Exported`; arguments and errors as those of `contents`.
+
+    Raises:
+        InputError: see `contents`.
+    """
+    from jax import export
+
+    def probabilities(images):
+        return jax.nn.softmax(run.model.apply(run.variables, normalize(to_float(images)), train=False))
+
+    (batch,) = export.symbolic_shape("b")
+    images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
+    try:
+        return export.export(jax.jit(probabilities), platforms=PLATFORMS)(images)
+    except Exception as error:  # a module of the user's own may raise anything
+        raise InputError(
+            f"attention {run.config.attention} cannot be exported for any number of images: {first_line(error)}"
+        ) from error

@@ -1,0 +1,45 @@
+"""Texts that are exported with a network, from the folder `templates`."""
+
+import functools
+import importlib.resources
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def render(name: str, **values: Any) -> bytes:
+    """A Markdown template with its values filled in, in UTF-8."""
+    return _environment().get_template(name).render(**values).encode()
+
+
+@functools.cache
+def _environment():
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("jaxattn.exports", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["basename"] = os.path.basename
+    made.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)  # as YAML reads it, too
+    return made
+
+
+def with_settings(name: str, settings: Mapping[str, Any]) -> bytes:
+    """A Python template whose lines `NAME = value` have the values given, in UTF-8.
+
+    Raises:
+        ValueError: where it lacks one of these lines.
+    """
+    text = (importlib.resources.files("jaxattn.exports") / "templates" / name).read_text("utf-8")
+    for key, value in settings.items():
+        lines = list(re.finditer(rf"^{key} = [^#\n]*?(?=  #|$)", text, re.MULTILINE))
+        if len(lines) != 1:
+            raise ValueError(f"{name} must have one line {key} = ..., it has {len(lines)}")
+        text = f"{text[: lines[0].start()]}{key} = {value!r}{text[lines[0].end() :]}"
+    return text.encode()

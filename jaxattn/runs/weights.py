@@ -1,0 +1,139 @@
+"""The weights that a run starts from: those of another run, of an export, or of a PyTorch file."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxattn.convert import load_torch
+from jaxattn.errors import InputError, first_line
+from jaxattn.runs import checkpoint
+from jaxattn.runs.console import Console
+from jaxattn.runs.manifest import Manifest
+from jaxattn.runs.run import load_run
+from jaxattn.training.program import network
+from jaxattn.training.state import TrainState
+
+FILE = "model.safetensors"  # of an export
+Arrays = dict[str, np.ndarray]  # by name, such as "params/block_1/conv/kernel"
+
+
+def named(variables: Any) -> Arrays:
+    """The arrays [...] of a network's variables by name, such as "params/block_1/conv/kernel"."""
+    return {name: np.asarray(leaf) for name, leaf in _leaves(variables)}
+
+
+def name_of(path: Any) -> str:
+    """The name of an array by its path in the tree of variables, as JAX gives it."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def shapes(manifest: Manifest) -> Any:
+    """The shapes and types of the variables of a run's network; nothing is drawn."""
+    model = network(manifest.config, len(manifest.classes), manifest.image_shape)
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *manifest.image_shape)))
+
+
+def find(manifest: Manifest, folder: Path) -> Arrays | None:
+    """The weights that a run starts from, by its `init`; None where it has none, or its folder holds a complete epoch.
+
+    Raises:
+        InputError: where they cannot be read, or no parameter of them suits the run's network.
+    """
+    source = manifest.config.init
+    if source is None or checkpoint.epochs(folder / "checkpoints"):
+        return None
+    arrays = read(source)
+    if not any(name.startswith("params/") for name in _fitting(arrays, shapes(manifest))):
+        raise InputError(
+            f"no parameter of {source} has the name and the shape of one of this network; choose other weights", "init"
+        )
+    return arrays
+
+
+def read(source: str | Path) -> Arrays:
+    """The weights of a run folder (those that were tested), of a safetensors export, or of a file of PyTorch weights.
+
+    Raises:
+        InputError: where there is none of these, or it is damaged.
+    """
+    path = Path(os.path.expanduser(source))
+    if not path.exists():
+        raise InputError(f"there are no weights at {path}; choose a run, an export or a file", "init")
+    if path.is_dir() and not (path / FILE).exists():
+        return named(load_run(path).variables)
+    file = path / FILE if path.is_dir() else path
+    arrays = read_safetensors(file) if file.suffix == ".safetensors" else {}
+    return arrays if any(name.startswith("params/") for name in arrays) else named(load_torch(file))
+
+
+def read_safetensors(file: Path) -> Arrays:
+    """The arrays [...] of a safetensors file, by name.
+
+    Raises:
+        InputError: where it cannot be read.
+    """
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(file)
+    except Exception as error:  # whatever a damaged file makes the reader raise
+        raise InputError(f"{file} cannot be read as safetensors: {first_line(error)}") from error
+
+
+def take_over(state: TrainState, arrays: Arrays | None, source: str | None, console: Console) -> TrainState:
+    """A fresh state in which every parameter and statistic that the weights hold, by name and shape, is theirs.
+
+    The rest stays as it is; the average, if there is one, starts at the state's new variables. A line on the console
+    says what was taken over.
+
+    Args:
+        state: as it was drawn.
+        arrays: of `find`; with None the state is returned as it is.
+        source: where they are from.
+        console: where the line goes.
+    """
+    if arrays is None:
+        return state
+    variables = {"params": state.params, **state.collections}
+    fitting = _fitting(arrays, variables)
+
+    def chosen(path, leaf):
+        return np.array(arrays[name_of(path)], leaf.dtype) if name_of(path) in fitting else leaf
+
+    variables = jax.tree.map_with_path(chosen, variables)
+    console.line(_summary(dict(_leaves(variables)), arrays, fitting, source))
+    average = jax.tree.map(np.array, variables) if state.average else {}  # copies: the state is donated
+    return state.replace(params=variables.pop("params"), collections=variables, average=average)
+
+
+def _leaves(variables: Any) -> Iterator[tuple[str, Any]]:
+    return ((name_of(path), leaf) for path, leaf in jax.tree.leaves_with_path(variables))
+
+
+def _fitting(arrays: Arrays, variables: Any) -> set[str]:
+    return {name for name, leaf in _leaves(variables) if name in arrays and arrays[name].shape == leaf.shape}
+
+
+def _summary(own: dict[str, Any], arrays: Arrays, fitting: set[str], source: str | None) -> str:
+    sizes = {name: leaf.size for name, leaf in own.items() if name.startswith("params/")}
+    count = sum(sizes[name] for name in sizes.keys() & fitting)
+    parts = [f"{count:,} of {sum(sizes.values()):,} parameters taken over from {source}"]
+    for what, names in (("new here", own), ("left out", arrays)):
+        if names.keys() - fitting:
+            parts.append(f"{what}: {', '.join(dict.fromkeys(_modules(names, fitting)))}")
+    return "; ".join(parts)
+
+
+def _modules(names: Iterable[str], fitting: Collection[str]) -> Iterator[str]:
+    """The names that do not fit, shortened to the largest modules of which none does."""
+    used = {name.partition("/")[2] for name in fitting}
+    for name in names:
+        if name not in fitting:
+            parts = name.split("/")[1:]
+            longer = ("/".join(parts[:i]) for i in range(1, len(parts)))
+            yield next((one for one in longer if not any(x.startswith(f"{one}/") for x in used)), "/".join(parts))
