@@ -3,14 +3,17 @@
 python -m jaxattn.train --attention
 """
 
+from typing import Any
+
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 from jaxattn.runs.console import Console
 
 WITH_RESUME = {"epochs", "data_dir"}  # fields that may be given with --resume
+ONLY = "of the other flags only --epochs, --data-dir and those of this group but --out may be given with it"
 
 
 def parser() -> Parser:
@@ -21,14 +24,11 @@ def parser() -> Parser:
     )
     where = made.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")
-    where.add_argument(
-        "--resume",
-        metavar="DIR",
-        help="continue the run in DIR; of the other flags only --epochs, --data-dir, --distributed and --no-report "
-        "may be given with it",
-    )
+    where.add_argument("--resume", metavar="DIR", help=f"continue the run in DIR; {ONLY}")
+    where.add_argument("--mirror", metavar="DIR", help="copy each epoch to DIR, and restore what is missing")
     where.add_argument("--distributed", action="store_true", help="join the other processes, as JAX's environment says")
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
+    where.add_argument("--tensorboard", action="store_true", help="write tensorboard/, too; needs tensorboardX")
     add_config_flags(made, DATASETS)
     return made
 
@@ -40,13 +40,10 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line or what it names cannot be used.
     """
     values = vars(parser().parse_args(arguments))
-    out, folder = values.pop("out"), values.pop("resume")
-    distributed, no_report = values.pop("distributed"), values.pop("no_report")
+    out, folder, mirror = (values.pop(name) for name in ("out", "resume", "mirror"))
+    distributed, no_report, tensorboard = (values.pop(name) for name in ("distributed", "no_report", "tensorboard"))
     if folder is not None and (out is not None or values.keys() - WITH_RESUME):
-        raise InputError(
-            "--resume takes its flags from the run; only --epochs, --data-dir, --distributed and --no-report may be "
-            "given with it"
-        )
+        raise InputError(f"--resume takes its flags from the run; {ONLY}")
     config = None if folder is not None else Config(**values)
     Console().note("loading JAX and the data")
     if distributed:
@@ -54,26 +51,42 @@ def main(arguments: list[str]) -> None:
 
         connect()
     from jaxattn.runs.fit import fit, resume
-
-    run = resume(folder, **values) if config is None else fit(config, out)
-    if not no_report:
-        _report(run)
-
-
-def _report(run):
-    """Writes the report, or says in one line why not: the run is complete whatever happens here."""
     from jaxattn.training.processes import is_first
 
-    if not is_first():
-        return
+    observers = _observers(tensorboard, mirror)
+    run = resume(folder, observers=observers, **values) if config is None else fit(config, out, observers=observers)
+    if not no_report and is_first():
+        _report(run, mirror)
+
+
+def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
+    """What watches the run; the mirror is the last, so that it copies what the others wrote."""
+    found: list[Any] = []
+    if tensorboard:
+        from jaxattn.observers.tensorboard import TensorBoard
+
+        found.append(TensorBoard())
+    if mirror is not None:
+        from jaxattn.observers.mirror import Mirror
+
+        found.append(Mirror(mirror))
+    return found
+
+
+def _report(run: Any, mirror: str | None) -> None:
+    """Writes the report, or says in one line why not: the run is complete whatever happens here."""
     console = Console()
     try:
         from jaxattn.report.page import write_report
 
         console.line(f"report: {write_report([run])}")
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        console.line(f"warning: no report: {reason}; try again with: python -m jaxattn.report {run.folder}")
+        console.line(f"warning: no report: {first_line(error)}; try again with: python -m jaxattn.report {run.folder}")
+        return
+    if mirror is not None:
+        from jaxattn.observers.mirror import copy_report
+
+        copy_report(run, mirror, console)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ ORDER = [
     {"cli"},
     {"report"},
     {"comparison"},
-    {"exports"},
+    {"exports", "observers"},
     {"compare", "export", "modules", "predict", "train", "visualize"},
 ]
 KNOW_CONFIG = {"program", "loop"}  # of what stands below `runs`

@@ -118,7 +118,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, quiet)
 def test_the_state_that_is_drawn_while_the_data_loads_is_the_one_drawn_after(tmp_path, quiet, monkeypatch):
     config = Config(**tiny.CONFIG | {"epochs": 1})
     early = fit(config, tmp_path / "early", quiet)
-    monkeypatch.setattr(sys.modules["jaxattn.runs.fit"], "_load", late)
+    monkeypatch.setattr(sys.modules["jaxattn.runs.fit"], "load_and_draw", late)
     chex.assert_trees_all_equal(fit(config, tmp_path / "late", quiet).variables, early.variables)
 
 
@@ -422,7 +422,7 @@ def test_ctrl_c_says_what_is_kept_and_the_run_resumes(tmp_path, quiet, monkeypat
 def test_result_of_a_shorter_run_is_not_that_of_the_longer(tmp_path, quiet, monkeypatch):
     fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
     with monkeypatch.context() as patch:
-        patch.setattr("jaxattn.runs.fit._test", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("jaxattn.runs.fit.final_result", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):  # the last epoch is kept, its test was not reached
             resume(tmp_path / "run", epochs=2, console=quiet)
     assert load_run(tmp_path / "run").result is None
@@ -459,11 +459,11 @@ def test_diverging_training_is_reported(tmp_path, quiet):
 
 def test_nothing_is_compiled_while_tensorflow_datasets_loads():
     """It replaces Python's import while it loads; an import in another thread then fails."""
-    module, calls = sys.modules["jaxattn.runs.fit"], []
+    module, calls = sys.modules["jaxattn.runs.warmup"], []
     program = SimpleNamespace(init=calls.append)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         with runtime.LOADING_TFDS:
-            early = pool.submit(module._initial, program, Config(**tiny.CONFIG))
+            early = pool.submit(module._draw, program, Config(**tiny.CONFIG))
             assert not concurrent.futures.wait([early], timeout=0.2).done and calls == []
         early.result()
     assert len(calls) == 1

@@ -1,36 +1,35 @@
 """Training into a run folder: load, claim the folder, train epoch by epoch, test once."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxattn import runtime
-from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
-from jaxattn.data.splits import Split, Splits
+from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.runs import checkpoint, messages, weights
 from jaxattn.runs.console import Console
-from jaxattn.runs.data import divide, load_data
+from jaxattn.runs.data import divide
+from jaxattn.runs.final import final_result
 from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
-from jaxattn.runs.run import Run, best_epoch, load_run, load_variables
+from jaxattn.runs.observer import Observer, Observers
+from jaxattn.runs.run import Run, best_epoch, load_run
 from jaxattn.runs.store import read_metrics, read_result, write_json, write_metrics
+from jaxattn.runs.warmup import load_and_draw
 from jaxattn.training import devices, loop
-from jaxattn.training.evaluation import accuracy_with_flips, evaluate
 from jaxattn.training.initial import prepare
-from jaxattn.training.processes import agree, broadcast, is_first
+from jaxattn.training.processes import broadcast, is_first
 from jaxattn.training.program import Program, build, template
 from jaxattn.training.state import TrainState
 
 Metrics = list[dict[str, Any]]
 Build = Callable[..., Program]
-USUAL = 10, (32, 32, 3)  # classes and image shape
 
 
 class _Job(NamedTuple):
@@ -39,9 +38,13 @@ class _Job(NamedTuple):
     program: Program
     console: Console
     given: weights.Arrays | None
+    observers: Observers
 
 
-def fit(config: Config, out: str | Path | None = None, console: Console | None = None, build: Build = build) -> Run:
+def fit(
+    config: Config, out: str | Path | None = None, console: Console | None = None, build: Build = build,
+    observers: Sequence[Observer] = (),
+) -> Run:  # fmt: skip
     """Trains, tests once, and writes the run folder.
 
     A folder that already holds a run of this configuration is resumed from its last complete epoch.
@@ -51,6 +54,7 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
         out: the run folder; by default `runs/<date>-<dataset>-<attention>-s<seed>`.
         console: where lines go; by default standard output.
         build: makes the program; one that remembers its programs spares compiling for runs that differ in the seed.
+        observers: told of every epoch, such as those of `jaxattn.observers`.
 
     Returns:
         The finished run, with the weights that were tested.
@@ -62,73 +66,85 @@ def fit(config: Config, out: str | Path | None = None, console: Console | None =
     runtime.tune()
     console = (console or Console()) if is_first() else Console(quiet=True)
     devices.check_batch(config.batch_size)
-    config, splits, early = _load(config, out, console, build)
+    config, splits, early = load_and_draw(config, out, console, build)
     train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
     folder = Path(out) if out is not None else broadcast(lambda: default_folder(config))
+    watch = Observers(observers if is_first() else (), console)
+    broadcast(lambda: watch.begin(folder, manifest, console))
     given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
     with contextlib.ExitStack() as held:
         broadcast(lambda: held.enter_context(claim(folder, manifest)))
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        job = _Job(folder, manifest, program, console, given)
-        state, metrics = _start(job, early, data[0])
-        console.line(messages.headline(config, map(len, (data[0], monitored, test)), state.params))
-        try:
-            state = _train(job, state, metrics, data, monitored)
-            if broadcast(lambda: read_result(folder)) is None:
-                _test(job, state, metrics, test)
-        except KeyboardInterrupt as error:
-            raise Interrupted(folder, len(metrics)) from error
-        variables, epoch, metrics, result = broadcast(lambda: _finished(folder))
-    run = Run(folder, config, manifest.classes, program.model, variables, epoch, metrics, result)
-    console.line(messages.result_line(result), style="bold")
+        job = _Job(folder, manifest, program, console, given, watch)
+        run = _run(job, early, data, monitored, test)
     console.line(f"everything is in {folder}")
     return run
 
 
-def resume(folder: str | Path, epochs: int | None = None, console: Console | None = None, **moved: Any) -> Run:
+def _run(job: _Job, early: TrainState | None, data: loop.Data, monitored: Split, test: Split) -> Run:
+    """What is left of a run whose folder is claimed: epochs, then the test."""
+    state, metrics = _start(job, early, data[0])
+    sizes = [len(images) for images in (data[0], monitored, test)]
+    job.console.line(messages.headline(job.manifest.config, sizes, state.params))
+    try:
+        _tell(job, job.observers.start, state, metrics, test)
+        state = _train(job, state, metrics, data, monitored)
+        if broadcast(lambda: read_result(job.folder)) is None:
+            result = final_result(job.folder, job.manifest, job.program, state, metrics, test)
+            _write(job, lambda: write_json(job.folder / "result.json", result))
+        run = _finished(job)
+        job.console.line(messages.result_line(run.result or {}), style="bold")
+        job.observers.end(run)
+    except KeyboardInterrupt as error:
+        raise Interrupted(job.folder, len(metrics)) from error
+    return run
+
+
+def resume(
+    folder: str | Path, epochs: int | None = None, console: Console | None = None, observers: Sequence[Observer] = (),
+    **moved: Any,
+) -> Run:  # fmt: skip
     """Continues a run from its last complete epoch.
 
     Args:
-        folder: of the run.
+        folder: of the run; where it is not there, an observer may restore it.
         epochs: a new, larger number of epochs.
-        console: where lines go; by default standard output.
+        console, observers: as of `fit`.
         moved: `data_dir=`, where the data has moved.
 
     Raises:
         InputError: where the folder holds no run, or the data is not what it was trained on.
     """
     runtime.tune()
-    config = broadcast(lambda: read_manifest(Path(folder)).config)
+    folder, console = Path(folder), console or Console()
+
+    def config():
+        if not (folder / "config.json").exists():
+            Observers(observers, console).begin(folder, None, console)
+        return read_manifest(folder).config
+
     changed = moved if epochs is None else {**moved, "epochs": epochs}
-    return fit(dataclasses.replace(config, **changed), folder, console)
+    return fit(dataclasses.replace(broadcast(config), **changed), folder, console, observers=observers)
 
 
-def _load(
-    config: Config, out: str | Path | None, console: Console, build: Build
-) -> tuple[Config, Splits, TrainState | None]:
-    """The configuration with its data, and the initial state of the usual network, compiled while the data is read."""
-    usual = build(config, *USUAL, 1)
-    template(usual)  # wrong names and modules are found before the data is loaded
-    # Several processes would have to agree on the order of their programs.
-    is_new = jax.process_count() == 1 and (out is None or not checkpoint.epochs(Path(out) / "checkpoints"))
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        early = pool.submit(_initial, usual, config) if is_new else None
-        config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
-    shape = len(splits.classes), splits.train.images.shape[1:]
-    return config, splits, early.result() if early and shape == USUAL else None
+def _finished(job: _Job) -> Run:
+    """The run as its folder has it, in every process."""
+
+    def loaded():
+        run = load_run(job.folder)
+        return run.variables, run.epoch, run.metrics, run.result
+
+    return Run(job.folder, job.manifest.config, job.manifest.classes, job.program.model, *broadcast(loaded))
 
 
-def _initial(program, config):
-    with runtime.LOADING_TFDS:
-        return program.init(loop.keys(config)[0])
-
-
-def _finished(folder):
-    run = load_run(folder)
-    return run.variables, run.epoch, run.metrics, run.result
+def _tell(job: _Job, told: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
+    """Tells the observers of the run as it stands; without any, nothing is copied from the device."""
+    if job.observers:
+        now = jax.device_get(state.variables), len(metrics), list(metrics), None
+        told(Run(job.folder, job.manifest.config, job.manifest.classes, job.program.model, *now), *more)
 
 
 def _start(job: _Job, early: TrainState | None, images: jax.Array) -> tuple[TrainState, Metrics]:
@@ -162,6 +178,7 @@ def _train(job: _Job, state: TrainState, metrics: Metrics, data: loop.Data, moni
             _write(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
             metrics.append(line)
             job.console.line(messages.epoch_line(line, config))
+            _tell(job, job.observers.epoch, state, metrics)
     return state
 
 
@@ -188,28 +205,3 @@ def _write(job: _Job, write: Callable[[], None]) -> None:
             ) from error
 
     broadcast(attempt)
-
-
-def _test(job: _Job, state: TrainState, metrics: Metrics, test: Split) -> None:
-    """Reads the test set, once, with the weights that the configuration says, and writes `result.json`."""
-    config = job.manifest.config
-    complete = broadcast(lambda: checkpoint.epochs(job.folder / "checkpoints"))
-    tested = best_epoch(metrics, complete) if config.keep == "best" else len(metrics)
-    variables = state.variables
-    if tested != len(metrics):
-        variables = broadcast(lambda: load_variables(job.folder, tested, job.program))
-    loss, accuracy, logits = evaluate(job.program.evaluate, variables, test)
-    result = {
-        "test_loss": loss,
-        "test_accuracy": accuracy,
-        "test_images": len(test),
-        "best_epoch": best_epoch(metrics),
-        "tested_epoch": tested,
-        "epochs": len(metrics),
-        "seconds": round(sum(line.get("seconds", 0) for line in metrics), 3),
-        "parameters": parameters(state.params),
-        **messages.identity(config, job.manifest.dataset_hash),
-    }
-    if config.test_augmentation == "flips":
-        result["test_accuracy_with_flips"] = accuracy_with_flips(job.program.evaluate, variables, test, logits)
-    _write(job, lambda: write_json(job.folder / "result.json", result))

@@ -60,11 +60,10 @@ def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         try:
-            if folder.exists() and not folder.is_dir():
-                raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
+            check_folder(folder, manifest)
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(exclusive_lock(folder))
-            _check(folder, manifest)
+            check_folder(folder, manifest)
             values = dataclasses.asdict(manifest)
             write_json(folder / "config.json", {**values.pop("config"), **values})
             (folder / "checkpoints").mkdir(exist_ok=True)
@@ -80,18 +79,36 @@ def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
         yield
 
 
-def _check(folder, manifest):
-    """Raises an InputError where the folder holds anything but an earlier part of this run."""
-    if not (folder / "config.json").exists():
-        if any(path.name != "config.json.part" for path in folder.iterdir()):
-            raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
-        return
-    old = read_manifest(folder)
-    if not old.same_run(manifest):
-        raise InputError(f"{folder} holds a run {_difference(old, manifest)}; choose another folder", "out")
-    if manifest.config.epochs < old.config.epochs:
+def check_folder(folder: Path, manifest: Manifest) -> None:
+    """Checks that a folder is new or empty, or holds an earlier part of this run.
+
+    Raises:
+        InputError: where it holds anything else.
+        OSError: where it cannot be read.
+    """
+    if (folder / "config.json").exists():
+        check_continues(folder, read_manifest(folder), manifest, "out")
+    elif folder.exists() and (not folder.is_dir() or any(path.name != "config.json.part" for path in folder.iterdir())):
+        raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
+
+
+def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) -> None:
+    """Checks that a run may go on with what a folder holds of it.
+
+    Args:
+        folder: where `old` was found.
+        old: of the run in it.
+        new: of the run that wants to go on.
+        setting: the argument that names the folder.
+
+    Raises:
+        InputError: where it is another run, or one of more epochs.
+    """
+    if not old.same_run(new):
+        raise InputError(f"{folder} holds a run {_difference(old, new)}; choose another folder", setting)
+    if new.config.epochs < old.config.epochs:
         raise InputError(
-            f"epochs may only grow: {folder} was started with {old.config.epochs}, got {manifest.config.epochs}",
+            f"epochs may only grow: {folder} was started with {old.config.epochs}, got {new.config.epochs}",
             "epochs",
         )
 
@@ -110,12 +127,24 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: where the folder holds no run, or a damaged one.
     """
     try:
-        values = json.loads((folder / "config.json").read_text())
+        return parse_manifest((folder / "config.json").read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} holds no run: there is no config.json in it") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest that the bytes of a `config.json` hold.
+
+    Raises:
+        ValueError: where they hold none.
+    """
+    try:
+        values = json.loads(data)
         classes, shape, digest = values.pop("classes"), values.pop("image_shape"), values.pop("dataset_hash")
         if len(shape) != 3:
             raise TypeError(f"image_shape must be [H, W, 3], found {shape}")
         return Manifest(Config.from_json(values), tuple(classes), tuple(shape), digest)
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} holds no run: there is no config.json in it") from error
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error

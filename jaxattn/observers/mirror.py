@@ -1,0 +1,183 @@
+"""A mirror: a copy of a run in another folder, such as a mounted drive, kept while the run trains.
+
+`epoch-12.tar` is the run folder as it stood after epoch 12: `tar xf` makes a run folder of it again. It is one file,
+since mounted drives are slow with many small ones. `epoch-12.sha256` is written after it and holds its SHA-256, as
+`sha256sum -c` reads it; an archive counts only where the two agree. Such folders may have neither an atomic rename nor
+locks, so nothing here needs one.
+"""
+
+import contextlib
+import hashlib
+import re
+import shutil
+import threading
+from pathlib import Path
+from typing import final
+
+from jaxattn.data.splits import Split
+from jaxattn.errors import InputError, first_line
+from jaxattn.observers.archive import Files, pack, read_files, unpack, write
+from jaxattn.runs import checkpoint
+from jaxattn.runs.console import Console
+from jaxattn.runs.manifest import Manifest, check_continues, check_folder, parse_manifest
+from jaxattn.runs.observer import Observer
+from jaxattn.runs.run import Run
+
+ENDINGS = ("result.json", "report.html")  # copied as they are, for people to open
+_OURS = re.compile(r"epoch-(\d+)\.(tar|sha256)")
+_PATIENCE = 0.2  # seconds before a line says that the last copy is waited for
+
+
+@final
+class Mirror(Observer):
+    """Keeps a mirror; the copies are made in the background.
+
+    Training never waits for a copy: an epoch that ends while the one before is still being copied is left out. The end
+    waits for the last one, and Ctrl-C ends that. A folder that fails is reported once; every epoch tries again.
+    """
+
+    def __init__(self, root: str | Path):
+        """Takes the folder of the mirror."""
+        self._root = Path(root)
+        self._held = 0  # the newest epoch that the mirror holds complete
+        self._copying: threading.Thread | None = None
+        self._readable, self._warned = False, False
+
+    def begin(self, folder: Path, manifest: Manifest | None, console: Console) -> None:
+        """Restores the newest complete epoch of the mirror in the run folder, where that has none as new.
+
+        Where the mirror cannot be read, there is a warning, and the run goes on without it.
+
+        Raises:
+            InputError: where the mirror or the folder holds anything but this run, or the folder cannot be written.
+        """
+        self._console, self._held = console, 0
+        try:
+            if self._root.resolve() == folder.resolve() or (self._root / "config.json").exists():
+                raise InputError(f"{self._root} is a run folder; choose another one for the mirror", "mirror")
+            self._root.mkdir(parents=True, exist_ok=True)
+            found = newest(self._root, console)
+        except OSError as error:
+            self._warn(f"cannot be read: {_reason(error)}; the run goes on without it")
+            return
+        self._readable = True
+        if found is None:
+            return
+        self._held, files = found
+        held = _manifest(files, self._root)
+        check_folder(folder, manifest or held)
+        if manifest:
+            check_continues(self._root, held, manifest, "mirror")
+        if self._held > max(checkpoint.epochs(folder / "checkpoints"), default=0):
+            unpack(files, folder)
+            console.line(f"restored epoch {self._held} from the mirror {self._root}")
+
+    def start(self, run: Run, test: Split) -> None:
+        """Copies what the mirror lacks of a run that is resumed; the result of a shorter run leaves the mirror."""
+        if self._readable and run.epoch < run.config.epochs:
+            for name in ENDINGS:
+                (self._root / name).unlink(missing_ok=True)
+        self.epoch(run)
+
+    def epoch(self, run: Run) -> None:
+        """Begins to copy the newest epoch, unless the one before is still being copied."""
+        epoch = len(run.metrics)
+        busy = self._copying is not None and self._copying.is_alive()
+        if self._readable and not busy and epoch > self._held:
+            archive = pack(run.folder)
+            # A daemon: a folder that hangs does not keep the process from ending.
+            self._copying = threading.Thread(target=self._copy, args=(epoch, archive), daemon=True)
+            self._copying.start()
+
+    def end(self, run: Run) -> None:
+        """Waits for the last copy, and adds the result."""
+        if not self._readable:
+            return
+        self._wait()
+        self.epoch(run)
+        self._wait()
+        epoch = len(run.metrics)
+        if self._held < epoch:
+            self._console.line(f"the mirror {self._root} lacks epoch {epoch} and the result")
+            return
+        shutil.copyfile(run.folder / "result.json", self._root / "result.json")
+        self._console.line(f"mirrored in {self._root}")
+
+    def _wait(self):
+        if self._copying is None:
+            return
+        self._copying.join(_PATIENCE)
+        if self._copying.is_alive():
+            self._console.line(f"waiting for the last copy to the mirror {self._root}; Ctrl-C ends without it")
+        while self._copying.is_alive():
+            self._copying.join(_PATIENCE)  # in pieces: Windows does not interrupt it
+
+    def _copy(self, epoch: int, archive: bytes) -> None:
+        """In the background."""
+        path, marker = (self._root / f"epoch-{epoch}.{kind}" for kind in ("tar", "sha256"))
+        try:
+            marker.unlink(missing_ok=True)
+            write(path, archive)
+            write(marker, f"{_sha256(archive)}  {path.name}\n".encode())
+        except Exception as error:  # whatever it is: a run does not depend on its mirror
+            with contextlib.suppress(OSError):
+                path.unlink()  # half of it may fill the disk
+            self._warn(f"lacks epoch {epoch}: {_reason(error)}; training goes on, and every epoch tries again")
+            return
+        self._held = epoch
+        with contextlib.suppress(OSError):  # the next copy tries again
+            for old in sorted(self._root.iterdir()):  # a marker goes before its archive
+                match = _OURS.fullmatch(old.name)
+                if match and int(match[1]) < epoch:
+                    old.unlink()
+
+    def _warn(self, what):
+        if not self._warned:
+            self._console.warn(f"the mirror {self._root} {what}")
+        self._warned = True
+
+
+def newest(root: Path, console: Console) -> tuple[int, Files] | None:
+    """The newest epoch that a mirror holds complete, and its files by their path in the run folder; None without one.
+
+    Raises:
+        InputError: where the folder holds other files and no epoch.
+        OSError: where it cannot be read.
+    """
+    names = {path.name for path in root.iterdir()}
+    epochs = (int(match[1]) for match in map(_OURS.fullmatch, names) if match and match[2] == "tar")
+    for epoch in sorted(epochs, reverse=True):
+        if f"epoch-{epoch}.sha256" in names:
+            archive = (root / f"epoch-{epoch}.tar").read_bytes()
+            if (root / f"epoch-{epoch}.sha256").read_text(errors="replace").split()[:1] == [_sha256(archive)]:
+                return epoch, read_files(archive)
+            console.warn(f"epoch {epoch} in the mirror {root} is damaged and left out")
+    if any(not name.startswith(".") and not _OURS.fullmatch(name) for name in names):
+        raise InputError(f"{root} holds other files; choose an empty or a new folder for the mirror", "mirror")
+    return None
+
+
+def copy_report(run: Run, root: str | Path, console: Console) -> None:
+    """Copies the report of a finished run into its mirror; a line says so where that fails."""
+    try:
+        if (Path(root) / "result.json").read_bytes() == (run.folder / "result.json").read_bytes():
+            shutil.copyfile(run.folder / "report.html", Path(root) / "report.html")
+    except OSError as error:
+        console.line(f"the mirror {root} lacks the report: {_reason(error)}")
+
+
+def _manifest(files: Files, root: Path) -> Manifest:
+    try:
+        return parse_manifest(files["config.json"])
+    except ValueError as error:
+        raise InputError(
+            f"{root} mirrors a run of another version ({error}); choose another folder", "mirror"
+        ) from error
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or first_line(error)

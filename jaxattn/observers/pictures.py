@@ -1,0 +1,33 @@
+"""Maps over images as plain arrays: drawn after every epoch, where a figure would take too long."""
+
+import functools
+
+import numpy as np
+
+from jaxattn.explain.maps import zoom
+
+SCALE = 3  # pixels of the picture for one of the image
+
+
+def overlays(images: np.ndarray, maps: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Images in a row, and below each its map over it, in viridis: uint8 [H', W', 3].
+
+    Args:
+        images: uint8 [N, H, W, 3].
+        maps: [N, h, w].
+        limits: the lowest and the highest value of the colours.
+    """
+    low, high = limits
+    zoomed = (zoom(maps, *images.shape[1:3]) - low) / ((high - low) or 1)
+    coloured = _palette()[np.round(np.clip(zoomed, 0, 1) * 255).astype(np.uint8)]
+    grey = images.mean(axis=3, keepdims=True)
+    over = np.round((grey + coloured) / 2).astype(np.uint8)
+    rows = np.concatenate([np.concatenate(list(row), axis=1) for row in (images, over)])
+    return rows.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+
+
+@functools.cache
+def _palette():
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](np.arange(256), bytes=True)[:, :3]

@@ -1,0 +1,150 @@
+"""TensorBoard's files of a run, without TensorFlow: curves, gates and maps of every epoch, and the result.
+
+An epoch is a file, `tensorboard/events.out.tfevents.<epoch>`, written whole or not at all. So a run that was killed and
+resumed, or restored from a mirror, shows every epoch once.
+"""
+
+import functools
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, final
+
+import jax
+import numpy as np
+
+from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.splits import Split
+from jaxattn.errors import InputError
+from jaxattn.explain.capture import capture
+from jaxattn.explain.gates import gate_limits
+from jaxattn.explain.maps import stretch, strongest
+from jaxattn.explain.selection import balanced
+from jaxattn.model import CNN
+from jaxattn.observers.pictures import overlays
+from jaxattn.runs.observer import Observer
+from jaxattn.runs.run import Run
+from jaxattn.runtime import QUICK_COMPILE, on_cpu
+from jaxattn.types import LAYER_KINDS
+
+IMAGES = 8
+BINS = 30
+NAME, DRAFT = "events.out.tfevents.", ".draft-of-"  # TensorBoard reads files whose names contain tfevents
+RESULT = ".result"  # ends the name of the file of a finished run
+SCALARS = {
+    "train_loss": "loss/train",
+    "val_loss": "loss/val",
+    "train_accuracy": "accuracy/train",
+    "val_accuracy": "accuracy/val",
+    "learning_rate": "learning_rate",
+    "images_per_second": "images_per_second",
+}
+
+
+@final
+class TensorBoard(Observer):
+    """Writes `tensorboard/` in the run folder; `tensorboard --logdir` shows it, while the run trains, too.
+
+    Raises:
+        InputError: where tensorboardX is not installed.
+    """
+
+    def __init__(self):
+        try:
+            import tensorboardX
+        except ImportError as error:
+            raise InputError(
+                "TensorBoard's files need tensorboardX; install it: pip install tensorboardX", "tensorboard"
+            ) from error
+        self._summary, self._images = tensorboardX.summary, np.zeros((0, 32, 32, 3), np.uint8)
+
+    def start(self, run: Run, test: Split) -> None:
+        """Removes what a longer or a finished run left, and writes the curves of epochs that have no file."""
+        self._images = test.images[balanced(test.labels, IMAGES)]
+        folder = run.folder / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            epoch = path.name.removeprefix(NAME).removesuffix(RESULT)
+            if path.name.startswith(NAME) and epoch.isdecimal():
+                ended = path.name.endswith(RESULT) and int(epoch) < run.config.epochs
+                if ended or int(epoch) > run.epoch:
+                    path.unlink()
+            elif path.name.startswith(DRAFT):  # of a process that was killed
+                path.unlink()
+        for line in run.metrics:
+            if not _file(run, line["epoch"]).exists():
+                _write(_file(run, line["epoch"]), self._scalars(line), line["epoch"])
+
+    def epoch(self, run: Run) -> None:
+        """Writes the file of an epoch."""
+        summaries = [*self._scalars(run.metrics[-1]), *self._gates_and_maps(run)]
+        _write(_file(run, run.epoch), summaries, run.epoch)
+
+    def end(self, run: Run) -> None:
+        """Writes the configuration and the test accuracy, for TensorBoard's table of hyperparameters."""
+        result = run.result or {}
+        found = {"accuracy/test": result["test_accuracy"], "loss/test": result["test_loss"]}
+        table = self._summary.hparams(run.config.to_json(), found)
+        scalars = (self._summary.scalar(tag, value) for tag, value in found.items())
+        _write(_file(run, result["epochs"], RESULT), [*table, *scalars], result["epochs"])
+
+    def _scalars(self, line: dict[str, Any]) -> list[Any]:
+        return [self._summary.scalar(tag, line[key]) for key, tag in SCALARS.items() if key in line]
+
+    def _gates_and_maps(self, run: Run) -> Iterator[Any]:
+        if not len(self._images):
+            return
+        found = jax.device_get(_capture(run.model)(run.variables, self._images))
+        for name, gate in sorted(found.gates.items()):
+            yield self._summary.histogram(f"gates/{name}", gate, BINS)
+        for tag, maps, limits in _maps(found):
+            yield self._summary.image(f"maps/{tag}", overlays(self._images, maps, limits), dataformats="HWC")
+
+
+def _maps(found: Any) -> Iterator[tuple[str, np.ndarray, tuple[float, float]]]:
+    """The attention heatmap (the strongest channel of the last convolution), spatial gates, attention received.
+
+    Each with its name and its scale of colours; `found` is what `capture` returns, as NumPy.
+    """
+    last = max(name for name in found.layers if LAYER_KINDS[name.kind] == "conv")
+    _, channels = strongest(found.layers[last], 1)
+    yield f"strongest_channel_{last}", stretch(channels[:, 0]), (0, 1)
+    for name, gate in sorted(found.gates.items()):
+        if max(gate.shape[1:3]) > 1:
+            mean = gate.mean(axis=3)
+            yield f"gate_{name}", mean, gate_limits([mean])
+    for name, received in sorted(found.attention_received.items()):
+        yield f"attention_received_{name}", received, (0, float(received.max()))
+
+
+@functools.lru_cache(maxsize=2)
+def _capture(model: CNN):
+    """What the network computes for images uint8 [N, H, W, 3]; compiled once for each network."""
+
+    def run(variables, images):
+        found = capture(model, variables, normalize(to_float(images)))
+        convolutions = {name: value for name, value in found.layers.items() if LAYER_KINDS[name.kind] == "conv"}
+        return found._replace(layers={max(convolutions): convolutions[max(convolutions)]})
+
+    return jax.jit(run, compiler_options=on_cpu(QUICK_COMPILE))
+
+
+def _file(run: Run, epoch: int, ending: str = "") -> Path:
+    return run.folder / "tensorboard" / f"{NAME}{epoch:010d}{ending}"  # TensorBoard reads files in the order of names
+
+
+def _write(path: Path, summaries: Iterable[Any], epoch: int) -> None:
+    """Writes a file of events, whole or not at all."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import RecordWriter
+
+    draft = path.with_name(f"{DRAFT}{epoch}")
+    writer = RecordWriter(str(draft))
+    try:
+        for event in (Event(file_version="brain.Event:2"), *(Event(summary=one, step=epoch) for one in summaries)):
+            event.wall_time = time.time()
+            writer.write(event.SerializeToString())
+    finally:
+        writer.close()
+    os.replace(draft, path)

@@ -1,0 +1,52 @@
+"""The result of a finished run."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxattn.attention.cost import parameters
+from jaxattn.data.splits import Split
+from jaxattn.runs import checkpoint, messages
+from jaxattn.runs.manifest import Manifest
+from jaxattn.runs.run import best_epoch, load_variables
+from jaxattn.training.evaluation import accuracy_with_flips, evaluate
+from jaxattn.training.processes import broadcast
+from jaxattn.training.program import Program
+from jaxattn.training.state import TrainState
+
+
+def final_result(
+    folder: Path, manifest: Manifest, program: Program, state: TrainState, metrics: list[dict[str, Any]], test: Split
+) -> dict[str, Any]:
+    """Reads the test set, with the weights that the configuration says: the contents of `result.json`.
+
+    Args:
+        folder: of the run.
+        manifest, program: the run's.
+        state: after the last epoch.
+        metrics: a dict an epoch.
+        test: the test set.
+
+    Raises:
+        InputError: where the tested epoch's checkpoint is damaged.
+    """
+    config = manifest.config
+    complete = broadcast(lambda: checkpoint.epochs(folder / "checkpoints"))
+    tested = best_epoch(metrics, complete) if config.keep == "best" else len(metrics)
+    variables = state.variables
+    if tested != len(metrics):
+        variables = broadcast(lambda: load_variables(folder, tested, program))
+    loss, accuracy, logits = evaluate(program.evaluate, variables, test)
+    result = {
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "test_images": len(test),
+        "best_epoch": best_epoch(metrics),
+        "tested_epoch": tested,
+        "epochs": len(metrics),
+        "seconds": round(sum(line.get("seconds", 0) for line in metrics), 3),
+        "parameters": parameters(state.params),
+        **messages.identity(config, manifest.dataset_hash),
+    }
+    if config.test_augmentation == "flips":
+        result["test_accuracy_with_flips"] = accuracy_with_flips(program.evaluate, variables, test, logits)
+    return result
