@@ -10,11 +10,12 @@ _MODULES = {
     "CNN": "jaxattn.model",
     "Config": "jaxattn.config",
     "compare": "jaxattn.comparison.compare",
+    "figure": "jaxattn.visualize",
     "fit": "jaxattn.runs.fit",
     "load_run": "jaxattn.runs.run",
     "resume": "jaxattn.runs.fit",
 }
-__all__ = ["ATTENTION", "CNN", "Config", "compare", "fit", "load_run", "resume"]
+__all__ = ["ATTENTION", "CNN", "Config", "compare", "figure", "fit", "load_run", "resume"]
 
 
 def __getattr__(name: str) -> Any:

@@ -34,6 +34,7 @@ def parser() -> Parser:
         default="here",
         help=f"where runs are trained: {', '.join(EXECUTORS)} (jobs by submitit; needs the extra cluster)",
     )
+    what.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
     made_by_others = made.add_argument_group("what is there already")
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
     made_by_others.add_argument("--csv", metavar="FILE", help="results of any program: columns variant, seed, accuracy")
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line or what it names cannot be used.
     """
     values = vars(parser().parse_args(arguments))
-    own = {name: values.pop(name) for name in ("dir", "attention", "seeds", "out", "executor", "runs", "csv")}
+    own = {name: values.pop(name) for name in ("dir", "attention", "seeds", "out", "executor", "mirror", "runs", "csv")}
     _check(own, values)
     console = Console()
     if own["attention"] is not None:
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> None:
         result = compare.show(own["dir"], **values)
     else:
         seeds = SEEDS if own["seeds"] is None else own["seeds"]
-        result = compare.compare(own["attention"], seeds, own["out"], console, own["executor"], **values)
+        result = compare.compare(own["attention"], seeds, own["out"], console, own["executor"], own["mirror"], **values)
     console.line(str(result))
 
 

@@ -3,7 +3,10 @@
 python -m jaxattn.visualize RUN
 """
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
@@ -11,6 +14,11 @@ from jaxattn.errors import InputError, lookup
 from jaxattn.plots import PLOTS
 from jaxattn.plots.canvas import NothingToDrawError, write
 from jaxattn.plots.dispatch import draw, drawable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from jaxattn.runs.run import Run
 
 FORMATS = ("png", "svg")
 MAX_IMAGES = 64  # on a figure
@@ -73,7 +81,10 @@ def main(arguments: list[str]) -> None:
     Explanation(run, blank, selection)  # wrong names are found before the data is loaded
     names, sources = list(dict.fromkeys(flags.plot or PLOTS)), [History(run)]
     if not all(drawable(name, *sources) for name in names):
-        sources += _from_data(run, flags, selection)
+        chosen = functools.partial(_spread, count=flags.images)
+        if flags.pick is not None:
+            chosen = functools.partial(_picked, indices=flags.pick)
+        sources += _from_data(run, selection, flags.data_dir, chosen)
     out = Path(flags.out) if flags.out else run.folder / "figures"
     for name in names:
         try:
@@ -85,32 +96,69 @@ def main(arguments: list[str]) -> None:
             print(write(figure, out / f"{name}.{form}"))
 
 
-def _from_data(run, flags, selection):
-    """The explanation of the selected images, and the analysis of the whole test set."""
+def figure(
+    run: "Run",
+    plot: str,
+    images: int = 3,
+    layers: Sequence[str] = (),
+    channels: int = 9,
+    target: str | None = None,
+    data_dir: str | None = None,
+) -> "Figure":
+    """A plot of a run; a notebook shows it where it is a cell's last value.
+
+    Args:
+        run: of `fit` or `load_run`.
+        plot: a name of `jaxattn.plots.PLOTS`.
+        images: how many test images, taking the classes in turn.
+        layers: which layers; by default every convolution.
+        channels: how many feature maps of each layer.
+        target: the class that class activation maps explain; by default the predicted one.
+        data_dir: folder of the data set; by default as in training.
+
+    Raises:
+        InputError: where a name is not known, or the data is not there.
+        plots.canvas.NothingToDrawError: where there is nothing to draw, such as gates in a plain network.
+    """
+    from jaxattn.explain.analysis import History
+    from jaxattn.explain.explanation import Selection
+
+    lookup("plot", plot, PLOTS)
+    sources = [History(run)]
+    if not drawable(plot, *sources):
+        selection = Selection(tuple(layers), channels, target)
+        sources += _from_data(run, selection, data_dir, functools.partial(_spread, count=images))
+    return draw(plot, *sources)
+
+
+def _from_data(run, selection, data_dir, choose):
+    """The explanation of the images that are chosen by their labels, and the analysis of the whole test set."""
     from jaxattn.explain.analysis import Analysis
     from jaxattn.explain.explanation import Explanation
-    from jaxattn.explain.selection import balanced
     from jaxattn.runs.data import read_test
 
-    analysis = Analysis(run, read_test(run.folder, flags.data_dir), selection)
-    rows = _rows(flags, analysis.test_labels, balanced)
-    return Explanation(run, analysis.some(rows), selection), analysis
+    analysis = Analysis(run, read_test(run.folder, data_dir), selection)
+    return Explanation(run, analysis.some(choose(analysis.test_labels)), selection), analysis
 
 
-def _rows(flags, labels, balanced):
+def _spread(labels, count):
+    from jaxattn.explain.selection import balanced
+
+    if not 1 <= count <= MAX_IMAGES:
+        raise InputError(f"--images must be from 1 to {MAX_IMAGES}, got {count}")
+    return balanced(labels, count)
+
+
+def _picked(labels, indices):
     import numpy as np
 
-    if flags.pick is None:
-        if not 1 <= flags.images <= MAX_IMAGES:
-            raise InputError(f"--images must be from 1 to {MAX_IMAGES}, got {flags.images}")
-        return balanced(labels, flags.images)
-    outside = [index for index in flags.pick if not 0 <= index < len(labels)]
-    if outside or len(flags.pick) > MAX_IMAGES:
+    outside = [index for index in indices if not 0 <= index < len(labels)]
+    if outside or len(indices) > MAX_IMAGES:
         raise InputError(
             f"--pick takes up to {MAX_IMAGES} indices from 0 to {len(labels) - 1}, got "
-            + (f"{outside[0]}" if outside else f"{len(flags.pick)} of them")
+            + (f"{outside[0]}" if outside else f"{len(indices)} of them")
         )
-    return np.array(flags.pick)
+    return np.array(indices)
 
 
 if __name__ == "__main__":

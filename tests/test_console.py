@@ -5,6 +5,7 @@ import logging
 import sys
 from types import SimpleNamespace
 
+import pytest
 import rich.console
 
 from jaxattn.runs.console import Console
@@ -54,11 +55,24 @@ def test_the_bar_counts_the_steps_of_the_whole_run(monkeypatch):
     assert "epoch 3/4" in printed and "55/100" in printed
 
 
-def test_in_a_notebook_the_bar_is_one_line_that_is_written_over(monkeypatch, capsys):
+@pytest.fixture
+def notebook(monkeypatch):
     class ZMQInteractiveShell:
         pass
 
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=ZMQInteractiveShell))
+
+
+def test_a_notebook_is_no_terminal_although_it_says_so(notebook, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    console = Console()
+    console.line("epoch 1", style="bold")
+    console.note("for a person who waits at a terminal")
+    printed = capsys.readouterr().out
+    assert "epoch 1" in printed and "\x1b" not in printed and "waits" not in printed
+
+
+def test_in_a_notebook_the_bar_is_one_line_that_is_written_over(notebook, monkeypatch, capsys):
     times = iter([0.0, 10.0, 10.1, 20.0])
     monkeypatch.setattr("jaxattn.runs.console.time.monotonic", lambda: next(times))
     console = Console()

@@ -40,8 +40,8 @@ ORDER = [
     {"plots"},
     {"cli"},
     {"report"},
-    {"comparison"},
-    {"exports", "observers"},
+    {"observers"},
+    {"comparison", "exports"},
     {"compare", "export", "modules", "predict", "train", "visualize"},
 ]
 KNOW_CONFIG = {"program", "loop"}  # of what stands below `runs`

@@ -157,10 +157,13 @@ def test_loading_leaves_the_weights_on_this_machines_device(folder):
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(load_run(folder).variables))
 
 
-def test_a_notebook_shows_result_curves_and_report(unfinished):
+def test_a_notebook_shows_result_curves_and_report(unfinished, tmp_path):
     run = load_run(unfinished)
     html = run._repr_html_()
     assert "not finished" in html and "after 2 epochs" in html and html.count("<polyline") == 2
-    assert f"{unfinished}/report.html" in html
-    done = dataclasses.replace(run, result={"test_accuracy": 0.5})
+    assert "no report yet" in html
+    (tmp_path / "report.html").touch()
+    done = dataclasses.replace(run, folder=tmp_path, result={"test_accuracy": 0.5})
     assert "test accuracy 50.00%" in done._repr_html_()
+    assert f'<a href="{tmp_path}/report.html">' in done._repr_html_()
+    assert len(repr(done)) < 2000  # no weights in it

@@ -58,21 +58,23 @@ class Result(NamedTuple):
 
 
 def compare(
-    attention: Sequence[str],
+    attention: Sequence[Any],
     seeds: int = 8,
     out: str | Path = "comparison",
     console: Console | None = None,
     executor: str = "here",
+    mirror: str | Path | None = None,
     **flags: Any,
 ) -> Result:
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call goes on after a stop.
 
     Args:
-        attention: names of variants; the first is the baseline.
+        attention: names of variants, or classes; the first is the baseline.
         seeds: how many.
         out: folder of the comparison, with a run folder for each run.
         console: where lines go; by default standard output.
         executor: "here", or "local" or "slurm" for a job a run by submitit.
+        mirror: a folder to copy each run to, and to restore from what `out` lacks; only for runs that train here.
         flags: fields of `Config` that all runs have in common.
 
     Raises:
@@ -81,7 +83,9 @@ def compare(
     """
     runtime.tune()
     console, folder = console or Console(), Path(out)
-    names = tuple(dict.fromkeys(attention))
+    names = tuple(dict.fromkeys(Config(attention=variant).attention for variant in attention))
+    if mirror is not None and executor != "here":
+        raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
     if len(names) < 2 or seeds < 1:
         raise InputError(f"a comparison takes 2 or more variants and 1 or more seeds, got {len(names)} and {seeds}")
     for name in names:
@@ -89,7 +93,7 @@ def compare(
     config, splits = load_data(Config(**flags, attention=names[0]), console)
     plan = write_plan(folder, Plan(config, names, seeds))
     console.line(_outlook(plan))
-    _train(folder, plan, splits.test, executor, console)
+    _train(folder, plan, executor, console, mirror)
     return _judged(folder, plan, results.of_plan(folder, plan), splits.test, splits.classes)
 
 
@@ -171,11 +175,11 @@ def _outlook(plan: Plan) -> str:
     return text
 
 
-def _train(folder: Path, plan: Plan, test: Split, executor: str, console: Console) -> None:
+def _train(folder: Path, plan: Plan, executor: str, console: Console, mirror: str | Path | None) -> None:
     progress = Progress(plan, results.accuracies(results.of_plan(folder, plan)), console)
     with progress.shown():
         if executor == "here":
-            taken = train(folder, plan, progress)
+            taken = train(folder, plan, progress, None if mirror is None else Path(mirror))
         else:
             taken = cluster.submit(folder, plan, executor, progress)
     if taken:

@@ -13,7 +13,9 @@ from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.progress import Progress
 from jaxattn.config import Config
 from jaxattn.errors import InputError, Interrupted
+from jaxattn.observers.mirror import Mirror
 from jaxattn.runs.fit import fit
+from jaxattn.runs.run import Run
 from jaxattn.runs.store import read_result
 from jaxattn.training import devices, program
 
@@ -24,8 +26,14 @@ def unfinished(folder: Path, plan: Plan) -> list[tuple[Path, Config]]:
     return [(path, config) for path, config in runs if read_result(path) is None]
 
 
-def train(folder: Path, plan: Plan, progress: Progress) -> list[Path]:
+def train(folder: Path, plan: Plan, progress: Progress, mirror: Path | None = None) -> list[Path]:
     """Trains what is not finished, one run after the other, or one on each device where there are several.
+
+    Args:
+        folder: of the comparison.
+        plan: which runs.
+        progress: shows them.
+        mirror: a folder with a mirror of each run in it.
 
     Returns:
         Folders of runs that another process is training.
@@ -35,12 +43,17 @@ def train(folder: Path, plan: Plan, progress: Progress) -> list[Path]:
         Interrupted: on Ctrl-C; what was trained is kept.
     """
     runs, build = iter(unfinished(folder, plan)), cached_build()
+
+    def one(path, config):
+        observers = () if mirror is None else (Mirror(mirror / path.name),)
+        return fit(config, path, progress.console(config), build, observers)
+
     try:
         if jax.device_count() == 1:
-            return _train_all(runs, build, progress)
+            return _train_all(runs, one, progress)
         with concurrent.futures.ThreadPoolExecutor(jax.device_count()) as pool:
             try:
-                work = [pool.submit(_on_device, device, runs, build, progress) for device in jax.devices()]
+                work = [pool.submit(_on_device, device, runs, one, progress) for device in jax.devices()]
                 return [path for done in work for path in done.result()]
             except BaseException:
                 progress.stopped.set()  # the other devices' runs stop, too
@@ -55,16 +68,16 @@ def cached_build() -> Callable[..., program.Program]:
     return lambda config, *shapes: remembered(dataclasses.replace(config, seed=0, data_dir=""), *shapes)
 
 
-def _on_device(device: Any, runs: Iterator, build: Callable, progress: Progress) -> list[Path]:
+def _on_device(device: Any, runs: Iterator, one: Callable[..., Run], progress: Progress) -> list[Path]:
     with devices.only(device):
-        return _train_all(runs, build, progress)
+        return _train_all(runs, one, progress)
 
 
-def _train_all(runs: Iterator[tuple[Path, Config]], build: Callable, progress: Progress) -> list[Path]:
+def _train_all(runs: Iterator[tuple[Path, Config]], one: Callable[..., Run], progress: Progress) -> list[Path]:
     taken = []
     for path, config in runs:
         try:
-            done = fit(config, path, progress.console(config), build)
+            done = one(path, config)
         except InputError as error:
             if not isinstance(error.__cause__, BlockingIOError):
                 raise

@@ -22,10 +22,12 @@ class Console:
 
     def __init__(self, quiet: bool = False):
         """`quiet` prints nothing."""
-        self._console = rich.console.Console(
-            quiet=quiet, highlight=False, soft_wrap=True, emoji=False, force_jupyter=False
-        )
         self._notebook = not quiet and _in_notebook()
+        # A notebook's output calls itself a terminal, and cannot move a cursor.
+        self._console = rich.console.Console(
+            quiet=quiet, highlight=False, soft_wrap=True, emoji=False, force_jupyter=False,
+            force_terminal=False if self._notebook else None,
+        )  # fmt: skip
         logger = logging.getLogger("jaxattn")
         for handler in [one for one in logger.handlers if isinstance(one, _Log)]:
             logger.removeHandler(handler)

@@ -1,14 +1,15 @@
 """A run in a notebook: its result, its curves and where its report is, as HTML."""
 
 import html
+from pathlib import Path
 from typing import Any
 
 WIDTH, HEIGHT = 320, 90
 COLOURS = {"train_accuracy": "#7a7f87", "val_accuracy": "#1f7a86"}
 
 
-def summary(folder: str, about: str, metrics: list[dict[str, Any]], result: dict[str, Any] | None) -> str:
-    """A run's result, its accuracy by epoch as a small chart, and its folder.
+def summary(folder: Path, about: str, metrics: list[dict[str, Any]], result: dict[str, Any] | None) -> str:
+    """A run's result, its accuracy by epoch as a small chart, and a link to its report, if there is one.
 
     Args:
         folder: of the run.
@@ -19,13 +20,14 @@ def summary(folder: str, about: str, metrics: list[dict[str, Any]], result: dict
     accuracy = "not finished" if result is None else f"test accuracy {result['test_accuracy']:.2%}"
     lines = [_line(metrics, key, colour) for key, colour in COLOURS.items() if key in metrics[-1]]
     values = [line[key] for line in metrics for key in COLOURS if key in line]
-    text = (
+    report = folder / "report.html"
+    link = f'<a href="{html.escape(report.as_posix())}">report</a>' if report.exists() else "no report yet"
+    return (
         f"<div><strong>{accuracy}</strong> after {len(metrics)} epochs &middot; {html.escape(about)}<br>"
         f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="accuracy by epoch">{"".join(lines)}</svg><br>'
         f"<small>accuracy by epoch, from {min(values):.0%} to {max(values):.0%}; grey: train, colour: the monitored "
-        f"split. Report: <code>{html.escape(folder)}/report.html</code></small></div>"
+        f"split. <code>{html.escape(str(folder))}</code>, {link}</small></div>"
     )
-    return text
 
 
 def _line(metrics, key, colour):

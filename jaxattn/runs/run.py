@@ -35,15 +35,15 @@ class Run:
     config: Config
     classes: tuple[str, ...]
     model: CNN
-    variables: dict[str, Any]
+    variables: dict[str, Any] = dataclasses.field(repr=False)
     epoch: int
-    metrics: list[dict[str, Any]]
+    metrics: list[dict[str, Any]] = dataclasses.field(repr=False)
     result: dict[str, Any] | None
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
         about = f"{self.config.dataset}, attention {self.config.attention}, seed {self.config.seed}"
-        return html.summary(str(self.folder), about, self.metrics, self.result)
+        return html.summary(self.folder, about, self.metrics, self.result)
 
 
 def load_run(folder: str | Path, which: str = "tested") -> Run:

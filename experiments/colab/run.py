@@ -1,0 +1,99 @@
+"""Runs the notebook from top to bottom in a kernel of its own, and checks that each cell gives what it promises.
+
+python experiments/colab/run.py
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+# What each code cell must give, in their order: a regular expression for its text, or a type of output.
+PROMISES = [
+    "^$",  # parameters
+    r"^jax [0-9.]+ sees [1-9]",
+    r"runs are in .*, copies in no other place",
+    "text/html",  # the plain run
+    "text/html",  # the one with attention
+    "text/html",  # the report
+    "text/html",  # TensorBoard
+    "image/png",  # feature maps
+    "image/png",  # heatmap
+    "image/png",  # gates
+    "image/png",  # a picture, explained
+    r"(Writing|Overwriting) mine\.py",
+    "image/png",  # the module's gates
+    r"none: [0-9.]+%.* the baseline\nse: [0-9.]+%.*: .*seeds",
+    "text/html",  # the comparison
+    "the same run: True",
+    r"export-safetensors[\s\S]*export-stablehlo[\s\S]*license",
+    "text/markdown",  # modules
+]
+LINES = 90  # at most, of a cell
+
+
+def text_of(cell):
+    """All text that a cell printed; a bar's line that was written over counts as its last state."""
+    text = "".join(output.text for output in cell.outputs if output.output_type == "stream")
+    return "\n".join(line.rpartition("\r")[2] for line in text.split("\n"))
+
+
+def check(cells):
+    """Checks every code cell.
+
+    Raises:
+        AssertionError: where one does not give what it promises.
+    """
+    for cell, promise in zip(cells, PROMISES, strict=True):
+        kinds = {kind for output in cell.outputs for kind in output.get("data", ())}
+        found = promise in kinds if re.fullmatch(r"\w+/\w+", promise) else re.search(promise, text_of(cell))
+        assert found, f"{promise!r} is not in what this cell gave:\n{cell.source}\n{cell.outputs}"
+        assert text_of(cell).count("\n") < LINES, f"a flood of lines from\n{cell.source}"
+
+
+def stop_tensorboard(folder):
+    """Stops the server that the notebook started; it would outlive the kernel."""
+    from tensorboard.manager import get_all
+
+    for info in get_all():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{info.pid}/cwd").resolve() == folder.resolve():
+                os.kill(info.pid, signal.SIGTERM)
+
+
+def main():
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", default=str(HERE.parents[1]), help="what is installed (default: this checkout)")
+    parser.add_argument("--dataset", default="shapes")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--save", type=Path, help="folder to run in, with executed.ipynb (default: a temporary one)")
+    flags = parser.parse_args()
+    notebook = nbformat.read(HERE / "jaxattn.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    values = flags.source, flags.dataset, flags.epochs, flags.seeds
+    cells[0].source = f"SOURCE, DATASET, EPOCHS, SEEDS = {values}"
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where tensorboard is
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = flags.save or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(folder)}}).execute()
+        finally:
+            nbformat.write(notebook, folder / "executed.ipynb")
+            stop_tensorboard(folder)
+    check(cells)
+    print(f"{len(cells)} cells gave what they promise")
+
+
+if __name__ == "__main__":
+    main()
