@@ -229,14 +229,17 @@ again
 # %% [markdown]
 # ## 9. Hand the model on
 #
-# As safetensors with a model card, which hubs read, and as a program that needs JAX alone.
+# As safetensors with a model card, which hubs read, and as a program that needs JAX alone. This is the card:
 
 # %%
+from IPython.display import Markdown
+
 from jaxattn import export
 
 for form in ("safetensors", "stablehlo"):
     export.main([str(se.folder), "--to", form])
-print((se.folder / "export-safetensors" / "README.md").read_text())
+card = (se.folder / "export-safetensors" / "README.md").read_text()
+Markdown(card.split("---\n", 2)[2])  # without the fields that only hubs read
 
 # %% [markdown]
 # ## 10. Where to read next
@@ -247,8 +250,6 @@ print((se.folder / "export-safetensors" / "README.md").read_text())
 # %%
 import contextlib
 import io
-
-from IPython.display import Markdown
 
 from jaxattn import modules
 

@@ -14,8 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Console:
     """Lines and bars on standard output.
 
-    Where that is no terminal: no bar, no colour, one plain line each. In a notebook the bar is the last line of text,
-    written over itself.
+    Where that is no terminal: no bar, no colour, one plain line each. In a notebook the bar is an output of its own.
 
     The log of the package goes to the console that was created last.
     """
@@ -47,8 +46,6 @@ class Console:
 
     def line(self, text: str, style: str = "") -> None:
         """Prints one line."""
-        if self._notebook:
-            print(_NotebookBar.CLEAR, end="")
         self._console.print(text, style=style, markup=False)
 
     def note(self, text: str) -> None:
@@ -68,8 +65,9 @@ class Console:
         Gives the function to call with the epoch and its finished steps; until then, the step is being compiled.
         """
         if self._notebook:
-            yield _NotebookBar(epochs, steps)
-            print(_NotebookBar.CLEAR, end="", flush=True)
+            bar = _NotebookBar(epochs, steps)
+            yield bar
+            bar.show("")
             return
         if not self._console.is_terminal:
             yield lambda epoch, step: None
@@ -102,15 +100,20 @@ def _in_notebook() -> bool:
 
 @final
 class _NotebookBar:
-    """A bar of text that is written over itself, at most twice a second."""
+    """A bar that is one output of the cell, replaced at most twice a second; no front end keeps the earlier ones."""
 
-    CLEAR = "\r" + " " * 78 + "\r"
     CELLS = 30
 
     def __init__(self, epochs: int, steps: int):
+        from IPython.display import display
+
         self._epochs, self._steps, self._last = epochs, steps, 0.0
         self._first: tuple[float, int] | None = None  # when, and after how many steps
-        print("compiling", end="", flush=True)
+        self._output = display({"text/plain": "compiling"}, raw=True, display_id=True)
+
+    def show(self, text: str) -> None:
+        """Replaces the output."""
+        self._output.update({"text/plain": text}, raw=True)
 
     def __call__(self, epoch: int, step: int) -> None:
         now, done = time.monotonic(), (epoch - 1) * self._steps + step
@@ -121,4 +124,4 @@ class _NotebookBar:
         seconds, steps = now - self._first[0], done - self._first[1]
         left = f"{seconds / steps * (total - done):.0f} s left" if steps else ""
         filled = "#" * (done * self.CELLS // total)
-        print(f"{self.CLEAR}epoch {epoch}/{self._epochs} [{filled:.<{self.CELLS}}] {left}", end="", flush=True)
+        self.show(f"epoch {epoch}/{self._epochs} [{filled:.<{self.CELLS}}] {left}")

@@ -22,9 +22,13 @@ def summary(folder: Path, about: str, metrics: list[dict[str, Any]], result: dic
     values = [line[key] for line in metrics for key in COLOURS if key in line]
     report = folder / "report.html"
     link = f'<a href="{html.escape(report.as_posix())}">report</a>' if report.exists() else "no report yet"
+    epochs = f"{len(metrics)} epoch{'s' * (len(metrics) != 1)}"
+    chart = (
+        f'<svg width="{WIDTH}" height="{HEIGHT}" style="overflow:visible; margin:4px" role="img" aria-label="accuracy'
+    )
     return (
-        f"<div><strong>{accuracy}</strong> after {len(metrics)} epochs &middot; {html.escape(about)}<br>"
-        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="accuracy by epoch">{"".join(lines)}</svg><br>'
+        f"<div><strong>{accuracy}</strong> after {epochs} &middot; {html.escape(about)}<br>"
+        f'{chart} by epoch">{"".join(lines)}</svg><br>'
         f"<small>accuracy by epoch, from {min(values):.0%} to {max(values):.0%}; grey: train, colour: the monitored "
         f"split. <code>{html.escape(str(folder))}</code>, {link}</small></div>"
     )
@@ -35,5 +39,10 @@ def _line(metrics, key, colour):
     everything = [line[name] for line in metrics for name in COLOURS if name in line]
     low, span = min(everything), max(everything) - min(everything) or 1
     across = WIDTH / max(len(values) - 1, 1)
-    points = " ".join(f"{i * across:.1f},{HEIGHT - (v - low) / span * HEIGHT:.1f}" for i, v in enumerate(values))
-    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+    points = [(i * across, HEIGHT - (v - low) / span * HEIGHT) for i, v in enumerate(values)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    x, y = points[-1]
+    return (
+        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
+    )
