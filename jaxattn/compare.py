@@ -32,7 +32,8 @@ def parser() -> Parser:
         "--executor",
         metavar="NAME",
         default="here",
-        help=f"where runs are trained: {', '.join(EXECUTORS)} (jobs by submitit; needs the extra cluster)",
+        help=f"where runs are trained: {', '.join(EXECUTORS)} (the last two: a job a run, by submitit, "
+        "which needs the extra cluster; local: processes on this machine's CPU)",
     )
     made_by_others = made.add_argument_group("what is there already")
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
