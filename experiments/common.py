@@ -1,13 +1,49 @@
-"""What the experiments share: ratios over rounds, tables, and the machine that was measured on."""
+"""What the experiments share: subjects in processes, ratios over rounds, tables, the machine that was measured on."""
 
+import json
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import flax
 import jax
 import numpy as np
+
+
+class Child:
+    """A subject in a process of its own, which answers one command at a time, with a line of JSON."""
+
+    def __init__(self, command: Sequence, name: str):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, command: str):
+        self.tell(command)
+        return self.answer()
+
+    def tell(self, command: str):
+        """Gives the command and does not wait, so that others can work at the same time."""
+        try:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self._failed()
+
+    def answer(self):
+        try:
+            return json.loads(self.process.stdout.readline())
+        except json.JSONDecodeError:
+            self._failed()
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def _failed(self):
+        sys.exit(f"{self.name} failed, as it says above")
 
 
 def machine():

@@ -32,7 +32,8 @@ def parser() -> Parser:
         "--executor",
         metavar="NAME",
         default="here",
-        help=f"where runs are trained: {', '.join(EXECUTORS)} (jobs by submitit; needs the extra cluster)",
+        help=f"where runs are trained: {', '.join(EXECUTORS)} (the last two: a job a run, by submitit, "
+        "which needs the extra cluster; local: processes on this machine's CPU)",
     )
     what.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
     made_by_others = made.add_argument_group("what is there already")

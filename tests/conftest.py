@@ -20,6 +20,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tiny  # noqa: E402
+from browser import browser, opened  # noqa: E402, F401
 
 from jaxattn import Config, networks  # noqa: E402
 from jaxattn.data import DATASETS  # noqa: E402

@@ -1,9 +1,14 @@
 """Comparing variants over seeds: what is trained, what is kept, what is refused, and the page."""
 
+import functools
+import os
 import re
 import shutil
+import types
+from pathlib import Path
 
 import chex
+import jobs
 import numpy as np
 import pytest
 import tiny
@@ -13,11 +18,13 @@ from jaxattn.cli.command import run_command
 from jaxattn.comparison import cluster, page, results, train
 from jaxattn.comparison.compare import compare, of_csv, of_runs, show
 from jaxattn.comparison.plan import read_plan, run_name
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, Interrupted
 from jaxattn.lock import exclusive_lock
+from jaxattn.runs.console import Console
 from jaxattn.training import loop, program
 
 pytestmark = pytest.mark.usefixtures("small_network")
+HERE = Path(__file__).parent
 FLAGS = tiny.CONFIG | {"epochs": 1}
 
 
@@ -123,6 +130,17 @@ def test_a_run_in_another_process_is_left_to_it(tmp_path):
     assert found.table.rows[1].verdict.kind == "none"
 
 
+def test_where_all_runs_are_in_other_processes_there_is_nothing_to_judge_yet(tmp_path):
+    folder = tmp_path / "c"
+    planned(folder, "se-s0"), (folder / "none-s0").mkdir()
+    with (
+        exclusive_lock(folder / "none-s0"),
+        exclusive_lock(folder / "se-s0"),
+        pytest.raises(InputError, match="holds no finished run yet"),
+    ):
+        compare(["none", "se"], 1, folder, **FLAGS)
+
+
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
     epoch, calls = loop._epoch, []
 
@@ -178,8 +196,37 @@ def test_numbers_of_other_programs_are_judged(tmp_path):
         of_csv(path)
 
 
-def test_jobs_of_a_cluster_train_the_runs(tmp_path, monkeypatch):
+def test_jobs_are_processes_that_train_a_run_each_and_one_that_fails_spoils_no_other(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0)  # a killed job leaves no result to wait for
     monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.2)
-    found = compare(["none", "se"], 1, tmp_path / "c", executor="debug", **FLAGS)  # submitit's, in this process
-    assert {row.variant.n for row in found.table.rows} == {1}
+    monkeypatch.setattr(cluster, "run", jobs.run)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE.parent, HERE))))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    folder, call = tmp_path / "c", functools.partial(compare, ["none", "se"], 1, executor="local", **FLAGS)
+    monkeypatch.setenv("JOBS_END", "se")
+    warnings = []
+    monkeypatch.setattr(Console, "warn", lambda self, text: warnings.append(text))
+    found = call(folder)
+    (warning,) = warnings
+    assert re.fullmatch(r"1 jobs failed; .* The first, se-s0, says in \S+: .+", warning)
+    assert {row.variant.name: row.variant.n for row in found.table.rows} == {"none": 1, "se": 0}
+    kept = (folder / "none-s0" / "result.json").stat().st_mtime_ns
+    monkeypatch.delenv("JOBS_END")
+    assert {row.variant.n for row in call(folder).table.rows} == {1}
+    assert (folder / "none-s0" / "result.json").stat().st_mtime_ns == kept
+    submitted = len(list((folder / "jobs").glob("*_submitted.pkl")))
+    assert {row.variant.n for row in call(folder).table.rows} == {1} and submitted == 2 + 1
+    assert len(list((folder / "jobs").glob("*_submitted.pkl"))) == submitted
+
+
+def test_ctrl_c_while_jobs_run_says_that_the_same_call_goes_on(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+
+    def stop(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster, "run", lambda config, path: None)
+    monkeypatch.setattr(cluster, "time", types.SimpleNamespace(sleep=stop))
+    with pytest.raises(Interrupted, match="stopped; 0 finished runs are kept in"):
+        compare(["none", "se"], 1, tmp_path / "c", executor="debug", **FLAGS)  # submitit's, in this process

@@ -60,31 +60,6 @@ WORKERS = (0, 1, 2)
 LARGER = 8
 
 
-class Child:
-    """A subject in a process of its own, which answers one command at a time."""
-
-    def __init__(self, python, name, batch, data):
-        self.name = name
-        self.process = subprocess.Popen(
-            [python, HERE / SUBJECTS[name], name, str(batch), data],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, command):
-        try:
-            self.process.stdin.write(command + "\n")
-            self.process.stdin.flush()
-            return json.loads(self.process.stdout.readline())
-        except (BrokenPipeError, json.JSONDecodeError):
-            sys.exit(f"{TITLES.get(self.name, self.name)} failed, as it says above (PyTorch: see the docstring)")
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def save_images(data_dir, file):
     """CIFAR-10 from a folder, or some built-in images, as a file of arrays."""
     if data_dir is None:
@@ -255,7 +230,8 @@ def main():
 
         def start(name, batch):
             python = sys.executable if SUBJECTS[name].startswith("jax") else arguments.torch_python
-            return Child(python, name, batch, data)
+            command = [python, HERE / SUBJECTS[name], name, str(batch), data]
+            return common.Child(command, f"{TITLES.get(name, name)} (PyTorch: see the docstring)")
 
         children = {name: start(name, arguments.batch) for name in TITLES}
         result = {"machine": common.machine(), "batch": arguments.batch, "rounds": arguments.rounds}

@@ -1,5 +1,6 @@
 """Runs as jobs of a cluster, by submitit: one run a job."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.train import unfinished
 from jaxattn.config import Config
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, Interrupted
 from jaxattn.runs.store import read_result
 
 SECONDS_BETWEEN_LOOKS = 2.0
+CORES = 2  # that a run on a CPU keeps busy
 
 
 def submit(folder: Path, plan: Plan, executor: str, progress: Progress, **parameters: Any) -> list[Path]:
@@ -20,42 +22,63 @@ def submit(folder: Path, plan: Plan, executor: str, progress: Progress, **parame
     Args:
         folder: of the comparison; the jobs' logs are in its folder `jobs`.
         plan: what to train.
-        executor: "slurm", or "local" for processes on this machine.
-        progress: is told of finished runs.
+        executor: "slurm", or "local" for processes on this machine's CPU, one at a time for every two cores.
+        progress: is told of finished runs, and warns of jobs that failed.
         parameters: of the jobs, as submitit's `update_parameters` takes them.
 
     Returns:
         Folders of runs that another process is training.
 
     Raises:
-        InputError: where submitit is not installed, or a job failed.
+        InputError: where submitit is not installed.
+        Interrupted: on Ctrl-C; jobs of a cluster go on.
     """
+    manager = _manager(folder / "jobs", executor, parameters)
+    runs = unfinished(folder, plan)
+    waiting: list[Any] = []
+    taken: list[Path] = []
+    failed = []
+    at_once = max(1, (os.cpu_count() or 1) // CORES) if executor == "local" else len(runs)
+    try:
+        while runs or waiting:
+            starting, runs = runs[: at_once - len(waiting)], runs[at_once - len(waiting) :]
+            waiting += [(manager.submit(run, config, path), config, path) for path, config in starting]
+            done = [one for one in waiting if one[0].done()]
+            waiting = [one for one in waiting if one not in done]
+            for job, config, path in done:
+                result = read_result(path)
+                if result is not None:
+                    progress.finished(config, result)
+                elif job.exception() is None:
+                    taken.append(path)
+                else:
+                    failed.append((job, path))
+            time.sleep(SECONDS_BETWEEN_LOOKS if waiting else 0)
+    except KeyboardInterrupt as error:
+        raise Interrupted(folder, len(plan.runs()) - len(unfinished(folder, plan)), "compare") from error
+    if failed:
+        progress.warn(_said(failed))
+    return taken
+
+
+def _manager(folder, executor, parameters):
     try:
         import submitit
     except ImportError as error:
         raise InputError("jobs need submitit: pip install 'jaxattn[cluster]'") from error
-    manager = submitit.AutoExecutor(folder=folder / "jobs", cluster=executor)
+    manager = submitit.AutoExecutor(folder=folder, cluster=executor)
     manager.update_parameters(**{"timeout_min": 24 * 60, "name": "jaxattn", **parameters})
-    waiting = [(manager.submit(run, config, path), config, path) for path, config in unfinished(folder, plan)]
-    taken, failed = [], []
-    while waiting:
-        done = [job for job in waiting if job[0].done()]
-        waiting = [job for job in waiting if job not in done]
-        for job, config, path in done:
-            result = read_result(path)
-            if result is not None:
-                progress.finished(config, result)
-            elif job.exception() is None:
-                taken.append(path)
-            else:
-                failed.append(job)
-        time.sleep(SECONDS_BETWEEN_LOOKS if waiting else 0)
-    if failed:
-        raise InputError(
-            f"{len(failed)} jobs failed; the first says in {failed[0].paths.stderr}: "
-            f"{str(failed[0].exception()).strip().splitlines()[-1]}"
-        )
-    return taken
+    return manager
+
+
+def _said(failed):
+    """What the first of some failed jobs says last in its log."""
+    job, path = failed[0]
+    lines = (job.stderr() or "").strip().splitlines()
+    return (
+        f"{len(failed)} jobs failed; the same call tries again. The first, {path.name}, says in {job.paths.stderr}: "
+        f"{lines[-1] if lines else 'nothing, so it was killed'}"
+    )
 
 
 def run(config: Config, folder: Path) -> None:

@@ -55,7 +55,7 @@ def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figur
         caption: what was compared.
     """
     names = [name for name, of in accuracies.items() if of]
-    made = canvas.figure("Test accuracy of each seed", caption, (max(4.6, 0.9 * len(names)), 3.2))
+    made = canvas.figure("Test accuracy of each seed", caption, (0.9 * len(names), 3))
     axes = made.subplots()
     baseline, *_ = names
     for column, name in enumerate(names):
@@ -67,7 +67,7 @@ def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figur
         values, mean = 100 * np.array(list(of.values())), 100 * float(np.mean(list(of.values())))
         axes.plot(np.full(len(values), column), values, "o", color=_colour(column), markersize=5, zorder=2)
         axes.plot((column - 0.18, column + 0.18), [mean] * 2, color=_colour(column), linewidth=2.5, zorder=3)
-        axes.annotate(f"{mean:.2f}", (column + 0.2, mean), va="center", fontsize=canvas.SMALL)
+        axes.annotate(f"{mean:.2f}", (column + 0.2, mean), va="center", fontsize=canvas.SMALL, color=canvas.INK)
     axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 6 else 30)
     axes.set_xlim(-0.5, len(names) - 0.3)
     canvas.plain_axes(axes, "dot: one seed; bar: mean", "", "test accuracy, %")
@@ -84,19 +84,18 @@ def forest(title: str, rows: Sequence[Interval], caption: str, margin: float = 0
         margin: differences up to this size, in points, are shaded.
         x: label of the horizontal axis.
     """
-    made = canvas.figure(title, caption, (5.2, 0.8 + ROW * len(rows)))
+    made = canvas.figure(title, caption, (canvas.NARROWEST, 0.8 + ROW * len(rows)))
     axes = made.subplots()
     axes.axvline(0, color="0.5", linewidth=1)
     if margin:
-        axes.axvspan(-margin, margin, color="0.5", alpha=0.15, linewidth=0, label=f"within {margin} points")
-        axes.legend(loc="best", fontsize=canvas.SMALL - 1, frameon=False)
+        axes.axvspan(-margin, margin, color="0.5", alpha=0.15, linewidth=0)
     for place, row in enumerate(rows):
         colour = _colour(1)
         axes.plot((row.low, row.high), (place, place), color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot(row.mean, place, "o", color=colour, markersize=5)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    canvas.plain_axes(axes, "", x)
+    canvas.plain_axes(axes, f"shaded: within {margin} points" if margin else "", x)
     return canvas.finish(made)
 
 
@@ -110,7 +109,7 @@ def learning_curves(
         monitored: "validation" or "test".
         caption: what was compared.
     """
-    made = canvas.figure("Learning curves", caption, (5.6, 3))
+    made = canvas.figure("Learning curves", caption, (canvas.NARROWEST, 2.8))
     axes = made.subplots()
     for number, (name, runs) in enumerate(metrics.items()):
         if not runs:
@@ -121,7 +120,7 @@ def learning_curves(
             epochs, values.mean(axis=0), color=_colour(number), linewidth=1.5, label=name, marker="o", markersize=2.5
         )
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=_colour(number), alpha=0.2, linewidth=0)
-    axes.legend(fontsize=canvas.SMALL, frameon=False)
+    axes.legend(fontsize=canvas.SMALL, labelcolor=canvas.INK, frameon=False)
     canvas.whole_ticks(axes.xaxis)
     canvas.plain_axes(axes, "line: mean of the seeds; band: lowest to highest", "epoch", f"{monitored} accuracy, %")
     return canvas.finish(made)
@@ -151,7 +150,9 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
         axis.locator_params(axis="x", nbins=4)
         canvas.plain_axes(axis, "", title, "test accuracy, %" if axis is axes[0] else "")
     handles = axes[0].get_legend_handles_labels()
-    made.legend(*handles, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
+    made.legend(
+        *handles, loc="outside upper right", fontsize=canvas.SMALL, labelcolor=canvas.INK, ncols=4, frameon=False
+    )
     return canvas.finish(made)
 
 

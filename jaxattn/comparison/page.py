@@ -28,6 +28,11 @@ EXTENSION = (
     "Whoever looks at 8 seeds, and trains 4 more where nothing was shown, claims a difference that is not there in "
     "7.3 % of comparisons instead of 4.3 % (simulated, one variant)."
 )
+ON_PAGE = {  # colours of a figure, and what they become on the page, which is also read in the dark
+    **dict.fromkeys((canvas.INK, canvas.FAINT, "#000000"), "currentColor"),
+    canvas.GRID: "color-mix(in srgb, currentColor 15%, transparent)",
+    "fill: #ffffff": "fill: none",
+}
 SECTIONS = {
     "differences": "Differences",
     "curves": "Learning curves",
@@ -62,14 +67,14 @@ def write_page(
     answers = {name: {seed: predictions(run, test) for seed, run in of.items()} for name, of in runs.items()}
     values = _values(folder, plan, runs, table, answers, test, classes)
     values["command"] = sections.command(folder, plan) if made_here else None
-    drawn = _draw(plan, runs, table, values)
     gates = _gates(runs, test, classes)
-    shown = {"differences", "reproduce", *drawn, *(name for name in ("classes", "knockout") if values[name])}
+    values["gates"] = list(gates)
+    drawn = _draw(plan, runs, table, values) | {f"gates-{name}": figure for name, figure in gates.items()}
+    shown = {"differences", "reproduce", *drawn, *(name for name in ("classes", "knockout", "gates") if values[name])}
     values |= {
         "css": (importlib.resources.files("jaxattn.report") / "templates" / "report.css").read_text("utf-8"),
-        "sections": [(id, name) for id, name in SECTIONS.items() if id in shown or (id == "gates" and gates)],
+        "sections": [(id, name) for id, name in SECTIONS.items() if id in shown],
         "figures": {name: _inline(figure) for name, figure in drawn.items()},
-        "gates": [(name, _inline(figure)) for name, figure in gates.items()],
     }
     html = environment("jaxattn.comparison").get_template("compare.html").render(**values)
     try:
@@ -77,7 +82,7 @@ def write_page(
         write_text(folder / "compare.html", html)
     except OSError as error:
         raise InputError(f"cannot write {folder / 'compare.html'}: {error.strerror}; free space", "out") from error
-    for name, figure in (*drawn.items(), *((f"gates-{name}", figure) for name, figure in gates.items())):
+    for name, figure in drawn.items():
         for form in ("png", "svg"):
             canvas.write(figure, folder / "figures" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.{form}")
     return folder / "compare.html"
@@ -139,7 +144,8 @@ def _gates(runs: Runs, test: Split, classes: tuple[str, ...]) -> dict[str, "Figu
 
 
 def _inline(figure: "Figure") -> str:
-    """The figure as SVG for the page: no background, and text in the page's colour."""
+    """The figure as SVG for the page: no background, and text, axes and grid in the page's colours."""
     svg = canvas.encode(figure, "svg").decode()
-    svg = svg[svg.index("<svg") :].replace(canvas.INK, "currentColor").replace(canvas.FAINT, "currentColor")
-    return svg.replace("fill: #ffffff", "fill: none")
+    for drawn, shown in ON_PAGE.items():
+        svg = svg.replace(drawn, shown)
+    return svg[svg.index("<svg") :]

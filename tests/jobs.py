@@ -1,0 +1,20 @@
+"""A job as tests run it: data set "tiny", a small network. JOBS_END names a variant that is killed."""
+
+import functools
+import os
+import signal
+
+import tiny
+
+
+def run(config, folder):
+    from jaxattn import networks
+    from jaxattn.comparison import cluster
+    from jaxattn.data import DATASETS
+    from jaxattn.training import program
+
+    DATASETS["tiny"] = lambda data_dir: tiny.splits()
+    program.create = functools.partial(networks.create, widths=(4, 4, 8), hidden=8)
+    if config.attention == os.environ.get("JOBS_END"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    cluster.run(config, folder)

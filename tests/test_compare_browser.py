@@ -1,0 +1,111 @@
+"""The page of a comparison in a real browser: on a phone and a large screen, by keyboard, and printed."""
+
+import numpy as np
+import pytest
+from browser import CUT, FAINT, GROUND, SCHEMES, WIDTHS, fits, is_dark
+from report_runs import QUICKLY, metrics, result, run
+
+from jaxattn.comparison import page as comparison
+from jaxattn.comparison.plan import Plan, run_name
+from jaxattn.comparison.results import PREDICTIONS, Finished, accuracies
+from jaxattn.comparison.verdict import judge
+from jaxattn.config import Config
+from jaxattn.data import shapes
+from jaxattn.data.cifar10.archives import CLASSES
+from jaxattn.explain.knockout import CONDITIONS
+
+pytestmark = pytest.mark.usefixtures("small_network")
+VARIANTS, SEEDS, EPOCHS = ("none", "se", "wide:se", "channel+spatial"), 8, 16
+LEGIBLE, PAPER = 9, 718  # pixels: the height of letters that can be read, the width of A4 within Chromium's margins
+EVEN_SCROLLING = CUT.replace(".scroll, ", "")
+
+# Texts of figures, which are outlines: their size in pixels, and their colour.
+DRAWN = """() => [...document.querySelectorAll(".drawn g[id^=text_] > g")].map((one) => {
+  const { a, b } = one.getScreenCTM();
+  return { size: 100 * Math.hypot(a, b), fill: getComputedStyle(one).fill };
+})"""
+FOCUSED = """() => {
+  const one = document.activeElement, box = one.getBoundingClientRect();
+  const inside = box.left >= 0 && box.top >= 0 && box.left < innerWidth && box.top < innerHeight;
+  return [one.tagName, inside && getComputedStyle(one).outlineStyle];
+}"""
+
+
+def finished(folder, variant, seed, test):
+    """A run as it stands in its folder, made up: nothing is trained."""
+    random = np.random.default_rng([seed, VARIANTS.index(variant)])
+    config = Config(attention=variant, seed=seed, dataset="drawn", epochs=EPOCHS)
+    folder = folder / run_name(variant, seed)
+    folder.mkdir(parents=True)
+    right = random.random(len(test)) < 0.8 + 0.08 * (variant == "se")
+    answers = dict.fromkeys(CONDITIONS[: 1 if variant == "none" else None], np.where(right, test.labels, -1))
+    np.savez(folder / PREDICTIONS, of="0 2", **answers)
+    made_up = {"test_accuracy": right.mean().item(), "dataset_hash": "0", "seconds": 60, "parameters": 9}
+    lines = [{**line, "images_per_second": 1e3} for line in metrics(EPOCHS)]
+    return Finished(folder, config, result(config) | made_up, lines)
+
+
+@pytest.fixture(scope="module")
+def pages(small_network, tmp_path_factory):
+    """The address of a page with every section, of an extended comparison in which one run is missing."""
+    folder, test = tmp_path_factory.mktemp("a folder & more"), shapes.make(train=10, test=400).test
+    runs = {one: {seed: finished(folder, one, seed, test) for seed in range(SEEDS)} for one in VARIANTS}
+    del runs["channel+spatial"][3]
+    (folder / "se-s0" / "report.html").write_text("<!DOCTYPE html><link rel=icon href=data:,><title>a report</title>")
+    variants = {run_name(one, 0): one for one in VARIANTS}
+    plan = Plan(runs["none"][0].config, VARIANTS, SEEDS, (4,))
+    table = judge(accuracies(runs), "none", SEEDS, len(test))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jax.jit", QUICKLY)
+        patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
+        patch.setattr(comparison, "load_run", lambda of: run(variants[of.name], CLASSES, (32, 32)))
+        found = comparison.write_page(folder, plan, runs, table, test, CLASSES, made_here=True)
+    return {"page": found.as_uri(), "report": (folder / "se-s0" / "report.html").as_uri()}
+
+
+def has_contrast(page):
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    assert page.evaluate(FAINT) == [] and {text["fill"] for text in page.evaluate(DRAWN)} == {ink}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_and_every_text_is_legible(opened, width, scheme):
+    page = opened("page", width, color_scheme=scheme)
+    page.locator("details").evaluate("one => { one.open = true; }")
+    assert page.locator("section").count() == 1 + len(comparison.SECTIONS)
+    fits(page)
+    has_contrast(page)
+    assert min(text["size"] for text in page.evaluate(DRAWN)) >= LEGIBLE
+    assert is_dark(page) == (scheme == "dark")
+    assert width < max(WIDTHS) or page.evaluate(EVEN_SCROLLING) == []
+
+
+def test_everything_is_reached_by_keyboard_and_shows_the_focus(opened):
+    page = opened("page", min(WIDTHS), reduced_motion="reduce")
+    for _ in range(interactive := page.locator("a, summary, [tabindex]").count()):
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(FOCUSED)
+        assert outline == "solid", name
+        if name == "SUMMARY":
+            page.keyboard.press("Enter")
+    assert page.evaluate(FOCUSED)[0] == "A" and interactive > 10  # the link to a report, in the list that was opened
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.title() == "a report"
+
+
+def test_links_lead_to_sections_and_by_relative_paths_to_reports_that_are_there(opened):
+    page = opened("page")
+    links = page.locator("a").evaluate_all("all => all.map((one) => one.getAttribute('href'))")
+    inside = [link for link in links if link.startswith("#")]
+    assert all(page.locator(link).count() == 1 for link in inside)
+    assert [link for link in links if link not in inside] == ["se-s0/report.html"]
+
+
+def test_the_printed_page_is_complete_and_light(opened):
+    page = opened("page", PAPER, color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.locator("details table").is_visible() and not page.locator("nav").is_visible()
+    assert page.evaluate(GROUND) == "rgb(255, 255, 255)" and page.evaluate(EVEN_SCROLLING) == []
+    has_contrast(page)
