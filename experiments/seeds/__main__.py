@@ -28,7 +28,7 @@ TITLES = {
     "vmap": "(c) `vmap` over seeds",
     "processes": "(d) two processes, a core each",
 }
-STEP = ("way", "ms a step and seed", "ratio to (a)", "compiling, s", "peak memory, GB")
+STEP = ("way", "ms a step and seed", "of processor time", "ratio to (a)", "compiling, s", "peak memory, GB")
 
 
 def start(way, core="", seeds=SEEDS):
@@ -37,37 +37,39 @@ def start(way, core="", seeds=SEEDS):
 
 
 def seconds_of(children, count):
-    """Seconds in which all processes of a way take so many steps, and the losses of the last."""
+    """Seconds in which all processes of a way take so many steps, their processor time, the losses of the last."""
     for child in children:
         child.tell(f"step {count}")
     answers = [child.answer() for child in children]
-    return max(seconds for seconds, _ in answers), [loss for _, losses in answers for loss in losses]
+    seconds, busy, losses = zip(*answers, strict=True)
+    return max(seconds), sum(busy), [loss for of in losses for loss in of]
 
 
 def measure(rounds):
-    """{way: seconds a step and seed, by round}, {way: compile seconds}, {way: peak bytes}."""
+    """By way: seconds a step and seed by round, the same of processor time, compile seconds, peak bytes."""
     subjects = {}
     for way in TITLES:
         halves = [("one", core, SEEDS[2 * core : 2 * core + 2]) for core in range(2)]
         subjects[way] = [start(*half) for half in halves] if way == "processes" else [start(way)]
-        print(
-            way, [child.ask("about")[0] for child in subjects[way]], file=sys.stderr
-        )  # compiled, before the next does
-    first = {way: seconds_of(children, 1)[1] for way, children in subjects.items()}
+        compiled = [child.ask("about")[0] for child in subjects[way]]  # waits: the next way compiles by itself
+        print(f"{way} compiled in {compiled} s", file=sys.stderr)
+    first = {way: seconds_of(children, 1)[2] for way, children in subjects.items()}
     for way, losses in first.items():
         np.testing.assert_allclose(losses, first["one"], rtol=1e-4, err_msg=way)
     counts = {way: max(1, round(SECONDS / seconds_of(children, 1)[0])) for way, children in subjects.items()}
-    times = {way: [] for way in subjects}
+    times, busy = ({way: [] for way in subjects} for _ in range(2))
     for number in range(rounds):
         for way, children in subjects.items():
-            times[way].append(seconds_of(children, counts[way])[0] / counts[way] / len(SEEDS))
+            found = seconds_of(children, counts[way])
+            for kept, seconds in zip((times, busy), found[:2], strict=True):
+                kept[way].append(seconds / counts[way] / len(SEEDS))
         print(f"round {number + 1}: { {way: round(1e3 * of[-1], 1) for way, of in times.items()} }", file=sys.stderr)
     about = {way: [child.ask("about") for child in children] for way, children in subjects.items()}
     for children in subjects.values():
         for child in children:
             child.stop()
     compiling = {way: max(seconds for seconds, _ in of) for way, of in about.items()}
-    return times, compiling, {way: sum(peak for _, peak in of) for way, of in about.items()}
+    return times, busy, compiling, {way: sum(peak for _, peak in of) for way, of in about.items()}
 
 
 def tables(result):
@@ -75,7 +77,7 @@ def tables(result):
     rows = [
         (
             title,
-            f"{1e3 * statistics.median(result['step'][way]):.1f}",
+            *(f"{1e3 * statistics.median(result[what][way]):.1f}" for what in ("step", "processor")),
             common.spread(result["ratio"][way]),
             f"{result['compiling'][way]:.1f}",
             f"{result['memory'][way] / 1e9:.2f}",
@@ -96,12 +98,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
-    times, compiling, memory = measure(rounds)
+    times, busy, compiling, memory = measure(rounds)
     result = {
         "machine": common.machine(),
         "batch": config_of(0).batch_size,
         "rounds": rounds,
         "step": times,
+        "processor": busy,
         "ratio": common.ratios(times, ["one"]),
         "compiling": compiling,
         "memory": memory,
