@@ -5,6 +5,7 @@
 
 import ctypes
 import functools
+import importlib.metadata
 import os
 import threading
 from pathlib import Path
@@ -26,7 +27,7 @@ def tune() -> None:
 
     Those for the compiler count only if XLA has compiled nothing yet in this process.
     """
-    skip_slow_passes()
+    compile_faster()
     _cache_compiled_programs()
     _keep_freed_memory()
 
@@ -47,16 +48,22 @@ def cpu_multiplies_bf16() -> bool:
         return False
 
 
-def skip_slow_passes() -> None:
-    """Tells XLA to compile for the CPU without loop unrolling and SLP vectorisation.
+def compile_faster() -> None:
+    """Tells XLA to compile for the CPU without what costs time and does not make the training step faster.
 
-    They take a good part of the compile time, and the training step, whose loops are vectorised already, is as fast
-    without them. It counts if XLA has compiled nothing yet. A user's own `xla_backend_extra_options` wins.
+    That is loop unrolling and SLP vectorisation, since its loops are vectorised already, and, in the versions of jaxlib
+    that offer the choice, a second way of compiling fusions: without it a step is compiled in about half the time and
+    runs faster, too (measured with 0.7.2 and 0.10.2). It counts if XLA has compiled nothing yet. A user's own settings
+    win.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_backend_extra_options" not in flags:
+    flags = [os.environ.get("XLA_FLAGS", "")]
+    if "xla_backend_extra_options" not in flags[0]:
         passes = "xla_cpu_disable_loop_unrolling,xla_cpu_disable_slp_vectorizer"
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_extra_options={passes}".lstrip()
+        flags.append(f"--xla_backend_extra_options={passes}")
+    version = tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2]))
+    if "xla_cpu_use_fusion_emitters" not in flags[0] and version < (0, 11):  # later, an unknown flag ends the process
+        flags.append("--xla_cpu_use_fusion_emitters=false")
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 
 def cache_folder() -> Path:

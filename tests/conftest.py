@@ -29,12 +29,12 @@ from jaxattn.runs import checkpoint  # noqa: E402
 from jaxattn.runs.console import Console  # noqa: E402
 from jaxattn.runs.manifest import Manifest, claim  # noqa: E402
 from jaxattn.runs.store import write_metrics  # noqa: E402
-from jaxattn.runtime import skip_slow_passes  # noqa: E402
+from jaxattn.runtime import compile_faster  # noqa: E402
 from jaxattn.training import program  # noqa: E402
 
-skip_slow_passes()
+compile_faster()
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def pytest_collection_modifyitems(items):
