@@ -1,5 +1,6 @@
 """What holds for every test: shapes in signatures are checked, no network, no silent broadcasting, a compile cache."""
 
+import dataclasses
 import functools
 import logging
 import os
@@ -22,10 +23,10 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 from browser import browser, opened  # noqa: E402, F401
 
-from jaxattn import Config, networks  # noqa: E402
+from jaxattn import Config, fit, networks  # noqa: E402
 from jaxattn.data import DATASETS  # noqa: E402
 from jaxattn.explain import analysis  # noqa: E402
-from jaxattn.runs import checkpoint  # noqa: E402
+from jaxattn.runs import checkpoint, run  # noqa: E402
 from jaxattn.runs.console import Console  # noqa: E402
 from jaxattn.runs.manifest import Manifest, claim  # noqa: E402
 from jaxattn.runs.store import write_metrics  # noqa: E402
@@ -68,12 +69,27 @@ def quiet():
     return Console(quiet=True)
 
 
+@functools.cache
+def _build(config, shapes, *parts):
+    return program.build(config, *shapes)
+
+
+def remembered(config, *shapes):
+    """`program.build`, once for runs that differ in the seed alone, unless a test has replaced a part of it."""
+    parts = program.create, program.make_train_step, program.make_eval_step, program.steps_in_call
+    return _build(dataclasses.replace(config, seed=0, data_dir=""), shapes, *parts)
+
+
 @pytest.fixture(scope="module")
 def small_network():
     """Runs have a narrow network and the data set "tiny": what they do does not depend on the width, compiling does."""
     create = networks.create
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "create", functools.partial(create, widths=(4, 4, 8), hidden=8))
+        patch.setattr(
+            fit, "__defaults__", tuple(remembered if one is program.build else one for one in fit.__defaults__)
+        )
+        patch.setattr(run, "build", remembered)
         patch.setattr(analysis, "SCORED", 4)
         patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
         yield

@@ -202,7 +202,7 @@ def test_jobs_are_processes_that_train_a_run_each_and_one_that_fails_spoils_no_o
     monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.2)
     monkeypatch.setattr(cluster, "run", jobs.run)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE.parent, HERE))))
-    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     folder, call = tmp_path / "c", functools.partial(compare, ["none", "se"], 1, executor="local", **FLAGS)
     monkeypatch.setenv("JOBS_END", "se")
     warnings = []

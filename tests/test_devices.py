@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 def start(folder, **variables):
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     path = os.pathsep.join(map(str, (HERE.parent, HERE)))
     return subprocess.Popen(

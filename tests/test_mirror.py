@@ -21,7 +21,6 @@ from jaxattn.report import page
 from jaxattn.runs.console import Console
 from jaxattn.runs.observer import Observer
 from jaxattn.runs.store import METRICS, MONITORED
-from jaxattn.training import program
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -76,12 +75,11 @@ def assert_same_run(folder, whole):
 
 @pytest.fixture(scope="module")
 def run(small_network):
-    """`fit` or `resume` of one program, compiled once."""
-    build = functools.cache(program.build)
+    """`fit` with a mirror, if one is named, and other observers."""
 
     def run(out, root=None, *others, config=CONFIG, console=None):
         observers = [*others, *([Mirror(root)] if root else [])]
-        return fit(config, out, console or Console(), build, observers)
+        return fit(config, out, console or Console(), observers=observers)
 
     return run
 
