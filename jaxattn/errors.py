@@ -21,6 +21,10 @@ class InputError(ValueError):
     def __reduce__(self):
         return type(self), (str(self), self.setting, self.value)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [f"error: {self}"]
+
 
 class UnavailableError(InputError):
     """A data set that is neither on this machine nor available from the network."""
@@ -40,6 +44,10 @@ class Interrupted(KeyboardInterrupt):
         complete = "complete epochs" if setting == "resume" else "finished runs"
         super().__init__(f"stopped; {epochs} {complete} are kept in {folder}")
         self.folder, self.epochs, self.setting = folder, epochs, setting
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [f"{self}; run the cell again to go on"]
 
 
 def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:

@@ -76,6 +76,19 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
         compare(["none", "se"], 2, folder, **FLAGS)
 
 
+def test_runs_are_restored_from_their_mirrors(tmp_path, monkeypatch):
+    mirror = tmp_path / "mirror"
+    compare(["none", "se"], 1, tmp_path / "lost", mirror=mirror, **FLAGS)
+    assert sorted(path.name for path in mirror.iterdir()) == ["none-s0", "se-s0"]
+    monkeypatch.setattr(loop, "_epoch", None)  # nothing is trained again
+    compare(["none", "se"], 1, tmp_path / "new", mirror=mirror, **FLAGS)
+    for name in ("none-s0", "se-s0"):
+        lost, new = (load_run(tmp_path / folder / name).variables for folder in ("lost", "new"))
+        chex.assert_trees_all_equal(lost, new)
+    with pytest.raises(InputError, match="a mirror is kept of runs that are trained here; leave it out"):
+        compare(["none", "se"], 1, tmp_path / "new", executor="local", mirror=mirror, **FLAGS)
+
+
 def test_a_comparison_compiles_each_variant_once(tmp_path, quiet, monkeypatch):
     make = program.make_train_step
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(make(*a), n=1))

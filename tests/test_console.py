@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import rich.console
 
+from jaxattn.errors import InputError, Interrupted
 from jaxattn.runs.console import Console
 
 LOG = logging.getLogger("jaxattn")
@@ -96,3 +97,9 @@ def test_in_a_notebook_the_bar_is_one_output_that_is_replaced(notebook, monkeypa
         "epoch 2/2 [######################........] 7 s left",
         "",
     ]
+
+
+def test_a_notebook_shows_one_line_for_wrong_input_and_for_an_interrupt():
+    assert InputError("epochs must be >= 1, got 0")._render_traceback_() == ["error: epochs must be >= 1, got 0"]
+    stopped = "stopped; 3 complete epochs are kept in runs/a; run the cell again to go on"
+    assert Interrupted("runs/a", 3)._render_traceback_() == [stopped]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxattn import runtime
+
 CODE = """
 import json, os
 import jax
@@ -39,3 +41,17 @@ def test_the_library_sets_the_compiler_and_its_cache_as_the_command_does(name, t
     flags, cache = json.loads(ended.stdout.splitlines()[-1])
     assert "xla_cpu_disable_slp_vectorizer" in flags
     assert cache == str(tmp_path / "jaxattn" / "compiled")
+
+
+@pytest.mark.parametrize(
+    ("version", "given"), [("0.7.2", True), ("0.10.2", True), ("0.11.0", False), ("0.12.0.1", False)]
+)
+def test_the_compiler_is_given_only_flags_that_its_version_knows(monkeypatch, version, given):
+    monkeypatch.setattr(runtime.importlib.metadata, "version", lambda name: version)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_of_the_user=1")
+    runtime.compile_faster()
+    flags = os.environ["XLA_FLAGS"].split()
+    assert flags[0] == "--xla_of_the_user=1"
+    assert ("--xla_cpu_use_fusion_emitters=false" in flags) == given
+    runtime.compile_faster()
+    assert os.environ["XLA_FLAGS"].split() == flags  # a setting that is there already wins

@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import pytest
 import tiny
+from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxattn import visualize
+from jaxattn import figure, load_run, visualize
 from jaxattn.cli.command import run_command
 from jaxattn.data import DATASETS
-from jaxattn.errors import UnavailableError
+from jaxattn.errors import InputError, UnavailableError
 from jaxattn.plots import PLOTS, canvas
 from jaxattn.types import layer
 
@@ -36,6 +37,18 @@ def test_every_plot_is_a_file_or_reported_to_have_nothing_to_draw(unfinished, ca
     for path in written:
         pixels = np.asarray(Image.open(path).convert("L"))
         assert min(pixels.shape) > 300 and np.ptp(pixels) > 100, path  # a figure, not a blank page
+
+
+def test_a_plot_is_drawn_in_python_too(unfinished, monkeypatch):
+    run = load_run(unfinished)
+    found = figure(run, "cam", images=2, layers=["conv3"])
+    assert isinstance(found, Figure) and canvas.encode(found, "png")
+    with pytest.raises(InputError, match="unknown plot 'came'; known are curves"):
+        figure(run, "came")
+    with pytest.raises(canvas.NothingToDrawError):
+        figure(run, "gates-by-position")
+    monkeypatch.setitem(DATASETS, "tiny", None)
+    assert figure(run, "curves")._suptitle is not None  # needs no data
 
 
 def test_flags_choose_what_is_drawn(unfinished, tmp_path, capsys, monkeypatch):
