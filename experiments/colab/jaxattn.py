@@ -195,6 +195,8 @@ import importlib
 
 import mine
 
+from jaxattn import figure
+
 importlib.reload(mine)
 own = train("mine", mine.DeviationGate)
 figure(own, "gates")
