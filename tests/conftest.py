@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import logging
 import os
 import socket
@@ -36,6 +37,7 @@ from jaxattn.training import program  # noqa: E402
 compile_faster()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+gc.set_threshold(100_000, 20, 100)  # each collection walks through all that JAX keeps, longer with every test
 
 
 def pytest_collection_modifyitems(items):
