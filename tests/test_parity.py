@@ -11,6 +11,7 @@ from jaxattn.attention import resolve
 from jaxattn.convert import from_torch
 from jaxattn.data.augment import normalize, to_float
 from jaxattn.model import CNN
+from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim
 from jaxattn.training.state import init_state
 from jaxattn.training.step import make_train_step
@@ -19,7 +20,7 @@ torch = pytest.importorskip("torch")
 twins = pytest.importorskip("torch_twin")
 
 pytestmark = pytest.mark.parametrize("name", ["none", "se"])
-BATCH = 16
+BATCH, RATE = 16, 5e-3
 
 
 @pytest.fixture
@@ -34,14 +35,19 @@ def labels():
     return np.random.default_rng(1).integers(0, 10, BATCH).astype(np.int32)
 
 
-def make(name):
+# Each block's convolution takes the form that it takes in the tutorials' network: windows, Winograd, XLA's.
+SMALL = {"widths": (8, 8, 16), "hidden": 32}
+
+
+def make(name, **sizes):
     """A network without dropout, variables with nontrivial statistics, and PyTorch's twin with the same."""
-    model = CNN(attention=resolve(name), dropout=0.0)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    model = CNN(attention=resolve(name), dropout=0.0, **sizes)
+    initial = jax.jit(model.init, compiler_options=QUICK_COMPILE)
+    variables = initial(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     rng = np.random.default_rng(2)
     uneven = jax.tree.map(lambda x: x + rng.uniform(-0.5, 0.5, x.shape).astype(np.float32), variables["batch_stats"])
     variables = {"params": variables["params"], "batch_stats": uneven}
-    return model, variables, twins.load(variables, name == "se", dropout=0.0)
+    return model, variables, twins.load(variables, name == "se", dropout=0.0, **sizes)
 
 
 def to_torch_images(images):
@@ -60,7 +66,7 @@ def test_logits_in_evaluation_equal(name, images):
 def test_loss_gradients_and_statistics_in_training_equal(name, images, labels):
     """In float64: in float32 one value that rounds to the other side of a ReLU moves gradients by 1e-3."""
     with enable_x64():
-        model, variables, twin = make(name)
+        model, variables, twin = make(name, **SMALL)
         variables = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
         inputs = np.asarray(normalize(to_float(jnp.asarray(images))), np.float64)
 
@@ -86,10 +92,13 @@ def test_losses_of_twenty_adam_steps_equal(name, images, labels):
     """In float64: Adam makes whole steps of gradients that are nothing but rounding."""
     raw = np.asarray(to_float(jnp.asarray(images)), np.float64)
     with enable_x64():
-        model, variables, twin = make(name)
-        optimizer = optim.adam(optim.learning_rate("plateau", 1e-3, 20, 0), 0.0)
+        model, variables, twin = make(name, **SMALL)
+        optimizer = optim.adam(optim.learning_rate("plateau", RATE, 20, 0), 0.0)
         plateau = optim.plateau("plateau", 0.5, 3)
-        state = init_state(model, optimizer, plateau, jax.random.key(0), (32, 32, 3))
+        initial = jax.jit(
+            lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3)), compiler_options=QUICK_COMPILE
+        )
+        state = initial(jax.random.key(0))
         state = state.replace(params=variables["params"], collections={"batch_stats": variables["batch_stats"]})
         state = jax.tree.map(lambda x: np.asarray(x, np.float64) if x.dtype == np.float32 else x, state)
         step = jax.jit(make_train_step(model, optimizer, lambda key, step, images, rows: normalize(raw), train=True))
@@ -98,7 +107,7 @@ def test_losses_of_twenty_adam_steps_equal(name, images, labels):
             state, tally = step(state, jax.random.key(0), images, labels, np.arange(BATCH))
             ours.append(float(tally.loss) / BATCH)
     batch = torch.tensor(inputs).permute(0, 3, 1, 2)
-    adam = torch.optim.Adam(twin.double().train().parameters(), lr=1e-3)
+    adam = torch.optim.Adam(twin.double().train().parameters(), lr=RATE)
     theirs = []
     for _ in range(20):
         loss = torch.nn.functional.cross_entropy(twin(batch), torch.tensor(labels).long())

@@ -18,15 +18,15 @@ class ChannelAttention(nn.Module):
 
 
 class TorchCNN(nn.Module):
-    def __init__(self, attention=True, dropout=0.5):
+    def __init__(self, attention=True, dropout=0.5, widths=(32, 64, 128), hidden=512):
         super().__init__()
-        for i, (inputs, channels) in enumerate(((3, 32), (32, 64), (64, 128)), 1):
+        for i, (inputs, channels) in enumerate(zip((3, *widths[:2]), widths, strict=True), 1):
             setattr(self, f"conv{i}", nn.Conv2d(inputs, channels, 3, padding=1))
             setattr(self, f"bn{i}", nn.BatchNorm2d(channels))
             setattr(self, f"attention{i}", ChannelAttention(channels) if attention else nn.Identity())
-        self.fc1 = nn.Linear(128 * 4 * 4, 512)
+        self.fc1 = nn.Linear(widths[2] * 4 * 4, hidden)
         self.dropout = nn.Dropout(dropout)
-        self.fc2 = nn.Linear(512, 10)
+        self.fc2 = nn.Linear(hidden, 10)
 
     def forward(self, x):
         for i in (1, 2, 3):
@@ -35,10 +35,10 @@ class TorchCNN(nn.Module):
         return self.fc2(self.dropout(F.relu(self.fc1(x.flatten(1)))))
 
 
-def load(variables, attention, dropout=0.5):
-    """The twin with the weights of `variables`."""
+def load(variables, attention, dropout=0.5, **sizes):
+    """The twin with the weights of `variables`; `sizes` are its widths and hidden units, if they are others."""
     from jaxattn.convert import to_torch
 
-    twin = TorchCNN(attention, dropout)
+    twin = TorchCNN(attention, dropout, **sizes)
     twin.load_state_dict({name: torch.tensor(value) for name, value in to_torch(variables).items()})
     return twin
