@@ -4,12 +4,11 @@ import re
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import pytest
-import tiny
 
 from jaxattn import Config, fit, modules
-from jaxattn.data import DATASETS
 from jaxattn.explain.capture import capture
 from jaxattn.runs.console import Console
 
@@ -20,14 +19,14 @@ def python_blocks(name):
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
+@pytest.mark.usefixtures("small_network")
 def test_module_of_ones_own_from_the_architecture_page_trains_and_its_gate_is_captured(tmp_path, monkeypatch):
     (block,) = python_blocks("ARCHITECTURE.md")
     (tmp_path / "mine.py").write_text(block)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
     config = Config(attention="mine:DeviationGate", dataset="tiny", epochs=1, batch_size=6, augment="none")
     run = fit(config, tmp_path / "run", Console(quiet=True))
-    seen = capture(run.model, run.variables, jnp.zeros((1, 32, 32, 3)))
+    seen = jax.eval_shape(lambda values: capture(run.model, values, jnp.zeros((1, 32, 32, 3))), run.variables)
     assert list(map(str, seen.gates)) == ["block1", "block2", "block3"]
     sys.modules.pop("mine")
 

@@ -14,12 +14,17 @@ from jaxattn.attention import resolve
 from jaxattn.attention.se import SqueezeExcitation
 from jaxattn.errors import InputError
 from jaxattn.model import CNN, ConvBlock
+from jaxattn.runtime import QUICK_COMPILE
 
 IMAGES = jnp.zeros((2, 32, 32, 3))
 
 
 def init(model, images=IMAGES, seed=0):
-    return jax.jit(model.init)(jax.random.key(seed), images)
+    return jax.jit(model.init, compiler_options=QUICK_COMPILE)(jax.random.key(seed), images)
+
+
+def shapes_of(model, images=IMAGES):
+    return jax.eval_shape(model.init, jax.random.key(0), images)
 
 
 def random_map(shape):
@@ -34,17 +39,17 @@ def sizes(variables):
     ("name", "parameters"), [("none", 1_147_914), ("se", 1_147_914 + 2 * (32 * 2 + 64 * 4 + 128 * 8))]
 )
 def test_parameters_are_those_of_the_tutorials_network(name, parameters):
-    variables = init(CNN(attention=resolve(name)))
+    variables = shapes_of(CNN(attention=resolve(name)))
     assert sum(math.prod(shape) for shape in sizes(variables).values()) == parameters
 
 
 def test_blocks_halve_the_map_and_widen_it():
     model = CNN()
-    _, captured = model.apply(
-        init(model),
-        IMAGES,
+    capture = functools.partial(
+        model.apply,
         capture_intermediates=lambda module, name: isinstance(module, ConvBlock) and name == "__call__",
     )
+    _, captured = jax.eval_shape(capture, shapes_of(model), IMAGES)
     shapes = [captured["intermediates"][f"block_{i}"]["__call__"][0].shape for i in (1, 2, 3)]
     assert shapes == [(2, 16, 16, 32), (2, 8, 8, 64), (2, 4, 4, 128)]
 
@@ -52,7 +57,7 @@ def test_blocks_halve_the_map_and_widen_it():
 @pytest.mark.parametrize("widths", [(8,), (4, 8), (4, 8, 8, 16)])
 def test_any_depth_and_size_classifies(widths):
     model, images = CNN(classes=7, widths=widths, hidden=16), jnp.zeros((3, 33, 18, 3))
-    assert jax.jit(model.apply)(init(model, images), images).shape == (3, 7)
+    assert jax.eval_shape(model.apply, shapes_of(model, images), images).shape == (3, 7)
 
 
 def test_too_small_an_image_is_reported():
@@ -88,14 +93,16 @@ def test_plain_net_and_attention_start_from_equal_weights():
 
 
 def test_dropout_acts_in_training_only():
-    model, images = CNN(), random_map(IMAGES.shape)
+    model, images = CNN(widths=(4, 8)), random_map(IMAGES.shape)
     variables = init(model)
-    np.testing.assert_array_equal(model.apply(variables, images), model.apply(variables, images))
-    drawn = [
-        model.apply(variables, images, train=True, rngs={"dropout": jax.random.key(i)}, mutable=["batch_stats"])[0]
-        for i in (0, 1)
-    ]
-    assert not np.allclose(*drawn)
+
+    def logits(key, train):
+        return model.apply(variables, images, train=train, rngs={"dropout": key}, mutable=["batch_stats"])[0]
+
+    logits = jax.jit(logits, static_argnames="train", compiler_options=QUICK_COMPILE)
+    keys = [jax.random.key(i) for i in (0, 1)]
+    np.testing.assert_array_equal(*(logits(key, train=False) for key in keys))
+    assert not np.allclose(*(logits(key, train=True) for key in keys))
 
 
 def test_squeeze_and_excitation_equals_its_equations():

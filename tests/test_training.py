@@ -1,12 +1,14 @@
 """The pure functions of training and evaluation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import linen as nn
-from report_runs import drawn
+from report_runs import QUICKLY, drawn
 
 from jaxattn.attention import resolve
 from jaxattn.data.augment import AUGMENT, normalize, to_float
@@ -27,12 +29,19 @@ LABELS = RNG.integers(0, 10, 40).astype(np.int32)
 ROWS = np.arange(8)
 
 
-def fresh():
-    return init_state(MODEL, OPTIMIZER, PLATEAU, jax.random.key(0), (32, 32, 3))
+def started(model=MODEL, optimizer=OPTIMIZER):
+    def init(key):
+        return init_state(model, optimizer, PLATEAU, key, (32, 32, 3))
+
+    return QUICKLY(init)(jax.random.key(0))
 
 
+fresh = functools.cache(started)
+
+
+@functools.cache
 def step_of(train, augment="none"):
-    return jax.jit(make_train_step(MODEL, OPTIMIZER, make_batch(AUGMENT[augment]), train))
+    return QUICKLY(make_train_step(MODEL, OPTIMIZER, make_batch(AUGMENT[augment]), train))
 
 
 def leaves(tree):
@@ -91,9 +100,9 @@ def test_training_memorises_a_batch():
 @pytest.mark.parametrize("size", [40, 16, 7])
 def test_evaluation_counts_every_image_once_at_any_batch_size(size, monkeypatch):
     monkeypatch.setattr(evaluation, "BATCH", size)
-    step, variables = jax.jit(make_eval_step(MODEL)), fresh().variables
+    step, variables = QUICKLY(make_eval_step(MODEL)), fresh().variables
     loss, accuracy, logits = evaluation.evaluate(step, variables, Split(IMAGES, LABELS))
-    expected = jax.jit(MODEL.apply)(variables, normalize(to_float(jnp.asarray(IMAGES))))
+    expected = QUICKLY(MODEL.apply)(variables, normalize(to_float(jnp.asarray(IMAGES))))
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     losses = optax.softmax_cross_entropy_with_integer_labels(expected, LABELS)
     assert loss == pytest.approx(float(losses.mean()), rel=1e-5)
@@ -114,7 +123,7 @@ def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_a_block_mi
     """The control `shuffled` gives an image the gate of the one before it in the batch, the first that of the last."""
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("shuffled", reduction=1))
     variables = drawn(model, 0, (32, 32, 3))  # of large weights: gates differ between images
-    step, split, whole = jax.jit(make_eval_step(model)), Split(IMAGES, LABELS), evaluation.batches
+    step, split, whole = QUICKLY(make_eval_step(model)), Split(IMAGES, LABELS), evaluation.batches
     monkeypatch.setattr(evaluation, "BATCH", 15)
     found = []
     for multiple in (1, 7, 16, 24, 64):
@@ -135,8 +144,8 @@ def test_epoch_takes_each_image_at_most_once_in_a_new_order():
 def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("random"))
     optimizer = optim.adam(lambda step: 0.1, weight_decay=0.5)
-    start = init_state(model, optimizer, PLATEAU, jax.random.key(0), (32, 32, 3))
-    step = jax.jit(make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True))
+    start = started(model, optimizer)
+    step = QUICKLY(make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True))
     state, _ = step(start, jax.random.key(0), IMAGES, LABELS, ROWS)
     gates = [s.params["block_1"]["attention"] for s in (start, state)]
     assert equal(*gates)
@@ -147,8 +156,8 @@ def test_steps_in_one_call_equal_single_steps():
     key, rows = jax.random.key(5), np.arange(40).reshape(5, 8)
     descent = optax.sgd(0.01)  # Adam would make a step of the noise that a convolution's bias gets before a norm
     one = make_train_step(MODEL, descent, make_batch(AUGMENT["full"]), True)
-    step, steps = jax.jit(one), jax.jit(make_train_steps(one))
-    start = state = init_state(MODEL, descent, PLATEAU, jax.random.key(0), (32, 32, 3))
+    step, steps = QUICKLY(one), QUICKLY(make_train_steps(one))
+    start = state = started(optimizer=descent)
     sums = []
     for batch in rows:
         state, one_batch = step(state, key, IMAGES, LABELS, batch)
@@ -170,7 +179,7 @@ class Growing(nn.Module):
 
 def test_a_collection_that_changes_its_shape_in_a_step_is_reported_in_one_line():
     model = CNN(widths=(4, 8), hidden=16, attention=Growing)
-    state = init_state(model, OPTIMIZER, PLATEAU, jax.random.key(0), (32, 32, 3))
+    state = jax.eval_shape(lambda key: init_state(model, OPTIMIZER, PLATEAU, key, (32, 32, 3)), jax.random.key(0))
     step = make_train_step(model, OPTIMIZER, make_batch(AUGMENT["none"]), True)
     with pytest.raises(InputError, match="the collection 'memory' of a module must keep its shapes") as caught:
         jax.eval_shape(step, state, jax.random.key(0), IMAGES, LABELS, ROWS)
