@@ -35,6 +35,13 @@ def compared(small_network, tmp_path_factory):
     return folder, compare(["none", "se"], 2, folder, **FLAGS)
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """The page is written without its figures, which take most of the time."""
+    monkeypatch.setattr(page, "_draw", lambda *arguments: {})
+    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
+
+
 def text_of(html):
     return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
 
@@ -59,6 +66,7 @@ def test_same_seeds_start_from_the_same_weights_where_names_agree(compared):
     chex.assert_trees_all_equal(params[0]["block_2"]["conv"], params[1]["block_2"]["conv"])
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared, tmp_path, monkeypatch):
     folder = shutil.copytree(compared[0], tmp_path / "c")
     trained = []
@@ -135,6 +143,7 @@ def planned(folder, name):
     return folder / name
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_in_another_process_is_left_to_it(tmp_path):
     folder = tmp_path / "c"
     with exclusive_lock(planned(folder, "se-s0")):
@@ -182,6 +191,7 @@ def test_the_page_shows_verdict_table_knockout_and_what_was_run(compared):
     assert {"seeds.png", "seeds.svg", "differences.png", "curves.svg", "costs.png", "gates-se.png"} <= names
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_pages_link_to_reports_that_are_there(compared, tmp_path):
     folder = shutil.copytree(compared[0], tmp_path / "c")
     (folder / "se-s0" / "report.html").write_text("a report")
@@ -209,6 +219,7 @@ def test_numbers_of_other_programs_are_judged(tmp_path):
         of_csv(path)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_jobs_are_processes_that_train_a_run_each_and_one_that_fails_spoils_no_other(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0)  # a killed job leaves no result to wait for

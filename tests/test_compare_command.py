@@ -22,6 +22,7 @@ NAMES = ("none-s0", "eca-s0")
 PROCESS = """
 import sys
 import tiny
+from jaxattn.comparison import page
 from jaxattn.comparison.compare import compare
 from jaxattn.data import DATASETS
 from jaxattn.model import CNN
@@ -31,6 +32,7 @@ DATASETS["tiny"] = lambda data_dir: tiny.splits()
 program.create = lambda attention, reduction, shape, **options: CNN(
     attention=None if attention == "none" else __import__("jaxattn").ATTENTION[attention],
     widths=(4, 4, 8), hidden=8, **options)
+page._draw = page._gates = lambda *arguments: {}  # figures are tested in test_compare.py and take half of the time
 compare(["none", "eca"], 1, sys.argv[1], **tiny.CONFIG | {"epochs": int(sys.argv[2]), "batch_size": 24})
 """
 

@@ -18,7 +18,8 @@ from jaxattn.cli.command import run_command
 from jaxattn.config import Config
 
 ROOT = Path(__file__).parents[1]
-FLAGS = ["--no-report", "--dataset", "cifar10", "--batch-size", "6", "--attention", "--dropout", "0.2"]
+# A batch that makes an epoch short, but long enough to be killed in.
+FLAGS = ["--no-report", "--dataset", "cifar10", "--batch-size", "24", "--attention", "--dropout", "0.2"]
 
 
 @pytest.fixture(scope="module")
