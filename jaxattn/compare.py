@@ -74,7 +74,8 @@ def _check(own: dict[str, Any], flags: dict[str, Any]) -> None:
     if len(ways) != 1:
         raise InputError("name one of: --attention with --out, --runs with --out, --csv, or the folder of a comparison")
     (way,) = ways
-    if way != "attention" and (flags.keys() - {"data_dir"} or (own["seeds"] is not None and way != "csv")):
+    own_flags = own["mirror"] is not None or (own["seeds"] is not None and way != "csv")
+    if way != "attention" and (flags.keys() - {"data_dir"} or own_flags):
         raise InputError("flags of training go with --attention; runs that are there already keep their own")
     if way in ("attention", "runs") and own["out"] is None:
         raise InputError("--out must name the folder of the comparison")

@@ -88,12 +88,12 @@ def main(arguments: list[str]) -> None:
     out = Path(flags.out) if flags.out else run.folder / "figures"
     for name in names:
         try:
-            figure = draw(name, *sources)
+            drawn = draw(name, *sources)
         except NothingToDrawError as nothing:
             print(f"{name}: {nothing}")
             continue
         for form in dict.fromkeys(flags.format):
-            print(write(figure, out / f"{name}.{form}"))
+            print(write(drawn, out / f"{name}.{form}"))
 
 
 def figure(
@@ -145,7 +145,7 @@ def _spread(labels, count):
     from jaxattn.explain.selection import balanced
 
     if not 1 <= count <= MAX_IMAGES:
-        raise InputError(f"--images must be from 1 to {MAX_IMAGES}, got {count}")
+        raise InputError(f"images must be from 1 to {MAX_IMAGES}, got {count}", "images")
     return balanced(labels, count)
 
 

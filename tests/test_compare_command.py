@@ -102,6 +102,7 @@ def test_on_one_device_of_several_a_run_uses_that_one():
         (["--runs", "nowhere", "--out", "x"], "nowhere holds no run"),
         (["--csv", "nowhere"], "cannot read nowhere"),
         (["nowhere", "--epochs", "3"], "flags of training go with --attention"),
+        (["nowhere", "--mirror", "x"], "flags of training go with --attention"),
     ],
 )
 def test_wrong_input_gets_one_line(capsys, monkeypatch, tmp_path, arguments, message):

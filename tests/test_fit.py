@@ -118,7 +118,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, quiet)
 def test_the_state_that_is_drawn_while_the_data_loads_is_the_one_drawn_after(tmp_path, quiet, monkeypatch):
     config = Config(**tiny.CONFIG | {"epochs": 1})
     early = fit(config, tmp_path / "early", quiet)
-    monkeypatch.setattr(sys.modules["jaxattn.runs.fit"], "load_and_draw", late)
+    monkeypatch.setattr(sys.modules["jaxattn.runs.fit"], "load_and_init", late)
     chex.assert_trees_all_equal(fit(config, tmp_path / "late", quiet).variables, early.variables)
 
 
@@ -463,7 +463,7 @@ def test_nothing_is_compiled_while_tensorflow_datasets_loads():
     program = SimpleNamespace(init=calls.append)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         with runtime.LOADING_TFDS:
-            early = pool.submit(module._draw, program, Config(**tiny.CONFIG))
+            early = pool.submit(module._init, program, Config(**tiny.CONFIG))
             assert not concurrent.futures.wait([early], timeout=0.2).done and calls == []
         early.result()
     assert len(calls) == 1

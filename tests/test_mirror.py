@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import chex
 import pytest
 import tiny
+from watching import At, stop
 
 from jaxattn import Config, fit, load_run, resume, train
 from jaxattn.errors import InputError, Interrupted
@@ -19,7 +20,6 @@ from jaxattn.observers import archive, mirror
 from jaxattn.observers.mirror import Mirror
 from jaxattn.report import page
 from jaxattn.runs.console import Console
-from jaxattn.runs.observer import Observer
 from jaxattn.runs.store import METRICS, MONITORED
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -29,21 +29,6 @@ CONFIG = Config(**tiny.CONFIG | {"epochs": 3})
 
 class Killed(BaseException):
     """What stands for a kill: nothing may catch it."""
-
-
-class At(Observer):
-    """Does something after an epoch."""
-
-    def __init__(self, epoch, action):
-        self.at, self.action = epoch, action
-
-    def epoch(self, run):
-        if run.epoch == self.at:
-            self.action()
-
-
-def stop():
-    raise KeyboardInterrupt
 
 
 def until(condition):
@@ -356,7 +341,7 @@ def test_neither_folder_nor_mirror_holds_a_run(tmp_path):
         resume(tmp_path / "run", observers=[Mirror(tmp_path / "mirror")])
 
 
-# the command, and observers in general
+# the command
 
 
 def test_the_command_copies_the_report_too(tmp_path, monkeypatch, capsys):
@@ -371,30 +356,3 @@ def test_the_command_copies_the_report_too(tmp_path, monkeypatch, capsys):
     (root / "result.json").unlink()
     mirror.copy_report(load_run(tmp_path / "run"), root, Console())
     assert capsys.readouterr().out.endswith(f"the mirror {root} lacks the report: No such file or directory\n")
-
-
-def test_an_observer_that_fails_is_warned_of_once_and_training_goes_on(run, whole, tmp_path, capsys):
-    seen = []
-
-    class Broken(Observer):
-        def start(self, run, test):
-            raise ZeroDivisionError
-
-        def epoch(self, run):
-            raise OSError(28, "No space left on device")
-
-    class Seeing(Observer):
-        def start(self, run, test):
-            seen.append((run.epoch, len(test)))
-
-        def epoch(self, run):
-            seen.append((run.epoch, run.metrics[-1]["epoch"]))
-
-        def end(self, run):
-            seen.append(run.result["epochs"])
-
-    done = run(tmp_path / "run", None, Broken(), Seeing())
-    assert seen == [(0, 40), (1, 1), (2, 2), (3, 3), 3]
-    printed = capsys.readouterr().out
-    assert printed.count("WARNING") == 1 and "Broken failed: ZeroDivisionError; training goes on" in printed
-    assert_same_run(done.folder, whole)

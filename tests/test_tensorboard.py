@@ -7,7 +7,7 @@ import pytest
 import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from test_mirror import At, stop
+from watching import At, stop
 
 from jaxattn import Config, fit, resume, train
 from jaxattn.errors import InputError, Interrupted

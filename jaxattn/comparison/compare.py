@@ -195,7 +195,7 @@ def _from_runs(
     data_dir: str | None,
     made_here: bool = True,
 ) -> Result:
-    some = _any(folder, runs)
+    some = _one_of(folder, runs)
     test = read_test(some.folder, data_dir)
     classes = read_manifest(some.folder).classes
     return _judged(folder, plan, runs, test, classes, made_here)
@@ -209,13 +209,18 @@ def _judged(
     classes: tuple[str, ...],
     made_here: bool = True,
 ) -> Result:
-    _any(folder, runs)
+    _one_of(folder, runs)  # there must be one
     table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
     page = write_page(folder, plan, runs, table, test, classes, made_here)
     return Result(table, page)
 
 
-def _any(folder: Path, runs: results.Runs) -> results.Finished:
+def _one_of(folder: Path, runs: results.Runs) -> results.Finished:
+    """Any finished run.
+
+    Raises:
+        InputError: where there is none.
+    """
     some = next((run for of in runs.values() for run in of.values()), None)
     if some is None:
         raise InputError(f"{folder} holds no finished run yet; run the command again that made it")

@@ -21,7 +21,7 @@ from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
 from jaxattn.runs.observer import Observer, Observers
 from jaxattn.runs.run import Run, best_epoch, load_run
 from jaxattn.runs.store import read_metrics, read_result, write_json, write_metrics
-from jaxattn.runs.warmup import load_and_draw
+from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, loop
 from jaxattn.training.initial import prepare
 from jaxattn.training.processes import broadcast, is_first
@@ -66,7 +66,7 @@ def fit(
     runtime.tune()
     console = (console or Console()) if is_first() else Console(quiet=True)
     devices.check_batch(config.batch_size)
-    config, splits, early = load_and_draw(config, out, console, build)
+    config, splits, early = load_and_init(config, out, console, build)
     train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
     folder = Path(out) if out is not None else broadcast(lambda: default_folder(config))

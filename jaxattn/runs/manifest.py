@@ -60,7 +60,6 @@ def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         try:
-            check_folder(folder, manifest)
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(exclusive_lock(folder))
             check_folder(folder, manifest)
@@ -72,6 +71,8 @@ def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
             raise InputError(
                 f"another process is training in {folder}; wait for it or stop it, or choose another folder", "out"
             ) from error
+        except FileExistsError as error:
+            raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out") from error
         except OSError as error:
             raise InputError(
                 f"cannot write the run folder {folder}: {error.strerror}; choose another one", "out"
@@ -130,6 +131,8 @@ def read_manifest(folder: Path) -> Manifest:
         return parse_manifest((folder / "config.json").read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no run: there is no config.json in it") from error
+    except InputError:  # of a value in it
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
 
@@ -138,7 +141,8 @@ def parse_manifest(data: bytes) -> Manifest:
     """The manifest that the bytes of a `config.json` hold.
 
     Raises:
-        ValueError: where they hold none.
+        InputError: where a value of the configuration is not known.
+        ValueError: where they hold no manifest.
     """
     try:
         values = json.loads(data)

@@ -20,10 +20,10 @@ from jaxattn.training.state import TrainState
 USUAL = 10, (32, 32, 3)  # classes and image shape
 
 
-def load_and_draw(
+def load_and_init(
     config: Config, out: str | Path | None, console: Console, build: Callable[..., Program]
 ) -> tuple[Config, Splits, TrainState | None]:
-    """The configuration with its data, and a new run's initial state, drawn while the data is read.
+    """The configuration with its data, and a new run's initial state, computed while the data is read.
 
     The state is None where a run is resumed, or the images are not of the usual shape.
 
@@ -41,12 +41,12 @@ def load_and_draw(
     # Several processes would have to agree on the order of their programs.
     is_new = jax.process_count() == 1 and (out is None or not checkpoint.epochs(Path(out) / "checkpoints"))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        early = pool.submit(_draw, usual, config) if is_new else None
+        early = pool.submit(_init, usual, config) if is_new else None
         config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
     shape = len(splits.classes), splits.train.images.shape[1:]
     return config, splits, early.result() if early and shape == USUAL else None
 
 
-def _draw(program: Program, config: Config) -> TrainState:
+def _init(program: Program, config: Config) -> TrainState:
     with runtime.LOADING_TFDS:
         return program.init(loop.keys(config)[0])
