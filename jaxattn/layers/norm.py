@@ -64,11 +64,17 @@ def batch_norm(
 
 
 def _batch_norm_forward(x, scale, bias, epsilon):
+    x = _computed_once(x)
     mean = jnp.mean(x, axis=(0, 1, 2))
     var = jnp.mean(jnp.square(x - _broadcast(mean)), axis=(0, 1, 2))
     factor = jax.lax.rsqrt(var + epsilon)
     y = _affine(x, scale * factor, bias - mean * scale * factor)
     return (y, mean, var), (x, scale, mean, factor)
+
+
+def _computed_once(x):
+    """x, which XLA for a CPU would otherwise compute anew in each of the operations that read it."""
+    return jax.lax.platform_dependent(x, cpu=jax.lax.optimization_barrier, default=lambda x: x)
 
 
 def _batch_norm_backward(epsilon, residuals, gradients):

@@ -45,24 +45,31 @@ def _corners(x):
 
 @jax.custom_vjp
 def _max_pool_even(x):
-    return _max_pool_forward(x)[0]
+    return _largest(*_corners(x))
+
+
+def _largest(a, b, c, d):
+    return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
 
 
 def _max_pool_forward(x):
+    return _max_pool_even(x), x
+
+
+def _max_pool_backward(x, dy):
+    return (_to_first_maximum(x, dy),)
+
+
+def _to_first_maximum(x, dy):
+    """The array of x's shape with dy at the first maximum of each window, and 0 elsewhere.
+
+    Every place compares its own position in the window with the maximum's: that needs no array to be assembled.
+    """
     a, b, c, d = _corners(x)
-    top, bottom = jnp.maximum(a, b), jnp.maximum(c, d)
-    return jnp.maximum(top, bottom), (a >= b, c >= d, top >= bottom)
-
-
-def _max_pool_backward(residuals, dy):
-    left_of_top, left_of_bottom, is_top = residuals
-    top, bottom = jnp.where(is_top, dy, 0), jnp.where(is_top, 0, dy)
-    rows = [
-        jnp.stack([jnp.where(is_left, row, 0), jnp.where(is_left, 0, row)], axis=3)
-        for is_left, row in ((left_of_top, top), (left_of_bottom, bottom))
-    ]
-    batch, height, width, channels = dy.shape
-    return (jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels),)
+    left_of_top, left_of_bottom, is_top = a >= b, c >= d, jnp.maximum(a, b) >= jnp.maximum(c, d)
+    first = jnp.where(is_top, jnp.where(left_of_top, 0, 1), jnp.where(left_of_bottom, 2, 3))
+    positions = jnp.arange(4).reshape(1, 1, 2, 1, 2, 1)
+    return jnp.where(first[:, :, None, :, None] == positions, dy[:, :, None, :, None], 0).reshape(x.shape)
 
 
 _max_pool_even.defvjp(_max_pool_forward, _max_pool_backward)
@@ -70,21 +77,20 @@ _max_pool_even.defvjp(_max_pool_forward, _max_pool_backward)
 
 @jax.custom_vjp
 def _gated_max_pool_even(x, gate):
-    return _max_pool_even(x * gate)
+    return _gated_max_pool_forward(x, gate)[0]
 
 
 def _gated_max_pool_forward(x, gate):
-    y, argmax = _max_pool_forward(x * gate)
-    left_of_top, left_of_bottom, is_top = argmax
     a, b, c, d = _corners(x)
-    chosen = jnp.where(is_top, jnp.where(left_of_top, a, b), jnp.where(left_of_bottom, c, d))
-    return y, (argmax, chosen, gate)
+    # the largest product of a negative weight is at the smallest value
+    chosen = jnp.where(gate >= 0, _largest(a, b, c, d), -_largest(-a, -b, -c, -d))
+    return chosen * gate, (x, chosen, gate)
 
 
 def _gated_max_pool_backward(residuals, dy):
-    argmax, chosen, gate = residuals
+    x, chosen, gate = residuals
     dgate = jnp.sum(dy * chosen, axis=[i for i in range(4) if gate.shape[i] == 1], keepdims=True)
-    return *_max_pool_backward(argmax, dy * gate), dgate
+    return _to_first_maximum(x * gate, dy * gate), dgate
 
 
 _gated_max_pool_even.defvjp(_gated_max_pool_forward, _gated_max_pool_backward)

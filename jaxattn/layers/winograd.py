@@ -71,7 +71,8 @@ def gradients(
     """
     inputs, kernels, outputs = _from_input(x), _from_kernel(kernel), _from_output(dy)
     dinputs, dkernels = _matrix_products(outputs, kernels, (2, 2)), _matrix_products(inputs, outputs, (1, 1))
-    return _to_input(dinputs, x.shape), _to_kernel(dkernels)
+    dx = _barrier(_to_input(dinputs, x.shape))  # four places of the pool before read each value
+    return dx, _to_kernel(dkernels)
 
 
 def _matrix_products(left: Rows, right: Rows, axes) -> Rows:
