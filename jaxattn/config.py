@@ -166,8 +166,8 @@ class Config:
     precision: str = _flag(
         "float32",
         "training",
-        "compute dtype of convolutions and dense layers (sums, weights and statistics stay float32); a CPU is faster "
-        "only if it has AMX, others emulate it",
+        "compute dtype of convolutions and dense layers (sums, weights and statistics stay float32); CPUs without AMX "
+        "compute in float32 all the same",
         choices=("float32", "bf16"),
     )
     keep: str = _recipe(str, "training", "epoch whose weights are tested at the end", choices=("best", "last"))

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +17,7 @@ from jaxattn.data.augment import AUGMENT
 from jaxattn.layers.convolution import conv_same
 from jaxattn.layers.dense import dot
 from jaxattn.model import CNN
+from jaxattn.runs import messages
 from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim
 from jaxattn.training.batch import make_batch
@@ -36,9 +38,14 @@ def halves(x):
     return np.asarray(jnp.asarray(x).astype(jnp.bfloat16), np.float64)
 
 
-@pytest.fixture(params=[False, True], ids=["float32 units", "bfloat16 units"])
-def units(request, monkeypatch):
-    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: request.param)
+@pytest.fixture
+def bfloat16_units(monkeypatch):
+    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: True)
+
+
+@pytest.fixture
+def float32_units(monkeypatch):
+    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: False)
 
 
 CONVOLUTIONS = [
@@ -58,7 +65,7 @@ def value_and_gradients(function, inputs, dy):
     return jax.jit(both, compiler_options=QUICK_COMPILE)(inputs, dy)
 
 
-@pytest.mark.usefixtures("units")
+@pytest.mark.usefixtures("bfloat16_units")
 @pytest.mark.parametrize(("ours", "plain", "shape", "kernel"), CASES)
 def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, shape, kernel):
     inputs = draw(*shape), draw(*kernel)
@@ -68,8 +75,20 @@ def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, s
         expected = value_and_gradients(plain, tuple(map(halves, inputs)), halves(dy))
     for one, other in zip(got, expected, strict=True):
         assert one.dtype == np.float32
-        # sums of float32, through Winograd at worst; one rounding to bfloat16 would be a hundred times that
+        # sums of float32; one rounding to bfloat16 would be a hundred times that
         np.testing.assert_allclose(one, other, atol=3e-5 * np.abs(other).max())
+
+
+@pytest.mark.usefixtures("float32_units")
+@pytest.mark.parametrize(("ours", "plain", "shape", "kernel"), CASES)
+def test_a_cpu_without_units_for_bfloat16_computes_what_it_does_in_float32(ours, plain, shape, kernel):
+    inputs = draw(*shape), draw(*kernel)
+    dy = draw(*jax.eval_shape(plain, *inputs).shape)
+    got, expected = (
+        value_and_gradients(lambda *inputs, dtype=dtype: ours(*inputs, dtype), inputs, dy)
+        for dtype in (jnp.bfloat16, None)
+    )
+    chex.assert_trees_all_equal(got, expected)
 
 
 def outcome(compute_dtype, name):
@@ -82,16 +101,10 @@ def outcome(compute_dtype, name):
     return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(4))
 
 
-@functools.cache
-def float32_outcome(name):
-    """That of float32, whatever the CPU's units for bfloat16."""
-    return outcome(None, name)
-
-
-@pytest.mark.usefixtures("units")
+@pytest.mark.usefixtures("bfloat16_units")
 @pytest.mark.parametrize("name", [None, "cbam"])
 def test_step_keeps_float32_and_its_loss_is_that_of_float32_but_for_rounding(name):
-    (state, sums), (plain, plain_sums) = outcome(jnp.bfloat16, name), float32_outcome(name)
+    (state, sums), (plain, plain_sums) = outcome(jnp.bfloat16, name), outcome(None, name)
     assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, plain)
     assert {x.dtype for x in jax.tree.leaves(state.variables)} == {np.dtype(np.float32)}
     difference = abs(float(sums.loss) - float(plain_sums.loss)) / 4
@@ -110,3 +123,10 @@ def test_accelerators_multiply_bfloat16(platform, recipe):
     assert len(operands) == 8 and all(line.count("bf16>") == 2 for line in operands)
     dense = [line for line in text.splitlines() if "stablehlo.dot_general" in line and line.count("bf16>") == 2]
     assert len(dense) == 6 and all(line.rstrip().split("->")[1].count("xf32>") == 1 for line in dense)
+
+
+@pytest.mark.parametrize(("units", "said"), [(True, False), (False, True)])
+def test_a_run_says_where_bfloat16_is_not_used(monkeypatch, units, said):
+    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: units)
+    lines = messages.headline(Config(precision="bf16"), (10, 1, 1), {})
+    assert ("computes in float32" in lines) == (said and jax.default_backend() == "cpu")

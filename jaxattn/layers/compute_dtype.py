@@ -1,4 +1,8 @@
-"""The compute dtype: what operands are rounded to before they are multiplied, while sums keep their own type."""
+"""The compute dtype: what operands are rounded to before they are multiplied, while sums keep their own type.
+
+On a CPU it counts only if the CPU has units for it. Without them products of bfloat16 are far slower than those of
+float32, and rounding the operands alone costs time as well, so the operands keep their own type.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +17,6 @@ def cast(compute_dtype: ComputeDtype, *arrays: jax.Array) -> list[jax.Array]:
     return [x.astype(x.dtype if compute_dtype is None else compute_dtype) for x in arrays]
 
 
-def rounded(compute_dtype: ComputeDtype, *arrays: jax.Array) -> list[jax.Array]:
-    """The arrays [...] rounded to the compute dtype, but stored in their own type."""
-    if compute_dtype is None:
-        return list(arrays)
-    info = jnp.finfo(compute_dtype)
-    return [jax.lax.reduce_precision(x, info.nexp, info.nmant) for x in arrays]
-
-
 def is_native(compute_dtype: ComputeDtype) -> bool:
-    """Whether this CPU has units for products in the compute dtype; without them such products are far slower."""
+    """Whether this CPU has units for products in the compute dtype."""
     return compute_dtype == jnp.bfloat16 and runtime.cpu_multiplies_bf16()

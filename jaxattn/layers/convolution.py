@@ -8,7 +8,7 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxattn.layers import winograd
-from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native, rounded
+from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native
 
 FEW_CHANNELS = 8
 FEW_TILES = 128
@@ -59,8 +59,8 @@ def conv_same(
 ) -> Float[Array, "B H W Cout"]:
     """Convolution with stride 1 that keeps H and W: x [B, H, W, Cin], kernel [K, K, Cin, Cout], K odd.
 
-    Operands are rounded to the compute dtype as `dense.dot` says. GPU and TPU accumulate in float32 and round each
-    finished sum to it once; what flows between layers has the type of x.
+    Operands, in the backward pass dy too, are rounded to the compute dtype (see `compute_dtype`). GPU and TPU
+    accumulate in float32 and round each finished sum to it once; what flows between layers has the type of x.
 
     On accelerators it is `lax.conv`. On a CPU it is
 
@@ -84,7 +84,6 @@ def _conv(x, kernel, compute_dtype=None):
 def _conv_cpu(x, kernel, compute_dtype):
     if is_native(compute_dtype):
         return _conv_windows(*cast(compute_dtype, x, kernel), x.dtype)
-    x, kernel = rounded(compute_dtype, x, kernel)
     if _suits_winograd(x, kernel):
         return winograd.convolve(x, kernel)
     if x.shape[-1] >= FEW_CHANNELS:
@@ -160,7 +159,6 @@ def _gradients_cpu(x, kernel, dy, compute_dtype):
         x, kernel, dy = cast(compute_dtype, x, kernel, dy)
         dx = _conv_windows(dy, kernel[::-1, ::-1].swapaxes(2, 3), accumulate_in)
         return dx, _kernel_gradient(x, kernel, dy, accumulate_in)
-    x, kernel, dy = rounded(compute_dtype, x, kernel, dy)
     if _suits_winograd(x, kernel):
         return winograd.gradients(x, kernel, dy)
     dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]

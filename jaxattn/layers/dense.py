@@ -6,16 +6,15 @@ import jax
 from jax import Array
 from jaxtyping import Float
 
-from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native, rounded
+from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def dot(x: Float[Array, "B I"], kernel: Float[Array, "I O"], compute_dtype: ComputeDtype = None) -> Float[Array, "B O"]:
     """The product of x [B, I] and kernel [I, O], in the type of x.
 
-    x, kernel and, in the backward pass, dy are rounded to the compute dtype before they are multiplied; sums keep the
-    type of x. A CPU without units for bfloat16 multiplies the rounded numbers as float32, where their products are
-    exact: the same result, far faster than its products of bfloat16.
+    x, kernel and, in the backward pass, dy are rounded to the compute dtype (see `compute_dtype`) before they are
+    multiplied; sums keep the type of x.
     """
     return _product(x, kernel, (1, 0), compute_dtype)
 
@@ -24,13 +23,13 @@ def _product(a, b, contracted, compute_dtype):
     """The product of two matrices over one axis of each; without transposes, which an accelerator might carry out."""
     dimensions = (((contracted[0],), (contracted[1],)), ((), ()))
 
-    def native(a, b):
+    def rounded(a, b):
         return jax.lax.dot_general(*cast(compute_dtype, a, b), dimensions, preferred_element_type=a.dtype)
 
-    def emulated(a, b):
-        return jax.lax.dot_general(*rounded(compute_dtype, a, b), dimensions)
+    def plain(a, b):
+        return jax.lax.dot_general(a, b, dimensions)
 
-    return jax.lax.platform_dependent(a, b, cpu=native if is_native(compute_dtype) else emulated, default=native)
+    return jax.lax.platform_dependent(a, b, cpu=rounded if is_native(compute_dtype) else plain, default=rounded)
 
 
 def _dot_forward(x, kernel, compute_dtype):

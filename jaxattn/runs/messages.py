@@ -8,19 +8,23 @@ import flax
 import jax
 import optax
 
+from jaxattn import runtime
 from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
 from jaxattn.training import devices
 
 
 def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
-    """What is trained, on what: two lines. `sizes` are those of the training, the monitored and the test split."""
+    """What is trained, on what, in two or three lines. `sizes` are those of the training, monitored and test split."""
     train, monitored, test = sizes
     name = "monitored (the TEST set, as the tutorial does)" if config.monitored == "test" else "validation"
-    return (
-        f"{config.recipe} recipe, attention {config.attention}, {parameters(params):,} parameters, on {device()}\n"
-        f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test"
-    )
+    lines = [
+        f"{config.recipe} recipe, attention {config.attention}, {parameters(params):,} parameters, on {device()}",
+        f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test",
+    ]
+    if config.precision == "bf16" and jax.default_backend() == "cpu" and not runtime.cpu_multiplies_bf16():
+        lines.append("this CPU has no units for bfloat16: it computes in float32")
+    return "\n".join(lines)
 
 
 def epoch_line(line: dict[str, Any], config: Config) -> str:
