@@ -7,7 +7,6 @@ import ctypes
 import functools
 import importlib.metadata
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,6 @@ from typing import Any
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 # For programs that train and evaluate: jax 0.10 would otherwise fuse what `layers.winograd` keeps apart.
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-
-
-# TensorFlow Datasets replaces Python's import while it loads, so no other thread may import anything then.
-LOADING_TFDS = threading.Lock()
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from jaxattn.comparison.compare import compare, of_csv, of_runs, show
 from jaxattn.comparison.plan import read_plan, run_name
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.lock import exclusive_lock
+from jaxattn.runs import compiled
 from jaxattn.runs.console import Console
 from jaxattn.training import loop, program
 
@@ -100,7 +101,7 @@ def test_runs_are_restored_from_their_mirrors(tmp_path, monkeypatch):
 def test_a_comparison_compiles_each_variant_once(tmp_path, quiet, monkeypatch):
     make = program.make_train_step
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(make(*a), n=1))
-    build = train.cached_build()
+    build = compiled.cached_build()
     configs = [Config(attention=name, seed=seed, **FLAGS) for name in ("none", "se") for seed in range(3)]
     assert len({id(build(config, 10, (32, 32, 3), 24)) for config in configs}) == 2
     for seed in range(2):

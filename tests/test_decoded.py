@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tiny
 
-from jaxattn.data import decoded
+from jaxattn.data import decoded, shapes
+from jaxattn.data.announce import announced_to
 from jaxattn.data.cifar10 import load
 
 
@@ -29,6 +30,16 @@ def test_second_start_maps_the_arrays_of_the_first(folder, cache):
     assert isinstance(second.train.images, np.memmap) and second.classes == first.classes
     assert decoded.cached(folder, never).digest() == first.digest()
     assert not list(cache.glob("incomplete*"))
+
+
+def test_a_loader_announces_what_it_then_gives_whether_it_decodes_or_maps(folder, cache):
+    announced = []
+    with announced_to(lambda *sizes: announced.append(sizes)):
+        decoding, mapping, drawn = load(folder), load(folder), shapes.load(folder)
+    for sizes, splits in zip(announced, (decoding, mapping, drawn), strict=True):
+        assert sizes == (len(splits.classes), splits.train.images.shape[1:], len(splits.train))
+    load(folder)  # nobody listens any more
+    assert len(announced) == 3
 
 
 def test_another_content_in_the_same_place_is_decoded(folder):

@@ -1,6 +1,5 @@
 """Training into a run folder, in this process: what it writes, what it refuses, and how it resumes."""
 
-import concurrent.futures
 import dataclasses
 import json
 import sys
@@ -16,12 +15,13 @@ import pytest
 import tiny
 
 import jaxattn
-from jaxattn import ATTENTION, CNN, Config, fit, load_run, networks, resume, runtime
+from jaxattn import ATTENTION, CNN, Config, fit, load_run, networks, resume
 from jaxattn.data import DATASETS
+from jaxattn.data.announce import announce
 from jaxattn.data.augment import normalize, to_float
 from jaxattn.errors import InputError, Interrupted, UnavailableError
 from jaxattn.lock import exclusive_lock
-from jaxattn.runs import checkpoint, data
+from jaxattn.runs import checkpoint, compiled, data, warmup
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.training import initial, loop, program
@@ -123,7 +123,7 @@ def test_the_state_that_is_drawn_while_the_data_loads_is_the_one_drawn_after(tmp
 
 
 def late(config, out, console, build):
-    return *data.load_data(config, console), None
+    return *data.load_data(config, console), lambda: None
 
 
 def test_a_run_traces_its_step_once_and_its_evaluation_once_for_each_split(tmp_path, quiet, monkeypatch):
@@ -131,6 +131,32 @@ def test_a_run_traces_its_step_once_and_its_evaluation_once_for_each_split(tmp_p
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=1))
     monkeypatch.setattr(program, "make_eval_step", lambda *a: chex.assert_max_traces(evaluation(*a), n=2))
     fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)  # raises where there are more
+
+
+@pytest.mark.parametrize("extra", [0, 8])
+def test_a_step_that_is_compiled_while_the_data_loads_is_the_one_that_trains(tmp_path, quiet, monkeypatch, extra):
+    """An announcement that does not come true costs time and changes nothing."""
+    splits, config = tiny.splits(), Config(**tiny.CONFIG | {"epochs": 1})
+    sizes = len(splits.classes), splits.train.images.shape[1:], len(splits.train) + extra
+    late = fit(config, tmp_path / "late", quiet)
+    step, lowered = program.make_train_step, []
+
+    def lower(*arguments):
+        lowered.append(arguments)
+        return compiled.lower(*arguments)
+
+    def load(data_dir):
+        announce(*sizes)
+        announce(*sizes)  # only the first counts
+        return splits
+
+    monkeypatch.setitem(DATASETS, "tiny", load)
+    monkeypatch.setattr(warmup, "compiled", SimpleNamespace(lower=lower))
+    monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=2 if extra else 1))
+    chex.assert_trees_all_equal(fit(config, tmp_path / "early", quiet).variables, late.variables)
+    assert len(lowered) == 1
+    fit(config, tmp_path / "early", quiet)  # nothing is left to train
+    assert len(lowered) == 1
 
 
 @pytest.mark.parametrize("steps", [5, 7])
@@ -455,15 +481,3 @@ def test_loss_that_stops_being_finite_is_reported_and_the_last_checkpoint_kept(t
 def test_diverging_training_is_reported(tmp_path, quiet):
     with pytest.raises(InputError, match=r"stopped being finite in epoch 1.*a lower learning_rate than 1e"):
         fit(Config(**tiny.CONFIG | {"learning_rate": 1e30}), tmp_path / "run", quiet)
-
-
-def test_nothing_is_compiled_while_tensorflow_datasets_loads():
-    """It replaces Python's import while it loads; an import in another thread then fails."""
-    module, calls = sys.modules["jaxattn.runs.warmup"], []
-    program = SimpleNamespace(init=calls.append)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        with runtime.LOADING_TFDS:
-            early = pool.submit(module._init, program, Config(**tiny.CONFIG))
-            assert not concurrent.futures.wait([early], timeout=0.2).done and calls == []
-        early.result()
-    assert len(calls) == 1

@@ -1,8 +1,6 @@
 """Trains the runs of a plan that are not finished: here, on several devices at once, or as jobs of a cluster."""
 
 import concurrent.futures
-import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ from jaxattn.comparison.progress import Progress
 from jaxattn.config import Config
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.observers.mirror import Mirror
+from jaxattn.runs.compiled import cached_build
 from jaxattn.runs.fit import fit
 from jaxattn.runs.run import Run
 from jaxattn.runs.store import read_result
-from jaxattn.training import devices, program
+from jaxattn.training import devices
 
 
 def unfinished(folder: Path, plan: Plan) -> list[tuple[Path, Config]]:
@@ -60,12 +59,6 @@ def train(folder: Path, plan: Plan, progress: Progress, mirror: Path | None = No
                 raise
     except KeyboardInterrupt as error:
         raise Interrupted(folder, len(plan.runs()) - len(unfinished(folder, plan)), "compare") from error
-
-
-def cached_build() -> Callable[..., program.Program]:
-    """`program.build` that compiles once for all seeds of a variant."""
-    remembered = functools.cache(program.build)
-    return lambda config, *shapes: remembered(dataclasses.replace(config, seed=0, data_dir=""), *shapes)
 
 
 def _on_device(device: Any, runs: Iterator, one: Callable[..., Run], progress: Progress) -> list[Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxattn.data.announce import announce
 from jaxattn.data.splits import Split, Splits
 from jaxattn.runtime import cache_folder
 
@@ -56,6 +57,7 @@ def _load(entry):
         for part in _PARTS
     }
     splits = Splits(about["name"], tuple(about["classes"]), **parts)
+    announce(len(splits.classes), splits.train.images.shape[1:], len(splits.train))
     if splits.digest() != about["digest"]:
         raise ValueError(f"{entry} is damaged")
     os.utime(entry)

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
+from jaxattn.data.announce import announce
 from jaxattn.data.splits import Split, Splits
 
 _SIDE = 32  # pixels
+_TRAIN = 10_000  # images
 _BLOCK = 100  # images drawn at once: few enough for a processor's cache
 _Plane = Float32[np.ndarray, "B 1 H W"]
 _Planes = Float32[np.ndarray, "B 3 H W"]
@@ -19,10 +21,11 @@ _ROWS, _COLUMNS = np.mgrid[:_SIDE, :_SIDE].astype(np.float32) + np.float32(0.5) 
 def load(data_dir: Path) -> Splits:
     """The shapes of seed 0; `data_dir` is not read."""
     del data_dir
+    announce(len(_SHAPES), (_SIDE, _SIDE, 3), _TRAIN)
     return make()
 
 
-def make(seed: int = 0, train: int = 10_000, test: int = 2_000) -> Splits:
+def make(seed: int = 0, train: int = _TRAIN, test: int = 2_000) -> Splits:
     """Draws 32x32 images of one shape each, in any colour and position, rotated by up to half a radian.
 
     The background is a gradient with ripples, blobs and lines. Noise covers the whole image, and the contrast may be

@@ -1,6 +1,7 @@
 """Labelled images, split into train and test, and a validation split held out of train."""
 
 import dataclasses
+import functools
 import hashlib
 
 import numpy as np
@@ -73,6 +74,10 @@ class Splits:
 
     def digest(self) -> str:
         """SHA-256 (hex) over the bytes of all images and labels: equal digests mean equal data in equal order."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self):
         sha = hashlib.sha256()
         for split in (self.train, self.test):
             sha.update(np.ascontiguousarray(split.images).data)

@@ -48,7 +48,7 @@ def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
     if config.monitor == "test":
         train, monitored = splits.train, splits.test
     else:
-        train, monitored = hold_out(splits.train, round(config.validation * len(splits.train)), config.seed)
+        train, monitored = hold_out(splits.train, held_out(config, len(splits.train)), config.seed)
     if config.monitored and not len(monitored):
         raise InputError(
             f"validation must hold out an image, {config.validation} of {len(splits.train)} is none", "validation"
@@ -58,6 +58,11 @@ def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
             f"batch_size must be at most the {len(train)} training images, got {config.batch_size}", "batch_size"
         )
     return train, monitored
+
+
+def held_out(config: Config, images: int) -> int:
+    """How many of the training images are held out for validation."""
+    return 0 if config.monitor == "test" else round(config.validation * images)
 
 
 def read_test(folder: Path, data_dir: str | None = None) -> Split:

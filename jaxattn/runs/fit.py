@@ -14,6 +14,7 @@ from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.runs import checkpoint, messages, weights
+from jaxattn.runs.compiled import Build, cached_build
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import divide
 from jaxattn.runs.final import final_result
@@ -25,11 +26,10 @@ from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, loop
 from jaxattn.training.initial import prepare
 from jaxattn.training.processes import broadcast, is_first
-from jaxattn.training.program import Program, build, template
+from jaxattn.training.program import Program, template
 from jaxattn.training.state import TrainState
 
 Metrics = list[dict[str, Any]]
-Build = Callable[..., Program]
 
 
 class _Job(NamedTuple):
@@ -42,7 +42,7 @@ class _Job(NamedTuple):
 
 
 def fit(
-    config: Config, out: str | Path | None = None, console: Console | None = None, build: Build = build,
+    config: Config, out: str | Path | None = None, console: Console | None = None, build: Build | None = None,
     observers: Sequence[Observer] = (),
 ) -> Run:  # fmt: skip
     """Trains, tests once, and writes the run folder.
@@ -53,7 +53,7 @@ def fit(
         config: what to train.
         out: the run folder; by default `runs/<date>-<dataset>-<attention>-s<seed>`.
         console: where lines go; by default standard output.
-        build: makes the program; one that remembers its programs spares compiling for runs that differ in the seed.
+        build: of `runs.compiled.cached_build`; runs that differ only in the seed can share it.
         observers: told of every epoch, such as those of `jaxattn.observers`.
 
     Returns:
@@ -64,7 +64,7 @@ def fit(
         Interrupted: on Ctrl-C; what was trained is kept.
     """
     runtime.tune()
-    console = (console or Console()) if is_first() else Console(quiet=True)
+    console, build = (console or Console()) if is_first() else Console(quiet=True), build or cached_build()
     devices.check_batch(config.batch_size)
     config, splits, early = load_and_init(config, out, console, build)
     train, monitored, test = *divide(config, splits), splits.test
@@ -84,7 +84,7 @@ def fit(
     return run
 
 
-def _run(job: _Job, early: TrainState | None, data: loop.Data, monitored: Split, test: Split) -> Run:
+def _run(job: _Job, early: Callable[[], TrainState | None], data: loop.Data, monitored: Split, test: Split) -> Run:
     """What is left of a run whose folder is claimed: epochs, then the test."""
     state, metrics = _start(job, early, data[0])
     sizes = [len(images) for images in (data[0], monitored, test)]
@@ -147,8 +147,8 @@ def _tell(job: _Job, told: Callable[..., None], state: TrainState, metrics: Metr
         told(Run(job.folder, job.manifest.config, job.manifest.classes, job.program.model, *now), *more)
 
 
-def _start(job: _Job, early: TrainState | None, images: jax.Array) -> tuple[TrainState, Metrics]:
-    """The state and the metrics of the last complete epoch, or fresh ones: `early`, if it is there."""
+def _start(job: _Job, early: Callable[[], TrainState | None], images: jax.Array) -> tuple[TrainState, Metrics]:
+    """The state and the metrics of the last complete epoch, or fresh ones: `early`'s, if it gives any."""
 
     def last():
         complete = checkpoint.epochs(job.folder / "checkpoints")
@@ -160,7 +160,7 @@ def _start(job: _Job, early: TrainState | None, images: jax.Array) -> tuple[Trai
     found = broadcast(last)
     config = job.manifest.config
     if found is None:
-        drawn = early or job.program.init(loop.keys(config)[0])
+        drawn = early() or job.program.init(loop.keys(config)[0])
         drawn = prepare(drawn, images, config.first_conv, config.later_convs)
         found = weights.take_over(drawn, job.given, config.init, job.console), []
     return devices.replicate(found[0]), found[1]

@@ -1,4 +1,4 @@
-"""The first seconds of a run: the data is read while the initial state is compiled."""
+"""The first seconds of a run: the training step is compiled while the data is decoded."""
 
 import concurrent.futures
 from collections.abc import Callable
@@ -6,47 +6,52 @@ from pathlib import Path
 
 import jax
 
-from jaxattn import runtime
 from jaxattn.config import Config
+from jaxattn.data.announce import announced_to
 from jaxattn.data.splits import Splits
-from jaxattn.runs import checkpoint
+from jaxattn.runs import checkpoint, compiled
 from jaxattn.runs.console import Console
-from jaxattn.runs.data import load_data
-from jaxattn.training import loop
+from jaxattn.runs.data import held_out, load_data
+from jaxattn.training import devices
 from jaxattn.training.processes import agree
-from jaxattn.training.program import Program, template
+from jaxattn.training.program import template
 from jaxattn.training.state import TrainState
 
 USUAL = 10, (32, 32, 3)  # classes and image shape
 
 
 def load_and_init(
-    config: Config, out: str | Path | None, console: Console, build: Callable[..., Program]
-) -> tuple[Config, Splits, TrainState | None]:
-    """The configuration with its data, and a new run's initial state, computed while the data is read.
+    config: Config, out: str | Path | None, console: Console, build: compiled.Build
+) -> tuple[Config, Splits, Callable[[], TrainState | None]]:
+    """The configuration with its data, and a function that waits for a new run's initial state.
 
-    The state is None where a run is resumed, or the images are not of the usual shape.
+    Where the loader announces what it loads, the programs of the initial state and of the training step are compiled
+    while images are decoded. Else, or where a run is resumed, the function gives None.
 
     Args:
         config: what to train.
         out: the run folder; None for a new one.
         console: where lines go.
-        build: makes the program.
+        build: makes the program, the same one for the same arguments.
 
     Raises:
         InputError: where the configuration or the data cannot be used.
     """
-    usual = build(config, *USUAL, 1)
-    template(usual)  # wrong names and modules are found before the data is loaded
-    # Several processes would have to agree on the order of their programs.
-    is_new = jax.process_count() == 1 and (out is None or not checkpoint.epochs(Path(out) / "checkpoints"))
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        early = pool.submit(_init, usual, config) if is_new else None
+    template(build(config, *USUAL, 1))  # wrong names and modules are found before the data is loaded
+    # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
+    alone = jax.process_count() == 1 and devices.count() == jax.device_count()
+    is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
+    begun: dict[tuple, concurrent.futures.Future[TrainState]] = {}
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+
+    def listener(classes, shape, count):
+        training = count - held_out(config, count)
+        if alone and is_new and not begun and training >= config.batch_size:
+            program = build(config, classes, shape, training // config.batch_size)
+            begun[classes, shape, count] = pool.submit(compiled.lower(program, config, (training, *shape)))
+
+    with announced_to(listener):
         config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
-    shape = len(splits.classes), splits.train.images.shape[1:]
-    return config, splits, early.result() if early and shape == USUAL else None
-
-
-def _init(program: Program, config: Config) -> TrainState:
-    with runtime.LOADING_TFDS:
-        return program.init(loop.keys(config)[0])
+    pool.shutdown(wait=False)
+    early = begun.get((len(splits.classes), splits.train.images.shape[1:], len(splits.train)))
+    return config, splits, lambda: early.result() if early else None

@@ -85,7 +85,7 @@ def _epoch(program, train_mode, state, inputs, rows, progress):
         sums, done = sums + [column.sum() for column in tally], done + tally[0].size
         progress(done)
 
-    for batches in _calls(rows, program.steps_in_call):
+    for batches in calls(rows, program.steps_in_call):
         step = program.step if batches.ndim == 1 else program.steps
         state, tally = devices.synchronise(step[train_mode](state, *inputs, devices.shard(batches)))
         in_flight.append(tally)
@@ -98,7 +98,7 @@ def _epoch(program, train_mode, state, inputs, rows, progress):
     return state, sums[0] / sums[2], sums[1] / sums[2]
 
 
-def _calls(rows, count):
+def calls(rows: np.ndarray, count: int) -> list[np.ndarray]:
     """The rows [S, B] of an epoch, one array a call: `count` steps at once, [count, B], then single ones, [B]."""
     whole = len(rows) // count * count if count > 1 else 0
     return [*rows[:whole].reshape(-1, count, rows.shape[1]), *rows[whole:]]

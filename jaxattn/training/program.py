@@ -40,10 +40,10 @@ class Program(NamedTuple):
     """
 
     model: CNN
-    init: Callable[..., TrainState]
+    init: jax.stages.Wrapped
     batch: Callable[..., jax.Array]
-    step: dict[bool, Callable]
-    steps: dict[bool, Callable]
+    step: dict[bool, jax.stages.Wrapped]
+    steps: dict[bool, jax.stages.Wrapped]
     steps_in_call: int
     evaluate: Callable
     end_epoch: Callable

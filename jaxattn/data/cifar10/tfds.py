@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxattn.data.announce import announce
 from jaxattn.data.cifar10 import png
 from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError
-from jaxattn.runtime import LOADING_TFDS
 
 _PARTS = ("train", "test")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -50,8 +50,7 @@ def read(folder: Path, size: int, classes: int) -> Splits:
     """
     if not (folder / "dataset_info.json").is_file():
         raise _damaged(folder, "there is no dataset_info.json")
-    with LOADING_TFDS:
-        import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds
 
     try:
         info = tfds.builder_from_directory(str(folder)).info
@@ -69,6 +68,7 @@ def read(folder: Path, size: int, classes: int) -> Splits:
             f"{folder} must hold images of {size}x{size}x3 bytes in {classes} classes, found shape {list(shape)} of "
             f"{image.np_dtype} in {len(names)} classes; it is another data set, choose another folder"
         )
+    announce(len(names), (size, size, 3), sum(shards["train"].values()))
     parts = {part: _read_split(folder, files, size, "id" in features) for part, files in shards.items()}
     try:
         return Splits(info.name, names, **parts)
@@ -144,8 +144,7 @@ def write(folder: Path, splits: Splits) -> None:
 
 
 def _write_draft(draft: Path, version: str, splits: Splits) -> None:
-    with LOADING_TFDS:
-        import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds
     from array_record.python import array_record_module
     from tensorflow_datasets.proto import tf_example_pb2
 

@@ -1,0 +1,47 @@
+"""Programs that are compiled once, and ahead of time."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from jaxattn.config import Config
+from jaxattn.training import devices, loop
+from jaxattn.training.batch import epoch_rows
+from jaxattn.training.program import Program, build, template
+from jaxattn.training.state import TrainState
+
+Build = Callable[..., Program]
+
+
+def cached_build() -> Build:
+    """`build` that makes a program once for all configurations that differ only in seed, data and initial weights."""
+    remembered = functools.cache(build)
+    return lambda config, *sizes: remembered(
+        dataclasses.replace(config, seed=0, dataset=None, data_dir="", init=None), *sizes
+    )
+
+
+def lower(program: Program, config: Config, shape: tuple[int, ...]) -> Callable[[], TrainState]:
+    """A function that compiles what a run begins with, for training images of this shape [N, H, W, 3].
+
+    It gives the initial state. Tracing and lowering are Python and done here, since in another thread they would only
+    take turns with the loader's Python; compiling is not.
+    """
+    key, key_of_steps = loop.keys(config)
+    rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)
+    batches = loop.calls(rows, program.steps_in_call)[0]
+    step = program.step if batches.ndim == 1 else program.steps
+    images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=devices.replicated())
+    labels = jax.ShapeDtypeStruct(shape[:1], np.int32, sharding=devices.replicated())
+    init = program.init.lower(key)
+    first = step[True].lower(template(program), key_of_steps, images, labels, devices.shard(batches))
+
+    def compiled():
+        init.compile()
+        first.compile()
+        return program.init(key)
+
+    return compiled
