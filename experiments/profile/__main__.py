@@ -1,0 +1,114 @@
+"""Where the time of a training step goes: every XLA operation of it, timed by JAX's profiler on one core.
+
+    python -m experiments.profile                           # the recipe standard
+    python -m experiments.profile --recipe original --top 40
+
+With one core nothing runs at the same time, so the operations' times add up to the step's. On two cores a step takes
+somewhat more than half of that. Squeeze-and-excitation is on, images are built in.
+"""
+
+import argparse
+import collections
+import os
+import re
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+STEPS = 30
+# The first that is found in an operation's name, as XLA keeps it, says what it belongs to.
+PARTS = {
+    r"/conv/.*dot_general": "convolutions: matrix products",
+    r"/conv/(?!add|reduce_sum)": "convolutions: transforms, windows",
+    r"/conv/|/norm/": "norms, and the convolutions' biases",
+    r"/attention|/gate": "squeeze-and-excitation",
+    r"/block_": "ReLU, gate and pool",
+    r"/hidden/|/head/|CNN/": "dense layers",
+    r"jvp|": "the rest: augmentation, loss, optimiser",
+}
+
+
+def trace(call):
+    """{operation: milliseconds a step} of the steps in `call`."""
+    import jax
+
+    times = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            call()
+        (file,) = Path(folder).rglob("*.xplane.pb")
+        planes = jax.profiler.ProfileData.from_file(str(file)).planes
+        for event in (event for plane in planes for line in plane.lines for event in line.events):
+            times[event.name] += event.duration_ns / 1e6 / STEPS
+    return times
+
+
+def operations(text):
+    """{operation: (shape, name in the program)} of a compiled program's text."""
+    found = {}
+    for line in text.splitlines():
+        if match := re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = \(?(\w+\[[^\]]*\])", line):
+            name = re.search(r'op_name="([^"]*)"', line)
+            found[match[1]] = match[2], name[1] if name else ""
+    return found
+
+
+def measure(recipe):
+    """The configuration, the milliseconds of a step, and what `operations` and `trace` say of it."""
+    from jaxattn import Config, runtime
+    from jaxattn.data import shapes
+    from jaxattn.training import loop
+    from jaxattn.training.batch import epoch_rows
+    from jaxattn.training.program import build
+
+    runtime.tune()
+    config = Config(recipe=recipe, attention="se")
+    images = shapes.make(train=2_000, test=10).train
+    program = build(config, 10, images.images.shape[1:], len(images) // config.batch_size)
+    first, key = loop.keys(config)
+    inputs = key, images.images, images.labels, epoch_rows(0, 1, len(images), config.batch_size)[0]
+    state = program.init(first)
+    known = operations(program.step[True].lower(state, *inputs).compile().as_text())
+
+    def steps():
+        nonlocal state
+        seconds = []
+        for _ in range(STEPS):
+            started = time.perf_counter()
+            state, tally = program.step[True](state, *inputs)
+            float(tally.loss)
+            seconds.append(time.perf_counter() - started)
+        return 1e3 * statistics.median(seconds)
+
+    steps()
+    return config, steps(), known, {name: ms for name, ms in trace(steps).items() if name in known}
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Time every operation of a training step, on one core.")
+    parser.add_argument("--recipe", default="standard")
+    parser.add_argument("--top", type=int, default=15, help="operations to list")
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):  # before JAX counts the cores
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    from experiments import common
+
+    config, step, known, times = measure(arguments.recipe)
+    total, parts = sum(times.values()), collections.Counter()
+    for name, ms in times.items():
+        parts[next(part for pattern, part in PARTS.items() if re.search(pattern, known[name][1]))] += ms
+    rows = ((part, f"{ms:.2f}", f"{ms / total:.0%}") for part, ms in parts.most_common())
+    print("\n".join(common.table(("part", "ms", "of all"), rows)))
+    print()
+    top = collections.Counter(times).most_common(arguments.top)
+    rows = ((f"`{known[name][1].removeprefix('jit(step)/')}`", f"`{known[name][0]}`", f"{ms:.2f}") for name, ms in top)
+    print("\n".join(common.table(("operation", "gives", "ms"), rows, text_columns=2)))
+    print(
+        f"\nA step of the recipe {config.recipe} on {config.batch_size} images: {step:.1f} ms (median of {STEPS}); "
+        f"in the profile, {total:.1f} ms in {len(times)} operations. One core; {common.on(common.machine())}."
+    )
+
+
+if __name__ == "__main__":
+    main()
