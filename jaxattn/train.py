@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     if folder is not None and (out is not None or values.keys() - WITH_RESUME):
         raise InputError(f"--resume takes its flags from the run; {ONLY}")
     config = None if folder is not None else Config(**values)
-    Console().note("loading JAX and the data")
+    Console().note("loading JAX and the data, and compiling the step")
     if distributed:
         from jaxattn.training.processes import connect
 

@@ -9,7 +9,8 @@ float32 PyTorch in the round. The table gives median, min and max of the per-rou
 
 * step: forward, backward and Adam for one batch in memory, squeeze-and-excitation on, float32 but for bf16.
 * epoch: 50,000 images in batches of 64 with the augmentation of the recipe `original`, then the 10,000 test images:
-  jaxattn's program against the PyTorch program with per-image transforms in a DataLoader, best of 0, 1, 2 workers.
+  jaxattn's program against the PyTorch program with per-image transforms in a DataLoader, best of 0, 1, 2 workers. Also
+  of `standard`, and of `adamw-50`, the default before: both train on 45,000 images and evaluate 5,000.
 * start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache (of
   compiled programs and decoded images); and `--help`.
 * memory: peak resident set after the epochs.
@@ -45,6 +46,8 @@ SUBJECTS = {
     "jaxattn-bf16": "jax_subject.py",
     "jaxattn-wide": "jax_subject.py",
     "plain-flax": "jax_subject.py",
+    "standard": "jax_subject.py",
+    "adamw-50": "jax_subject.py",
     **dict.fromkeys((*PYTORCH, "bf16"), "torch_subject.py"),
 }
 TITLES = {
@@ -55,6 +58,12 @@ TITLES = {
     "channels_last": "PyTorch eager, channels_last",
     "compiled": "PyTorch compiled, channels_last",
     "bf16": "PyTorch bf16 autocast, channels_last",
+}
+EPOCHS = {
+    "jaxattn": "jaxattn, `original`",
+    "standard": "jaxattn, `standard`",
+    "adamw-50": "jaxattn, `adamw-50`",
+    "channels_last": "PyTorch eager, channels_last",
 }
 WORKERS = (0, 1, 2)
 LARGER = 8
@@ -119,10 +128,12 @@ def measure_width(child, wide, rounds, count):
 
 def measure_epochs(children, rounds):
     """Seconds of an epoch, {subject: [rounds]}, and the best number of DataLoader workers."""
-    children["jaxattn"].ask("step 10 full")
+    ours = [name for name in EPOCHS if name != "channels_last"]
+    for name in ours:
+        children[name].ask("epoch 0")  # compiles
     tried = {workers: children["channels_last"].ask(f"epoch {workers}") for workers in WORKERS}
     workers = min(tried, key=tried.get)
-    times = {"jaxattn": [], "channels_last": []}
+    times = {name: [] for name in EPOCHS}
     for _ in range(rounds):
         for name, seconds in times.items():
             seconds.append(children[name].ask(f"epoch {workers}"))
@@ -171,14 +182,14 @@ def measure_start(data_dir, rounds):
 def table(result):
     """The result as Markdown."""
 
-    def rows(what, scale):
+    def rows(what, scale, titles):
         for name, seconds in result[what].items():
             time = f"{scale * statistics.median(seconds):.1f}"
-            yield TITLES[name], time, common.spread(result[f"{what}_ratio"][name])
+            yield titles[name], time, common.spread(result[f"{what}_ratio"][name])
 
-    lines = common.table(("step", "ms", "ratio to the fastest PyTorch, median (min-max)"), rows("step", 1e3))
+    lines = common.table(("step", "ms", "ratio to the fastest PyTorch, median (min-max)"), rows("step", 1e3, TITLES))
     if "epoch" in result:
-        lines += ["", *common.table(("epoch with evaluation", "s", "ratio"), rows("epoch", 1))]
+        lines += ["", *common.table(("epoch with evaluation", "s", "ratio"), rows("epoch", 1, EPOCHS))]
         start = {kind: f"{value['median']:.1f} s" for kind, value in result["start"].items()}
         lines += [
             "",
@@ -246,6 +257,7 @@ def main():
         for child in (*larger.values(), wide):
             child.stop()
         if not arguments.quick:
+            children |= {name: start(name, arguments.batch) for name in ("standard", "adamw-50")}
             result["epoch"], result["workers"] = measure_epochs(children, arguments.rounds)
             result["epoch_ratio"] = common.ratios(result["epoch"], ["channels_last"])
             result["memory"] = {name: children[name].ask("memory") for name in ("jaxattn", "channels_last")}

@@ -1,9 +1,8 @@
-"""The JAX side of the benchmark: jaxattn, also with wider blocks, or the network in plain Flax layers.
+"""The JAX side of the benchmark: jaxattn, also with wider blocks or other recipes, or the network in plain Flax layers.
 
 See `torch_subject.py`.
 """
 
-import collections
 import json
 import platform
 import resource
@@ -19,16 +18,27 @@ from jaxattn import runtime
 from jaxattn.attention import resolve
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
-from jaxattn.data.splits import Split
+from jaxattn.data.splits import Split, Splits
 from jaxattn.model import CNN
-from jaxattn.training.batch import epoch_rows, make_batch
-from jaxattn.training.evaluation import evaluate
+from jaxattn.runs.data import divide
+from jaxattn.training import loop
+from jaxattn.training.batch import make_batch
 from jaxattn.training.program import build
 from jaxattn.training.state import init_state
 from jaxattn.training.step import make_train_step
 
 SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-IN_FLIGHT = 2
+# The flags of a subject; the others have those of the recipe `original`.
+FLAGS = {
+    "jaxattn-bf16": {"precision": "bf16"},
+    "standard": {"recipe": "standard", "batch_size": None},
+    "adamw-50": {
+        **{"recipe": "standard", "epochs": 50, "batch_size": 64, "optimizer": "adam", "learning_rate": 2e-3},
+        **{"weight_decay": 0.02, "schedule": "cosine", "warmup_epochs": 1.0, "dropout": 0.3, "crop_padding": 4},
+        **{"flips": "random", "keep": "best", "norm_bias_rate": 1.0, "muon_rate": 0.0, "label_smoothing": 0.0},
+        **{"ema": 0.0, "first_conv": "pytorch", "later_convs": "pytorch"},
+    },
+}
 
 
 class PlainSqueezeExcitation(nn.Module):
@@ -64,12 +74,13 @@ def by_hand(model, options=None):
 class Subject:
     def __init__(self):
         with np.load(DATA) as data:
-            train, self.test = (
+            train, test = (
                 Split(data[f"{part}_images"], data[f"{part}_labels"].astype(np.int32)) for part in ("train", "test")
             )
-        precision = {"precision": "bf16"} if SETTING == "jaxattn-bf16" else {}
-        config = Config(recipe="original", attention="se", batch_size=BATCH, **precision)
-        self.program = build(config, 10, (32, 32, 3), len(train) // BATCH)
+        flags = {"recipe": "original", "train_mode": "every-epoch", "batch_size": BATCH} | FLAGS.get(SETTING, {})
+        self.config = config = Config(attention="se", **flags)
+        train, self.monitored = divide(config, Splits("cifar10", tuple("0123456789"), train, test))
+        self.program = build(config, 10, (32, 32, 3), len(train) // config.batch_size)
         bare = build(Config(**config.to_json() | {"augment": "none"}), 10, (32, 32, 3), 1).step[True]
         init = self.program.init
         if SETTING == "plain-flax":
@@ -80,7 +91,7 @@ class Subject:
         self.bare = bare
         self.data = jax.device_put((train.images, train.labels))
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)
-        self.epochs = 0
+        self.training = None
 
     def step(self, count, augment="none"):
         step = self.program.step[True] if augment == "full" else self.bare
@@ -93,17 +104,12 @@ class Subject:
         return seconds
 
     def epoch(self, _):
-        start = time.perf_counter()
-        self.epochs += 1
-        rows = epoch_rows(1, self.epochs, len(self.data[0]), BATCH)
-        waiting = collections.deque()
-        for batch in rows:
-            self.state, tally = self.program.step[True](self.state, self.key, *self.data, batch)
-            waiting.append(tally.loss)
-            if len(waiting) > IN_FLIGHT:
-                float(waiting.popleft())
-        evaluate(self.program.evaluate, self.state.variables, self.test)
-        return time.perf_counter() - start
+        """Seconds of the next epoch with its evaluation, as a run's `metrics.jsonl` has them."""
+        if self.training is None:
+            inputs = self.state, self.data, self.monitored
+            self.training = loop.train(self.program, self.config, *inputs, 0, lambda epoch, step: None)
+        self.state, metrics = next(self.training)
+        return metrics["seconds"]
 
     def about(self):
         return {"jax": jax.__version__, "python": platform.python_version(), "device": jax.devices()[0].device_kind}

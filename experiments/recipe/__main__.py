@@ -8,9 +8,11 @@ import statistics
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from experiments import common
 from jaxattn.attention.cost import cost
+from jaxattn.comparison.statistics import t_interval
 from jaxattn.networks import create
 
 HERE = Path(__file__).parent
@@ -23,12 +25,25 @@ RECIPES = {
     "standard": HERE.parent / "verdict" / "se",
     "standard, all images": HERE / "all-se",
 }
+SUBJECTS = {"original": "jaxattn", "adamw-50": "adamw-50", "standard": "standard"}  # of the benchmark
 REACHED = (
     "recipe",
     "n",
-    *(f"epochs to {target:.2%}" for target in TARGETS),
-    *(f"10^12 to {target:.2%}" for target in TARGETS),
+    "seconds of an epoch",
+    *(f"{what} to {target:.2%}" for target in TARGETS for what in ("epochs", "seconds", "10^12")),
 )
+# What is left out of `standard`: folders, flags.
+ABLATION = {
+    "Muon for the hidden layer (SGD instead)": ("no-muon", "--muon-rate 0"),
+    "whitening start of the first convolution": ("pytorch-first", "--first-conv pytorch"),
+    "dirac start of the others": ("pytorch-later", "--later-convs pytorch"),
+    "norm biases' larger rate": ("bias-rate-1", "--norm-bias-rate 1"),
+    "label smoothing": ("no-smoothing", "--label-smoothing 0"),
+    "moving average of the weights": ("no-ema", "--ema 0"),
+    "alternating flips (random instead)": ("random-flips", "--flips random"),
+    "crops of 2 pixels (4 instead)": ("padding-4", "--crop-padding 4"),
+}
+LEFT_OUT = ("left out of `standard`", "flag", "n", "validation accuracy", "brings", "test accuracy", "brings")
 FINAL = ("recipe", "n", "epochs", "images", "test accuracy, % (mean ± sd)", "with flips at test time")
 
 
@@ -45,20 +60,40 @@ def first_epoch(lines, target):
     return next((line["epoch"] for line in lines if line.get("val_accuracy", 0) >= target), None)
 
 
-def reached(recipe, per_image):
-    """The cells of a recipe: epochs and 10^12 multiply-adds to each target, medians over the runs that reach it.
+def reached(recipe, per_image, seconds):
+    """The cells of a recipe: epochs, seconds and 10^12 multiply-adds to each target, medians over runs that reach it.
 
-    A step takes three times the multiply-adds of a forward pass.
+    Seconds are epochs times the `seconds` of one in the benchmark. A step takes three times the multiply-adds of a
+    forward pass.
     """
     found = list(runs(recipe))
-    images = images_of(found[0][0])
-    cells = [[first_epoch(lines, target) for _, lines in found] for target in TARGETS]
-    epochs = [_median(column) for column in cells]
-    work = [
-        _median([None if epoch is None else epoch * images * 3 * per_image / 1e12 for epoch in column])
-        for column in cells
-    ]
-    return [recipe, str(len(found)), *epochs, *work]
+    cells = []
+    for target in TARGETS:
+        epochs = [first_epoch(lines, target) for _, lines in found]
+        work = images_of(found[0][0]) * 3 * per_image / 1e12
+        for scale, form in ((1, ".3g"), (seconds, ",.0f"), (work, ".3g")):
+            cells.append(_median([None if epoch is None else epoch * scale for epoch in epochs], form))
+    return [recipe, str(len(found)), f"{seconds:.1f}", *cells]
+
+
+def left_out(what):
+    """The cells of what was left out: accuracies, and what the ingredient brings, paired by seed."""
+    name, flag = ABLATION[what]
+    cells, seeds = [], [folder.name.rpartition("-s")[2] for folder in HERE.glob(f"without-{name}-s[0-9]")]
+    for accuracy in (_last_validation, _test):
+        without = [accuracy(HERE / f"without-{name}-s{seed}") for seed in seeds]
+        paired = np.subtract([accuracy(HERE.parent / "verdict" / f"se-s{seed}") for seed in seeds], without)
+        low, high = 100 * t_interval(paired)
+        cells += [_mean(without), f"{100 * paired.mean():+.2f} ({low:+.2f} to {high:+.2f})"]
+    return [what, f"`{flag}`", str(len(seeds)), *cells]
+
+
+def _last_validation(folder):
+    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["val_accuracy"]
+
+
+def _test(folder):
+    return json.loads((folder / "result.json").read_text())["test_accuracy"]
 
 
 def images_of(result):
@@ -66,11 +101,13 @@ def images_of(result):
     return 45_000 if result["monitored"] == "validation" else 50_000
 
 
-def _median(values):
+def _median(values, form):
     kept = [value for value in values if value is not None]
     if not kept:
         return "–"
-    return f"{statistics.median(kept):.3g}" + ("" if len(kept) == len(values) else f" ({len(kept)} of {len(values)})")
+    return f"{statistics.median(kept):{form}}" + (
+        "" if len(kept) == len(values) else f" ({len(kept)} of {len(values)})"
+    )
 
 
 def final(recipe):
@@ -99,7 +136,11 @@ if __name__ == "__main__":
     model = create("se", 16, IMAGE)
     with jax.default_device(jax.devices("cpu")[0]):
         per_image = cost(model, IMAGE).multiply_adds
-    names = [name for name in RECIPES if any(runs(name))]
-    print("\n".join(common.table(REACHED, (reached(name, per_image) for name in names))))
+    benchmark = json.loads((HERE.parent / "benchmark" / "result.json").read_text())
+    seconds = {name: statistics.median(benchmark["epoch"][subject]) for name, subject in SUBJECTS.items()}
+    print("\n".join(common.table(REACHED, (reached(name, per_image, seconds[name]) for name in SUBJECTS))))
+    tutorial = statistics.median(benchmark["epoch"]["channels_last"])
+    print(f"\nThe tutorial's program in PyTorch: {tutorial:.1f} s an epoch, {common.on(benchmark['machine'])}.\n")
+    print("\n".join(common.table(FINAL, map(final, RECIPES))))
     print()
-    print("\n".join(common.table(FINAL, map(final, names))))
+    print("\n".join(common.table(LEFT_OUT, map(left_out, ABLATION), text_columns=2)))
