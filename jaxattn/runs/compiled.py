@@ -34,10 +34,12 @@ def lower(program: Program, config: Config, shape: tuple[int, ...]) -> Callable[
     rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)
     batches = loop.calls(rows, program.steps_in_call)[0]
     step = program.step if batches.ndim == 1 else program.steps
-    images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=devices.replicated())
-    labels = jax.ShapeDtypeStruct(shape[:1], np.int32, sharding=devices.replicated())
+    inputs = template(program), jax.ShapeDtypeStruct(shape, np.uint8), jax.ShapeDtypeStruct(shape[:1], np.int32)
+    state, images, labels = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.replicated()), inputs
+    )
     init = program.init.lower(key)
-    first = step[True].lower(template(program), key_of_steps, images, labels, devices.shard(batches))
+    first = step[True].lower(state, key_of_steps, images, labels, devices.shard(batches))
 
     def compiled():
         init.compile()
