@@ -43,7 +43,10 @@ ABLATION = {
     "alternating flips (random instead)": ("random-flips", "--flips random"),
     "crops of 2 pixels (4 instead)": ("padding-4", "--crop-padding 4"),
 }
-LEFT_OUT = ("left out of `standard`", "flag", "n", "validation accuracy", "brings", "test accuracy", "brings")
+LEFT_OUT = (
+    *("left out of `standard`", "flag", "n", "epochs to 80 %", "epochs to 84.68 %"),
+    *("validation accuracy", "brings", "test accuracy", "brings"),
+)
 FINAL = ("recipe", "n", "epochs", "images", "test accuracy, % (mean ± sd)", "with flips at test time")
 
 
@@ -51,8 +54,11 @@ def runs(recipe):
     """The result and the metrics of each run of a recipe with squeeze-and-excitation."""
     path = RECIPES[recipe]
     for folder in sorted(path.parent.glob(f"{path.name}-s[0-9]*")):
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        yield json.loads((folder / "result.json").read_text()), lines
+        yield json.loads((folder / "result.json").read_text()), _lines(folder)
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def first_epoch(lines, target):
@@ -79,7 +85,9 @@ def reached(recipe, per_image, seconds):
 def left_out(what):
     """The cells of what was left out: accuracies, and what the ingredient brings, paired by seed."""
     name, flag = ABLATION[what]
-    cells, seeds = [], [folder.name.rpartition("-s")[2] for folder in HERE.glob(f"without-{name}-s[0-9]")]
+    seeds = sorted(folder.name.rpartition("-s")[2] for folder in HERE.glob(f"without-{name}-s[0-9]"))
+    found = [_lines(HERE / f"without-{name}-s{seed}") for seed in seeds]
+    cells = [_median([first_epoch(lines, target) for lines in found], ".3g") for target in TARGETS[:2]]
     for accuracy in (_last_validation, _test):
         without = [accuracy(HERE / f"without-{name}-s{seed}") for seed in seeds]
         paired = np.subtract([accuracy(HERE.parent / "verdict" / f"se-s{seed}") for seed in seeds], without)
@@ -89,7 +97,7 @@ def left_out(what):
 
 
 def _last_validation(folder):
-    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["val_accuracy"]
+    return _lines(folder)[-1]["val_accuracy"]
 
 
 def _test(folder):

@@ -23,7 +23,7 @@ def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
         f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test",
     ]
     if config.precision == "bf16" and jax.default_backend() == "cpu" and not runtime.cpu_multiplies_bf16():
-        lines.append("this CPU has no units for bfloat16: it computes in float32")
+        lines.append("this CPU has no AMX, its fast units for bfloat16: it computes in float32")
     return "\n".join(lines)
 
 
