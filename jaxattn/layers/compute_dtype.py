@@ -1,8 +1,8 @@
 """The compute dtype: what operands are rounded to before they are multiplied, while sums keep their own type.
 
-On a CPU it counts only if the CPU has matrix units for it (AMX). Elsewhere products of bfloat16 are slower than those of
-float32 (a whole step 1.5 times as slow where there is AVX512-BF16), and rounding the operands alone costs time as well,
-so the operands keep their own type.
+On a CPU it counts only if the CPU has matrix units for it (AMX). Elsewhere products of bfloat16 are slower than those
+of float32 (a step takes 1.5 times as long where there is AVX512-BF16), and rounding the operands alone costs time as
+well, so the operands keep their own type.
 """
 
 import jax

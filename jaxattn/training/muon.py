@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
@@ -26,17 +27,23 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int) -> optax.Grad
     )
 
     def split(kernels: Any) -> Any:
-        return jax.tree.map(lambda kernel: kernel.reshape(-1, channels, kernel.shape[-1]), kernels)
+        return jax.tree.map(lambda kernel: _halves(kernel.reshape(-1, channels, kernel.shape[-1])), kernels)
 
     def update(updates, state, params=None):
         scaled, state = scale.update(split(updates), state)
-        return jax.tree.map(lambda new, old: new.reshape(old.shape), scaled, updates), state
+        return jax.tree.map(lambda old, halves: jnp.concatenate(halves).reshape(old.shape), updates, scaled), state
 
     return optax.chain(
         optax.GradientTransformation(lambda params: scale.init(split(params)), update),
         optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity(),
         optax.scale_by_learning_rate(rate),
     )
+
+
+def _halves(blocks):
+    """The blocks [P, C, F] of P positions as one or two arrays: on a CPU each is computed on one core, both at once."""
+    half = len(blocks) // 2
+    return [blocks[:half], blocks[half:]] if half else [blocks]
 
 
 def with_muon(
