@@ -68,6 +68,16 @@ def test_muon_makes_each_positions_update_about_orthogonal():
             np.testing.assert_allclose(updates["kernel"][position], expected, atol=1e-4)
 
 
+def test_muon_of_one_position_is_that_positions():
+    gradient = RNG.normal(size=(6, 4)).astype(np.float32)
+    both, one = (
+        optimizer.update({"kernel": jnp.array(kernel)}, optimizer.init({"kernel": jnp.array(kernel)}))[0]["kernel"]
+        for optimizer in [muon(lambda step: 0.1, 0.0, channels=3)]
+        for kernel in (gradient, gradient[:3])
+    )
+    np.testing.assert_allclose(one, both[:3], atol=1e-5)
+
+
 def test_muon_trains_the_hidden_kernel_and_nothing_else():
     params = {name: {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)} for name in ("hidden", "head")}
     optimizer = with_muon(optax.scale(2.0), optax.scale(3.0))

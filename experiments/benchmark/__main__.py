@@ -1,6 +1,6 @@
 """jaxattn beside plain Flax and PyTorch on this machine: step, epoch, start, memory.
 
-    python -m experiments.benchmark --data-dir DIR          # real CIFAR-10 in DIR, about half an hour
+    python -m experiments.benchmark --data-dir DIR          # real CIFAR-10 in DIR, a quarter of an hour
     python -m experiments.benchmark --quick                 # built-in images, steps only, minutes
 
 All subjects are started once and wait; rounds are interleaved: in each round each subject is timed in turn, so that a

@@ -19,5 +19,5 @@ def cast(compute_dtype: ComputeDtype, *arrays: jax.Array) -> list[jax.Array]:
 
 
 def is_native(compute_dtype: ComputeDtype) -> bool:
-    """Whether this CPU has units for products in the compute dtype."""
+    """Whether this CPU has matrix units for products in the compute dtype."""
     return compute_dtype == jnp.bfloat16 and runtime.cpu_multiplies_bf16()
