@@ -20,10 +20,11 @@ KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 def tune() -> None:
     """Applies all settings below, once in a process.
 
-    Those for the compiler count only if XLA has compiled nothing yet in this process.
+    Those for the compiler and for a CPU count only if XLA has compiled nothing yet in this process.
     """
     compile_faster()
     _cache_compiled_programs()
+    _run_in_calling_thread()
     _keep_freed_memory()
 
 
@@ -77,16 +78,24 @@ def _cache_compiled_programs():
             return
 
 
+def _run_in_calling_thread():
+    """Lets a CPU run a program in the thread that calls it, whose freed memory is kept: see below."""
+    if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+        import jax
+
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
 def _keep_freed_memory():
     """Lets glibc keep up to a gigabyte of freed memory; else each step maps the pages of its temporaries anew.
 
-    One arena only: those of other threads cannot hold such large blocks, whatever the thresholds say.
+    That holds for the main thread: the arenas of others cannot hold such large blocks, whatever the thresholds say. One
+    arena for all of them can, but threads that compile and decode at the same time would wait for each other there.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # from glibc's malloc.h
-    mallopt(arena_max, 1)
+    trim_threshold, mmap_threshold = -1, -3  # from glibc's malloc.h
     if mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 1 << 25):  # some releases take no more than 32 MB
         mallopt(trim_threshold, 1 << 30)

@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from jaxattn.data import decoded, shapes
-from jaxattn.data.announce import announced_to
+from jaxattn.data.announce import Listener, announced_to
 from jaxattn.data.cifar10 import load
 
 
@@ -34,12 +34,22 @@ def test_second_start_maps_the_arrays_of_the_first(folder, cache):
 
 def test_a_loader_announces_what_it_then_gives_whether_it_decodes_or_maps(folder, cache):
     announced = []
-    with announced_to(lambda *sizes: announced.append(sizes)):
+    with announced_to(Listener(lambda *sizes: announced.append(sizes))):
         decoding, mapping, drawn = load(folder), load(folder), shapes.load(folder)
     for sizes, splits in zip(announced, (decoding, mapping, drawn), strict=True):
         assert sizes == (len(splits.classes), splits.train.images.shape[1:], len(splits.train))
     load(folder)  # nobody listens any more
     assert len(announced) == 3
+
+
+def test_an_entry_is_saved_when_the_listener_has_time(folder, cache):
+    left = []
+    with announced_to(Listener(later=left.append)):
+        load(folder)
+    assert not cache.exists()
+    (save,) = left
+    save()
+    assert decoded.cached(folder, never).digest() == tiny.splits().digest()
 
 
 def test_another_content_in_the_same_place_is_decoded(folder):

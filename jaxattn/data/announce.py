@@ -1,12 +1,25 @@
-"""What a data set will be, said before its images are decoded: the training step is compiled meanwhile."""
+"""What a loader tells a run that is about to begin: the training step is compiled while images are decoded."""
 
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-Listener = Callable[[int, tuple[int, ...], int], object]
 
-_LISTENER: contextvars.ContextVar[Listener | None] = contextvars.ContextVar("listener", default=None)
+class Listener(NamedTuple):
+    """What a run does while its data is loaded.
+
+    Attributes:
+        announced: called with what `announce` was.
+        later: called with work that the run need not wait for.
+    """
+
+    announced: Callable[[int, tuple[int, ...], int], object] = lambda classes, shape, count: None
+    later: Callable[[Callable[[], object]], object] = lambda work: work()
+
+
+_NOBODY = Listener()
+_LISTENER: contextvars.ContextVar[Listener] = contextvars.ContextVar("listener", default=_NOBODY)
 
 
 def announce(classes: int, shape: tuple[int, ...], count: int) -> None:
@@ -20,14 +33,17 @@ def announce(classes: int, shape: tuple[int, ...], count: int) -> None:
         shape: of an image, (H, W, 3).
         count: number of training images.
     """
-    listener = _LISTENER.get()
-    if listener is not None:
-        listener(classes, shape, count)
+    _LISTENER.get().announced(classes, shape, count)
+
+
+def later(work: Callable[[], object]) -> None:
+    """Has work done once the training step is compiled; at once, where nobody listens."""
+    _LISTENER.get().later(work)
 
 
 @contextlib.contextmanager
 def announced_to(listener: Listener) -> Iterator[None]:
-    """Within this context, `announce` calls the listener."""
+    """Within this context, `announce` and `later` call the listener."""
     token = _LISTENER.set(listener)
     try:
         yield

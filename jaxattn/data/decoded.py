@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxattn.data.announce import announce
+from jaxattn.data.announce import announce, later
 from jaxattn.data.splits import Split, Splits
 from jaxattn.runtime import cache_folder
 
@@ -36,9 +36,13 @@ def cached(folder: Path, read: Callable[[], Splits]) -> Splits:
     with contextlib.suppress(Exception):  # whatever a missing or damaged entry raises
         return _load(entry)
     splits = read()
-    with contextlib.suppress(OSError):
-        _save(entry, splits)
-        _delete_old(entry.parent)
+
+    def save():
+        with contextlib.suppress(OSError):
+            _save(entry, splits)
+            _delete_old(entry.parent)
+
+    later(save)
     return splits
 
 

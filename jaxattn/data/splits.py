@@ -106,7 +106,7 @@ def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     # examples with the `count` lowest positions over all classes are a stratified sample.
     order = np.random.default_rng(seed).permutation(total)
     position = np.empty(total)
-    for label in np.unique(split.labels):
+    for label in range(split.labels.max() + 1):
         members = order[split.labels[order] == label]
         position[members] = (np.arange(len(members)) + 0.5) / len(members)
     held = np.zeros(total, bool)

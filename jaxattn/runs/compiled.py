@@ -30,7 +30,7 @@ def lower(program: Program, config: Config, shape: tuple[int, ...]) -> Callable[
     It gives the initial state. Tracing and lowering are Python and done here, since in another thread they would only
     take turns with the loader's Python; compiling is not.
     """
-    key, key_of_steps = loop.keys(config)
+    key, key_of_steps = jax.eval_shape(lambda: tuple(loop.keys(config)))
     rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)
     batches = loop.calls(rows, program.steps_in_call)[0]
     step = program.step if batches.ndim == 1 else program.steps
@@ -44,6 +44,6 @@ def lower(program: Program, config: Config, shape: tuple[int, ...]) -> Callable[
     def compiled():
         init.compile()
         first.compile()
-        return program.init(key)
+        return program.init(loop.keys(config)[0])
 
     return compiled

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from jaxattn.config import Config
-from jaxattn.data.announce import announced_to
+from jaxattn.data.announce import Listener, announced_to
 from jaxattn.data.splits import Splits
 from jaxattn.runs import checkpoint, compiled
 from jaxattn.runs.console import Console
@@ -44,13 +44,13 @@ def load_and_init(
     begun: dict[tuple, concurrent.futures.Future[TrainState]] = {}
     pool = concurrent.futures.ThreadPoolExecutor(1)
 
-    def listener(classes, shape, count):
+    def announced(classes, shape, count):
         training = count - held_out(config, count)
         if alone and is_new and not begun and training >= config.batch_size:
             program = build(config, classes, shape, training // config.batch_size)
             begun[classes, shape, count] = pool.submit(compiled.lower(program, config, (training, *shape)))
 
-    with announced_to(listener):
+    with announced_to(Listener(announced, later=pool.submit)):
         config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
     pool.shutdown(wait=False)
     early = begun.get((len(splits.classes), splits.train.images.shape[1:], len(splits.train)))

@@ -10,6 +10,7 @@ from jaxattn.data.augment import normalize, to_float
 from jaxattn.training.state import TrainState
 
 IMAGES = 5_000  # whose patches are whitened
+BLOCK = 250  # of them at once: their patches fit a cache
 EPSILON = 5e-4  # added to variances
 
 
@@ -27,7 +28,7 @@ def prepare(state: TrainState, images: UInt8[Array, "N H W 3"], first: str, late
     params = {name: dict(layers) for name, layers in jax.device_get(state.params).items()}
     for name, layers in params.items():
         if name == "block_1" and first == "whitening":
-            _replace(layers, whitening_kernel(jax.device_get(images[:IMAGES]), layers["conv"]["kernel"]))
+            _replace(layers, whitening_kernel(jax.device_get(images)[:IMAGES], layers["conv"]["kernel"]))
         elif name.startswith("block_") and name != "block_1" and later == "dirac":
             _replace(layers, dirac_kernel(layers["conv"]["kernel"]))
     average = {**state.average, "params": jax.tree.map(np.copy, params)} if state.average else {}
@@ -53,9 +54,13 @@ def whitening_kernel(
     Source: arXiv:2404.00498, section 3.2 (there of 2x2 patches, frozen, and without a norm after the convolution).
     """
     size, filters = len(drawn), drawn.shape[-1]
-    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(normalize(to_float(images))), (size, size), (1, 2))
-    patches = windows[:, ::size, ::size].transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * 3)
-    variances, axes = np.linalg.eigh(patches.T @ patches / len(patches))
+    total, count = np.zeros(2 * (size * size * 3,)), 0
+    for start in range(0, len(images), BLOCK):
+        block = normalize(to_float(images[start : start + BLOCK]))
+        windows = np.lib.stride_tricks.sliding_window_view(block, (size, size), (1, 2))
+        patches = windows[:, ::size, ::size].transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * 3)
+        total, count = total + patches.T @ patches, count + len(patches)
+    variances, axes = np.linalg.eigh(total / count)
     scaled = (axes / np.sqrt(variances + EPSILON))[:, ::-1][:, : filters // 2]
     signed = np.concatenate([scaled, -scaled], axis=1).reshape(size, size, 3, -1)
     return np.concatenate([signed, drawn[..., signed.shape[-1] :]], axis=-1).astype(drawn.dtype)

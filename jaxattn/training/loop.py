@@ -53,10 +53,10 @@ def train(
         started = time.perf_counter()
         train_mode = config.train_mode == "every-epoch" or epoch == 1
         rows = epoch_rows(config.seed, epoch, len(data[0]), config.batch_size)
-        rate = _shortest(program.learning_rate(state, len(rows)))
         tell = functools.partial(progress, epoch)
         state, loss, accuracy = _epoch(program, train_mode, state, (key, *data), rows, tell)
         trained = time.perf_counter() - started
+        rate = _shortest(program.learning_rate(state))
         losses = {"train_loss": loss, "train_accuracy": accuracy}
         if len(monitored):
             losses["val_loss"], losses["val_accuracy"], _ = evaluate(program.evaluate, state.variables, monitored)

@@ -36,7 +36,7 @@ class Program(NamedTuple):
         steps_in_call: how many of an epoch's steps one call of `steps` should take; 1 where `step` should be called.
         evaluate: of `step.make_eval_step`.
         end_epoch: `(state, loss) -> state`, after the reduce-on-plateau has seen an epoch's loss.
-        learning_rate: `(state, count) -> rate`, of the last of the next `count` steps.
+        learning_rate: `state -> rate`, of the last step.
     """
 
     model: CNN
@@ -90,7 +90,7 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
         steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
         evaluate=jit(make_eval_step(model)),
         end_epoch=jit(lambda state, loss: end_epoch(plateau, state, loss)),
-        learning_rate=jit(lambda state, count: rate(state.step + count - 1) * state.plateau.scale),
+        learning_rate=jit(lambda state: rate(state.step - 1) * state.plateau.scale),
     )
 
 

@@ -46,7 +46,7 @@ def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray,
     def block(start: int) -> None:
         images[start : start + _BLOCK] = _decode_block(files[start : start + _BLOCK], height, width)
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 32)) as pool:  # the default, four more, is slower
+    with ThreadPoolExecutor(max((os.cpu_count() or 1) // 2, 1)) as pool:  # the training step is compiled meanwhile
         list(pool.map(block, range(0, len(files), _BLOCK)))  # raises what a block raised
     return images
 
@@ -91,7 +91,7 @@ def _pixels(file: bytes) -> UInt8[np.ndarray, "H W 3"]:
     from PIL import Image
 
     with Image.open(io.BytesIO(file)) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _png(height: int, width: int, rows: bytes) -> bytes:
