@@ -31,11 +31,12 @@ class SqueezeExcitation(nn.Module):
         return x * self.layers(x.mean((2, 3)))[:, :, None, None]
 
 
-def network():
+def network(attention=True):
     layers, inputs = [], 3
     for channels in (32, 64, 128):
         layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()]
-        layers += [SqueezeExcitation(channels), nn.MaxPool2d(2, 2)]
+        layers += [SqueezeExcitation(channels)] if attention else []
+        layers += [nn.MaxPool2d(2, 2)]
         inputs = channels
     head = [nn.Flatten(), nn.Linear(2048, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, 10)]
     return nn.Sequential(*layers, *head)

@@ -1,0 +1,54 @@
+"""Judges the finished runs of a folder from their `result.json` alone, and draws every seed.
+
+python -m experiments.verdict [FOLDER] [--planned 8] [--figure FILE]
+
+The rule is that of `python -m jaxattn.compare`, whose page needs the whole run folders.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from experiments import common
+from jaxattn.comparison.figures import seeds
+from jaxattn.comparison.verdict import judge
+
+FIRST = ("none", "se")
+HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "95 % interval", "p", "Holm", "better")
+
+
+def accuracies(folder):
+    """Test accuracies (fractions) by variant, `none` first, and seed; and the number of test images."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*/result.json"))]
+    names = sorted({run["attention"] for run in found}, key=lambda name: (name not in FIRST, name))
+    return {
+        name: {run["seed"]: run["test_accuracy"] for run in found if run["attention"] == name} for name in names
+    }, max(run.get("test_images", 10_000) for run in found)
+
+
+def row(variant, difference):
+    cells = [variant.name, str(variant.n), f"{100 * variant.mean:.2f}"]
+    cells.append("–" if variant.sd is None else f"{100 * variant.sd:.2f}")
+    if difference is None:
+        return [*cells, *["–"] * 5]
+    ends = "–" if difference.interval is None else "{:+.2f} to {:+.2f}".format(*difference.interval)
+    adjusted = "–" if difference.holm is None else f"{difference.holm:.2f}"
+    return [*cells, f"{difference.mean:+.2f}", ends, f"{difference.p:.3f}", adjusted, f"{difference.wins:.0%}"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--planned", type=int, default=8, help="seeds that were planned for each variant")
+    parser.add_argument("--figure", help="PNG file to draw")
+    given = parser.parse_args()
+    runs, images = accuracies(given.folder)
+    rows = judge(runs, "none", given.planned, images).rows
+    print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in rows])), "\n")
+    print("\n".join(f"`{line.variant.name}` {line.verdict.text}" for line in rows if line.verdict))
+    if given.figure:
+        seeds(runs, f"CIFAR-10, {max(map(len, runs.values()))} seeds").savefig(given.figure)
+
+
+if __name__ == "__main__":
+    main()
