@@ -19,7 +19,8 @@ try:
     {call}
 except InputError:
     pass
-print(json.dumps([os.environ.get("XLA_FLAGS", ""), jax.config.jax_compilation_cache_dir]))
+read = [jax.config.jax_compilation_cache_dir, jax.config.values["jax_cpu_enable_async_dispatch"]]
+print(json.dumps([os.environ.get("XLA_FLAGS", ""), *read]))
 """
 CALLS = {"fit": "fit(Config(attention='unknown'))", "load_run": "load_run('nowhere')", "resume": "resume('nowhere')"}
 
@@ -38,9 +39,10 @@ def test_the_library_sets_the_compiler_and_its_cache_as_the_command_does(name, t
         env=environment,
     )
     assert ended.returncode == 0, ended.stderr
-    flags, cache = json.loads(ended.stdout.splitlines()[-1])
+    flags, cache, leaves_the_thread = json.loads(ended.stdout.splitlines()[-1])
     assert "xla_cpu_disable_slp_vectorizer" in flags
     assert cache == str(tmp_path / "jaxattn" / "compiled")
+    assert not leaves_the_thread
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Judges the finished runs of a folder from their `result.json` alone, and draws every seed.
+"""Judges finished runs from their `result.json` alone, and draws every seed.
 
-python -m experiments.verdict [FOLDER] [--planned 8] [--figure FILE]
+python -m experiments.verdict [RUN ...] [--planned 8] [--figure FILE]
 
 The rule is that of `python -m jaxattn.compare`, whose page needs the whole run folders.
 """
@@ -17,9 +17,9 @@ FIRST = ("none", "se")
 HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "95 % interval", "p", "Holm", "better")
 
 
-def accuracies(folder):
-    """Test accuracies (fractions) by variant, `none` first, and seed; and the number of test images."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*/result.json"))]
+def accuracies(runs):
+    """Test accuracies (fractions) of run folders by variant, `none` first, and seed; and the number of test images."""
+    found = [json.loads((run / "result.json").read_text()) for run in runs]
     names = sorted({run["attention"] for run in found}, key=lambda name: (name not in FIRST, name))
     return {
         name: {run["seed"]: run["test_accuracy"] for run in found if run["attention"] == name} for name in names
@@ -38,11 +38,11 @@ def row(variant, difference):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
+    parser.add_argument("runs", nargs="*", type=Path, help="run folders; by default those beside this file")
     parser.add_argument("--planned", type=int, default=8, help="seeds that were planned for each variant")
     parser.add_argument("--figure", help="PNG file to draw")
     given = parser.parse_args()
-    runs, images = accuracies(given.folder)
+    runs, images = accuracies(given.runs or sorted(path.parent for path in Path(__file__).parent.glob("*/result.json")))
     rows = judge(runs, "none", given.planned, images).rows
     print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in rows])), "\n")
     print("\n".join(f"`{line.variant.name}` {line.verdict.text}" for line in rows if line.verdict))
