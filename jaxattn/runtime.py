@@ -20,7 +20,8 @@ KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 def tune() -> None:
     """Applies all settings below, once in a process.
 
-    Those for the compiler and for a CPU count only if XLA has compiled nothing yet in this process.
+    That for the compiler counts only if XLA has compiled nothing yet in this process, that for the thread only if JAX
+    has not looked for devices yet.
     """
     compile_faster()
     _cache_compiled_programs()
@@ -79,18 +80,17 @@ def _cache_compiled_programs():
 
 
 def _run_in_calling_thread():
-    """Lets a CPU run a program in the thread that calls it, whose freed memory is kept: see below."""
-    if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
-        import jax
+    """Lets a single CPU device run a program in the thread that calls it, whose freed memory is kept: see below."""
+    import jax
 
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _keep_freed_memory():
     """Lets glibc keep up to a gigabyte of freed memory; else each step maps the pages of its temporaries anew.
 
-    That holds for the main thread: the arenas of others cannot hold such large blocks, whatever the thresholds say. One
-    arena for all of them can, but threads that compile and decode at the same time would wait for each other there.
+    Only the main thread gains: the arenas of other threads cannot hold such large blocks, whatever the thresholds say.
+    One arena for all threads could, but threads that compile and decode at the same time would wait for each other.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

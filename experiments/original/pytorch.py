@@ -2,10 +2,11 @@
 
 python -m experiments.original.pytorch --seed 0 --data-dir DIR --out RUN [--attention]
 
-It is what `--recipe original --train-mode every-epoch` should reach, written independently of it: Pillow's transforms,
-Adam with PyTorch's defaults, an incomplete last batch in each epoch, the learning rate halved where the test loss has
-not fallen for more than 3 epochs. It is resumed after the last complete epoch, and writes the two files of a run that
-`python -m experiments.original` reads.
+A check of `--recipe original --train-mode every-epoch`, which should reach the same: only the images are read by
+jaxattn. Pillow's transforms, Adam with PyTorch's defaults, an incomplete last batch in each epoch, the learning rate
+halved where the test loss has not fallen for more than 3 epochs. Unlike there, a seed does not give the networks with
+and without attention the same initial weights. It is resumed after the last complete epoch, with the same flags, and
+writes the two files of a run that `python -m experiments.original` reads, for RUN `<recipe>-<attention>-s<seed>`.
 """
 
 import argparse
@@ -81,21 +82,22 @@ def main():
     torch.manual_seed(given.seed)
     splits = load(given.data_dir)
     transform, name = transforms()
+    train = Images(splits.train.images, splits.train.labels, transform)
+    test = Images(splits.test.images, splits.test.labels, to_tensor)
     loaders = {
-        "train": DataLoader(Images(splits.train.images, splits.train.labels, transform), BATCH, shuffle=True,
-                            num_workers=given.workers, worker_init_fn=seed_transforms),
-        "test": DataLoader(Images(splits.test.images, splits.test.labels, to_tensor), BATCH),
-    }  # fmt: skip
+        "train": DataLoader(train, BATCH, shuffle=True, num_workers=given.workers),
+        "test": DataLoader(test, BATCH),
+    }
     tutorial = Tutorial(given.attention, loaders)
     given.out.mkdir(parents=True, exist_ok=True)
     state = given.out / "state.pt"
     metrics = tutorial.restore(state) if state.exists() else []
     for number in range(len(metrics) + 1, EPOCHS + 1):
         torch.manual_seed(1000 * given.seed + number)
-        random.seed(1000 * given.seed + number)  # without workers the transforms draw here
+        random.seed(1000 * given.seed + number)  # for transforms in this process; workers are seeded by PyTorch
         metrics.append({"epoch": number, **tutorial.epoch()})
-        tutorial.save(state, metrics)
         (given.out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
+        tutorial.save(state, metrics)
         print(metrics[-1], flush=True)
     result = {
         "test_loss": metrics[-1]["val_loss"],
@@ -111,11 +113,6 @@ def main():
         "versions": {"torch": torch.__version__},
     }
     (given.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-
-
-def seed_transforms(worker):
-    """Python's own random numbers, which the Pillow calls draw, differ between workers and epochs."""
-    random.seed(torch.initial_seed())
 
 
 if __name__ == "__main__":

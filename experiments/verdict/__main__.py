@@ -20,6 +20,10 @@ HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "95 % in
 def accuracies(runs):
     """Test accuracies (fractions) of run folders by variant, `none` first, and seed; and the number of test images."""
     found = [json.loads((run / "result.json").read_text()) for run in runs]
+    if len({run["recipe"] for run in found}) != 1 or len({(run["attention"], run["seed"]) for run in found}) < len(
+        found
+    ):
+        raise SystemExit("name runs of one recipe, one of each attention and seed")
     names = sorted({run["attention"] for run in found}, key=lambda name: (name not in FIRST, name))
     return {
         name: {run["seed"]: run["test_accuracy"] for run in found if run["attention"] == name} for name in names
@@ -47,7 +51,7 @@ def main():
     print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in rows])), "\n")
     print("\n".join(f"`{line.variant.name}` {line.verdict.text}" for line in rows if line.verdict))
     if given.figure:
-        seeds(runs, f"CIFAR-10, {max(map(len, runs.values()))} seeds").savefig(given.figure)
+        seeds(runs, f"CIFAR-10, {given.planned} seeds planned of each").savefig(given.figure)
 
 
 if __name__ == "__main__":

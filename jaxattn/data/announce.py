@@ -10,7 +10,7 @@ class Listener(NamedTuple):
     """What a run does while its data is loaded.
 
     Attributes:
-        announced: called with what `announce` was.
+        announced: called with the arguments of `announce`.
         later: called with work that the run need not wait for.
     """
 
@@ -37,7 +37,7 @@ def announce(classes: int, shape: tuple[int, ...], count: int) -> None:
 
 
 def later(work: Callable[[], object]) -> None:
-    """Has work done once the training step is compiled; at once, where nobody listens."""
+    """Has work done that nobody waits for: in a new run once the training step is compiled; at once, without a run."""
     _LISTENER.get().later(work)
 
 

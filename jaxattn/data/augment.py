@@ -30,7 +30,7 @@ def to_float(images: Num[AnyArray, "*N 3"]) -> Float[AnyArray, "*N 3"]:
     return images.astype(jnp.float32) / 255
 
 
-def normalize(images: Float[AnyArray, "*N 3"]) -> Float[AnyArray, "*N 3"]:
+def normalize(images: Float[AnyArray, "*N 3"]) -> Float[Array, "*N 3"]:
     """(x - mean) / std by channel, with CIFAR-10's statistics: [..., 3] in [0, 1] to about zero mean, unit variance."""
     return (images - _channels(MEAN, images)) / _channels(STD, images)
 
@@ -42,7 +42,7 @@ def denormalize(images: Float[AnyArray, "*N 3"]) -> Float[Array, "*N 3"]:
 
 def _channels(values, images):
     """One value per channel, shaped to broadcast to images [..., 3]."""
-    return np.array(values, np.float32).reshape((1,) * (images.ndim - 1) + (3,))
+    return jnp.array(values).reshape((1,) * (images.ndim - 1) + (3,))
 
 
 def crop_and_flip(

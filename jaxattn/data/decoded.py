@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def cached(folder: Path, read: Callable[[], Splits]) -> Splits:
     """The data set that `read` decodes from the files in a folder, or the cache of it if they were decoded before.
 
     An entry is named by a digest of the files' names and contents, so it cannot be out of date. Where the cache cannot
-    be read or written, the files are decoded.
+    be read or written, the files are decoded. Within a run, the entry is written once the training step is compiled.
 
     Args:
         folder: whose files are the source.
@@ -88,5 +89,6 @@ def _delete_old(folder):
     entries = sorted(
         (path for path in folder.iterdir() if "." not in path.name), key=lambda path: path.stat().st_mtime, reverse=True
     )
-    for path in entries[KEPT:]:
+    left = [path for path in folder.glob("incomplete.*") if time.time() - path.stat().st_mtime > 3600]  # by killed ones
+    for path in entries[KEPT:] + left:
         shutil.rmtree(path, ignore_errors=True)

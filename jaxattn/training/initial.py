@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import MEAN, STD, to_float
 from jaxattn.training.state import TrainState
 
 IMAGES = 5_000  # whose patches are whitened
@@ -25,10 +25,11 @@ def prepare(state: TrainState, images: UInt8[Array, "N H W 3"], first: str, late
     """
     if (first, later) == ("pytorch", "pytorch"):
         return state
+    some = jax.device_get(images.addressable_data(0))[:IMAGES]  # a slice of the device's would be a program to compile
     params = {name: dict(layers) for name, layers in jax.device_get(state.params).items()}
     for name, layers in params.items():
         if name == "block_1" and first == "whitening":
-            _replace(layers, whitening_kernel(jax.device_get(images)[:IMAGES], layers["conv"]["kernel"]))
+            _replace(layers, whitening_kernel(some, layers["conv"]["kernel"]))
         elif name.startswith("block_") and name != "block_1" and later == "dirac":
             _replace(layers, dirac_kernel(layers["conv"]["kernel"]))
     average = {**state.average, "params": jax.tree.map(np.copy, params)} if state.average else {}
@@ -53,12 +54,13 @@ def whitening_kernel(
 
     Source: arXiv:2404.00498, section 3.2 (there of 2x2 patches, frozen, and without a norm after the convolution).
     """
-    size, filters = len(drawn), drawn.shape[-1]
-    total, count = np.zeros(2 * (size * size * 3,)), 0
+    size, inputs, filters = len(drawn), len(drawn) ** 2 * 3, drawn.shape[-1]
+    total, count = np.zeros((inputs, inputs)), 0
     for start in range(0, len(images), BLOCK):
-        block = normalize(to_float(images[start : start + BLOCK]))
+        block = np.asarray(to_float(images[start : start + BLOCK]))
+        block = (block - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
         windows = np.lib.stride_tricks.sliding_window_view(block, (size, size), (1, 2))
-        patches = windows[:, ::size, ::size].transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * 3)
+        patches = windows[:, ::size, ::size].transpose(0, 1, 2, 4, 5, 3).reshape(-1, inputs)
         total, count = total + patches.T @ patches, count + len(patches)
     variances, axes = np.linalg.eigh(total / count)
     scaled = (axes / np.sqrt(variances + EPSILON))[:, ::-1][:, : filters // 2]
