@@ -17,17 +17,19 @@ FIRST = ("none", "se")
 HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "95 % interval", "p", "Holm", "better")
 
 
-def accuracies(runs):
-    """Test accuracies (fractions) of run folders by variant, `none` first, and seed; and the number of test images."""
-    found = [json.loads((run / "result.json").read_text()) for run in runs]
-    if len({run["recipe"] for run in found}) != 1 or len({(run["attention"], run["seed"]) for run in found}) < len(
-        found
-    ):
+def finished(folders):
+    """The results of run folders, which must be of one recipe, and one of each attention and seed."""
+    found = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    recipes = {run["recipe"] for run in found}
+    if len(recipes) != 1 or len({(run["attention"], run["seed"]) for run in found}) < len(found):
         raise SystemExit("name runs of one recipe, one of each attention and seed")
+    return found
+
+
+def accuracies(found):
+    """Test accuracies (fractions) by variant, the baseline first, and seed."""
     names = sorted({run["attention"] for run in found}, key=lambda name: (name not in FIRST, name))
-    return {
-        name: {run["seed"]: run["test_accuracy"] for run in found if run["attention"] == name} for name in names
-    }, max(run.get("test_images", 10_000) for run in found)
+    return {name: {run["seed"]: run["test_accuracy"] for run in found if run["attention"] == name} for name in names}
 
 
 def row(variant, difference):
@@ -46,12 +48,13 @@ def main():
     parser.add_argument("--planned", type=int, default=8, help="seeds that were planned for each variant")
     parser.add_argument("--figure", help="PNG file to draw")
     given = parser.parse_args()
-    runs, images = accuracies(given.runs or sorted(path.parent for path in Path(__file__).parent.glob("*/result.json")))
-    rows = judge(runs, "none", given.planned, images).rows
+    found = finished(given.runs or sorted(path.parent for path in Path(__file__).parent.glob("*/result.json")))
+    runs, recipe = accuracies(found), found[0]["recipe"]
+    rows = judge(runs, "none", given.planned).rows
     print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in rows])), "\n")
     print("\n".join(f"`{line.variant.name}` {line.verdict.text}" for line in rows if line.verdict))
     if given.figure:
-        seeds(runs, f"CIFAR-10, {given.planned} seeds planned of each").savefig(given.figure)
+        seeds(runs, f"cifar10, recipe {recipe}, {given.planned} seeds").savefig(given.figure, dpi=150)
 
 
 if __name__ == "__main__":
