@@ -1,5 +1,7 @@
 """The cache of decoded data sets: the same arrays, never out of date, and never in the way."""
 
+import os
+
 import numpy as np
 import pytest
 import tiny
@@ -50,6 +52,15 @@ def test_an_entry_is_saved_when_the_listener_has_time(folder, cache):
     (save,) = left
     save()
     assert decoded.cached(folder, never).digest() == tiny.splits().digest()
+
+
+def test_what_a_killed_process_left_is_deleted_after_an_hour(folder, cache):
+    old, new = cache / "incomplete.old", cache / "incomplete.new"
+    for draft in (old, new):  # another process may still be writing the new one
+        draft.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    load(folder)
+    assert not old.exists() and new.exists()
 
 
 def test_another_content_in_the_same_place_is_decoded(folder):

@@ -10,7 +10,7 @@ from jaxattn.data.augment import MEAN, STD, to_float
 from jaxattn.training.state import TrainState
 
 IMAGES = 5_000  # whose patches are whitened
-BLOCK = 250  # of them at once: their patches fit a cache
+BLOCK = 250  # of them at once: the next ones use the same memory
 EPSILON = 5e-4  # added to variances
 
 

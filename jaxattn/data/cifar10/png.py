@@ -46,9 +46,8 @@ def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray,
     def block(start: int) -> None:
         images[start : start + _BLOCK] = _decode_block(files[start : start + _BLOCK], height, width)
 
-    with ThreadPoolExecutor(
-        min(max((os.cpu_count() or 1) // 2, 1), 32)
-    ) as pool:  # the training step is compiled meanwhile
+    threads = min(max((os.cpu_count() or 1) // 2, 1), 32)  # half of the cores: the training step is compiled meanwhile
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(block, range(0, len(files), _BLOCK)))  # raises what a block raised
     return images
 
