@@ -166,8 +166,8 @@ class Config:
     precision: str = _flag(
         "float32",
         "training",
-        "compute dtype of convolutions and dense layers (sums, weights and statistics stay float32); CPUs without AMX "
-        "compute in float32 all the same",
+        "compute dtype of convolutions and dense layers (sums, weights and statistics stay float32); bf16 is for "
+        "GPU and TPU: a CPU computes in float32 all the same",
         choices=("float32", "bf16"),
     )
     keep: str = _recipe(str, "training", "epoch whose weights are tested at the end", choices=("best", "last"))

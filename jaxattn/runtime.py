@@ -36,15 +36,6 @@ def on_cpu(options: dict[str, Any]) -> dict[str, Any] | None:
     return options if jax.default_backend() == "cpu" else None
 
 
-@functools.cache
-def cpu_multiplies_bf16() -> bool:
-    """Whether this machine's CPU has units for products of bfloat16 matrices (AMX); only Linux tells."""
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-
-
 def compile_faster() -> None:
     """Tells XLA to compile for the CPU without what costs time and does not make the training step faster.
 

@@ -1,4 +1,4 @@
-"""A compute dtype of bfloat16, with everything else in float32, in each form that a platform gets."""
+"""A compute dtype of bfloat16, with everything else in float32: GPU and TPU multiply in it, a CPU does not."""
 
 import functools
 
@@ -11,10 +11,10 @@ from compare import plain_conv
 from compat import enable_x64
 from jax import export
 
-from jaxattn import Config, runtime
+from jaxattn import Config
 from jaxattn.attention import resolve
 from jaxattn.data.augment import AUGMENT
-from jaxattn.layers.convolution import conv_same
+from jaxattn.layers.convolution import LAYOUT, conv_general_dilated, conv_same
 from jaxattn.layers.dense import dot
 from jaxattn.model import CNN
 from jaxattn.runs import messages
@@ -39,13 +39,9 @@ def halves(x):
 
 
 @pytest.fixture
-def bfloat16_units(monkeypatch):
-    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: True)
-
-
-@pytest.fixture
-def float32_units(monkeypatch):
-    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: False)
+def accelerator(monkeypatch):
+    """Lets the CPU run what a GPU or TPU does."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, default, cpu: default(*args))
 
 
 CONVOLUTIONS = [
@@ -54,7 +50,17 @@ CONVOLUTIONS = [
     ((2, 8, 8, 16), (3, 3, 16, 8)),
     ((2, 5, 6, 9), (3, 3, 9, 4)),
 ]
-CASES = [(conv_same, plain_conv, *shapes) for shapes in CONVOLUTIONS] + [(dot, jnp.dot, (5, 7), (7, 3))]
+STRIDED = {"window_strides": (2, 2), "padding": [(1, 1), (1, 1)]}
+plain_strided = functools.partial(jax.lax.conv_general_dilated, dimension_numbers=LAYOUT, **STRIDED)
+
+
+def strided(x, kernel, dtype):
+    return conv_general_dilated(x, kernel, **STRIDED, compute_dtype=dtype)
+
+
+CASES = [(conv_same, plain_conv, *shapes) for shapes in CONVOLUTIONS]
+CASES.append((strided, plain_strided, *CONVOLUTIONS[0]))
+CASES.append((dot, jnp.dot, (5, 7), (7, 3)))
 
 
 def value_and_gradients(function, inputs, dy):
@@ -65,9 +71,11 @@ def value_and_gradients(function, inputs, dy):
     return jax.jit(both, compiler_options=QUICK_COMPILE)(inputs, dy)
 
 
-@pytest.mark.usefixtures("bfloat16_units")
+@pytest.mark.usefixtures("accelerator")
 @pytest.mark.parametrize(("ours", "plain", "shape", "kernel"), CASES)
-def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, shape, kernel):
+def test_accelerators_round_what_they_multiply_and_of_sums_only_a_convolutions_once_it_is_finished(
+    ours, plain, shape, kernel
+):
     inputs = draw(*shape), draw(*kernel)
     dy = draw(*jax.eval_shape(plain, *inputs).shape)
     got = value_and_gradients(lambda *inputs: ours(*inputs, jnp.bfloat16), inputs, dy)
@@ -75,13 +83,12 @@ def test_products_are_of_rounded_numbers_and_sums_are_not_rounded(ours, plain, s
         expected = value_and_gradients(plain, tuple(map(halves, inputs)), halves(dy))
     for one, other in zip(got, expected, strict=True):
         assert one.dtype == np.float32
-        # sums of float32; one rounding to bfloat16 would be a hundred times that
-        np.testing.assert_allclose(one, other, atol=3e-5 * np.abs(other).max())
+        rounding = 0 if ours is dot else 2**-8
+        np.testing.assert_allclose(one, other, rtol=rounding, atol=3e-5 * np.abs(other).max())
 
 
-@pytest.mark.usefixtures("float32_units")
 @pytest.mark.parametrize(("ours", "plain", "shape", "kernel"), CASES)
-def test_a_cpu_without_units_for_bfloat16_computes_what_it_does_in_float32(ours, plain, shape, kernel):
+def test_a_cpu_computes_what_it_does_in_float32(ours, plain, shape, kernel):
     inputs = draw(*shape), draw(*kernel)
     dy = draw(*jax.eval_shape(plain, *inputs).shape)
     got, expected = (
@@ -101,7 +108,7 @@ def outcome(compute_dtype, name):
     return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(4))
 
 
-@pytest.mark.usefixtures("bfloat16_units")
+@pytest.mark.usefixtures("accelerator")
 @pytest.mark.parametrize("name", [None, "cbam"])
 def test_step_keeps_float32_and_its_loss_is_that_of_float32_but_for_rounding(name):
     (state, sums), (plain, plain_sums) = outcome(jnp.bfloat16, name), outcome(None, name)
@@ -125,8 +132,8 @@ def test_accelerators_multiply_bfloat16(platform, recipe):
     assert len(dense) == 6 and all(line.rstrip().split("->")[1].count("xf32>") == 1 for line in dense)
 
 
-@pytest.mark.parametrize(("units", "said"), [(True, False), (False, True)])
-def test_a_run_says_where_bfloat16_is_not_used(monkeypatch, units, said):
-    monkeypatch.setattr(runtime, "cpu_multiplies_bf16", lambda: units)
+@pytest.mark.parametrize(("platform", "said"), [("gpu", False), ("cpu", True)])
+def test_a_run_says_where_bfloat16_is_not_used(monkeypatch, platform, said):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
     lines = messages.headline(Config(precision="bf16"), (10, 1, 1), {})
-    assert ("computes in float32" in lines) == said
+    assert ("bf16 is for GPU and TPU" in lines) == said

@@ -43,7 +43,6 @@ HERE = Path(__file__).parent
 PYTORCH = ("nchw", "channels_last", "compiled")
 SUBJECTS = {
     "jaxattn": "jax_subject.py",
-    "jaxattn-bf16": "jax_subject.py",
     "jaxattn-wide": "jax_subject.py",
     "plain-flax": "jax_subject.py",
     "standard": "jax_subject.py",
@@ -52,7 +51,6 @@ SUBJECTS = {
 }
 TITLES = {
     "jaxattn": "jaxattn",
-    "jaxattn-bf16": "jaxattn, bf16",
     "plain-flax": "plain Flax",
     "nchw": "PyTorch eager, NCHW",
     "channels_last": "PyTorch eager, channels_last",

@@ -30,7 +30,6 @@ from jaxattn.training.step import make_train_step
 SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 # The flags of a subject; the others have those of the recipe `original`.
 FLAGS = {
-    "jaxattn-bf16": {"precision": "bf16"},
     "standard": {"recipe": "standard", "batch_size": None},
     "adamw-50": {
         **{"recipe": "standard", "epochs": 50, "batch_size": 64, "optimizer": "adam", "learning_rate": 2e-3},

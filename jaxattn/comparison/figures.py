@@ -67,9 +67,10 @@ def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figur
         values, mean = 100 * np.array(list(of.values())), 100 * float(np.mean(list(of.values())))
         axes.plot(np.full(len(values), column), values, "o", color=_colour(column), markersize=5, zorder=2)
         axes.plot((column - 0.18, column + 0.18), [mean] * 2, color=_colour(column), linewidth=2.5, zorder=3)
-        side = 1 if column else -1  # the lines between seeds start on the baseline's other side
-        options = {"ha": "left" if column else "right", "va": "center", "fontsize": canvas.SMALL, "color": canvas.INK}
-        axes.annotate(f"{mean:.2f}", (column + 0.22 * side, mean), **options)
+        # the lines between seeds start on the baseline's other side
+        offset, align = (0.22, "left") if column else (-0.22, "right")
+        at = column + offset, mean
+        axes.annotate(f"{mean:.2f}", at, ha=align, va="center", fontsize=canvas.SMALL, color=canvas.INK)
     axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 6 else 30)
     axes.set_xlim(-0.7, len(names) - 0.3)
     canvas.plain_axes(axes, "dot: one seed; bar: mean", "", "test accuracy, %")

@@ -8,7 +8,7 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxattn.layers import winograd
-from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native
+from jaxattn.layers.compute_dtype import ComputeDtype, cast
 
 FEW_CHANNELS = 8
 FEW_TILES = 128
@@ -40,9 +40,8 @@ def conv_general_dilated(
     same = tuple(window_strides) == (1, 1) and list(padding) == [(size // 2, size // 2)] * 2 and size % 2
     if same and kernel.shape[1] == size and is_plain(options):
         return conv_same(x, kernel, compute_dtype)
-    operands = cast(compute_dtype, x, kernel)
-    y = jax.lax.conv_general_dilated(operands[0], operands[1], window_strides, padding, **options)
-    return y.astype(x.dtype)
+    form = functools.partial(_conv, strides=window_strides, padding=padding, **options)
+    return jax.lax.platform_dependent(x, kernel, cpu=form, default=functools.partial(form, compute_dtype=compute_dtype))
 
 
 def is_plain(options: dict) -> bool:
@@ -69,39 +68,30 @@ def conv_same(
     * a matrix product for few channels (an image): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a row,
       times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does in
       the same time, and half the bytes to copy;
-    * `lax.conv` for the rest, and a matrix product with R = 1 for the gradient of its kernel;
-    * matrix products throughout, where the CPU has units for bfloat16 and the compute dtype is bfloat16.
+    * `lax.conv` for the rest, and a matrix product with R = 1 for the gradient of its kernel.
     """
-    cpu, default = (functools.partial(form, compute_dtype=compute_dtype) for form in (_conv_cpu, _conv))
-    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=default)
+    default = functools.partial(_conv, compute_dtype=compute_dtype)
+    return jax.lax.platform_dependent(x, kernel, cpu=_conv_cpu, default=default)
 
 
-def _conv(x, kernel, compute_dtype=None):
-    y = jax.lax.conv_general_dilated(*cast(compute_dtype, x, kernel), (1, 1), "SAME", dimension_numbers=LAYOUT)
+def _conv(x, kernel, compute_dtype=None, strides=(1, 1), padding="SAME", dimension_numbers=LAYOUT, **options):
+    operands = cast(compute_dtype, x, kernel)
+    y = jax.lax.conv_general_dilated(*operands, strides, padding, dimension_numbers=dimension_numbers, **options)
     return y.astype(x.dtype)
 
 
-def _conv_cpu(x, kernel, compute_dtype):
-    if is_native(compute_dtype):
-        return _conv_windows(*cast(compute_dtype, x, kernel), x.dtype)
+def _conv_cpu(x, kernel):
     if _suits_winograd(x, kernel):
         return winograd.convolve(x, kernel)
     if x.shape[-1] >= FEW_CHANNELS:
         return _conv(x, kernel)
-    return _conv_windows(x, kernel, x.dtype)
-
-
-def _conv_windows(x, kernel, accumulate_in):
     run = _run(x)
-    y = jnp.dot(_windows(x, len(kernel), run), _band(kernel, run), preferred_element_type=accumulate_in)
-    return y.reshape(*x.shape[:3], -1)
+    return (_windows(x, len(kernel), run) @ _band(kernel, run)).reshape(*x.shape[:3], -1)
 
 
-def _kernel_gradient(x, kernel, dy, accumulate_in):
+def _kernel_gradient(x, kernel, dy):
     run = _run(x)
-    windows = _windows(x, len(kernel), run)
-    dband = jnp.dot(windows.T, dy.reshape(-1, run * dy.shape[-1]), preferred_element_type=accumulate_in)
-    kernel = kernel.astype(accumulate_in)
+    dband = _windows(x, len(kernel), run).T @ dy.reshape(-1, run * dy.shape[-1])
     return jax.linear_transpose(functools.partial(_band, run=run), kernel)(dband)[0]
 
 
@@ -144,25 +134,19 @@ def _conv_forward(x, kernel, compute_dtype):
 
 
 def _conv_backward(compute_dtype, residuals, dy):
-    plain = functools.partial(_gradients, compute_dtype=compute_dtype)
-    cpu = functools.partial(_gradients_cpu, compute_dtype=compute_dtype)
-    return jax.lax.platform_dependent(*residuals, dy, cpu=cpu, default=plain)
+    default = functools.partial(_gradients, compute_dtype=compute_dtype)
+    return jax.lax.platform_dependent(*residuals, dy, cpu=_gradients_cpu, default=default)
 
 
 def _gradients(x, kernel, dy, compute_dtype):
     return jax.vjp(functools.partial(_conv, compute_dtype=compute_dtype), x, kernel)[1](dy)
 
 
-def _gradients_cpu(x, kernel, dy, compute_dtype):
-    accumulate_in = x.dtype
-    if is_native(compute_dtype):
-        x, kernel, dy = cast(compute_dtype, x, kernel, dy)
-        dx = _conv_windows(dy, kernel[::-1, ::-1].swapaxes(2, 3), accumulate_in)
-        return dx, _kernel_gradient(x, kernel, dy, accumulate_in)
+def _gradients_cpu(x, kernel, dy):
     if _suits_winograd(x, kernel):
         return winograd.gradients(x, kernel, dy)
     dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
-    return dx, _kernel_gradient(x, kernel, dy, accumulate_in)
+    return dx, _kernel_gradient(x, kernel, dy)
 
 
 conv_same.defvjp(_conv_forward, _conv_backward)

@@ -6,7 +6,7 @@ import jax
 from jax import Array
 from jaxtyping import Float
 
-from jaxattn.layers.compute_dtype import ComputeDtype, cast, is_native
+from jaxattn.layers.compute_dtype import ComputeDtype, cast
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -29,7 +29,7 @@ def _product(a, b, contracted, compute_dtype):
     def plain(a, b):
         return jax.lax.dot_general(a, b, dimensions)
 
-    return jax.lax.platform_dependent(a, b, cpu=rounded if is_native(compute_dtype) else plain, default=rounded)
+    return jax.lax.platform_dependent(a, b, cpu=plain, default=rounded)
 
 
 def _dot_forward(x, kernel, compute_dtype):

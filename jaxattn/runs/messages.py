@@ -8,7 +8,6 @@ import flax
 import jax
 import optax
 
-from jaxattn import runtime
 from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
 from jaxattn.training import devices
@@ -22,8 +21,8 @@ def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
         f"{config.recipe} recipe, attention {config.attention}, {parameters(params):,} parameters, on {device()}",
         f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test",
     ]
-    if config.precision == "bf16" and jax.default_backend() == "cpu" and not runtime.cpu_multiplies_bf16():
-        lines.append("this CPU has no AMX, its fast units for bfloat16: it computes in float32")
+    if config.precision == "bf16" and jax.default_backend() == "cpu":
+        lines.append("bf16 is for GPU and TPU: a CPU is faster in float32, and computes in it")
     return "\n".join(lines)
 
 
