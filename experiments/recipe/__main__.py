@@ -18,12 +18,12 @@ from jaxattn.networks import create
 HERE = Path(__file__).parent
 TARGETS = (0.80, 0.8468, 0.8538)  # validation accuracy
 IMAGE = (32, 32, 3)
-# Where the runs of a recipe are: folders of these names and seeds.
+# Where the runs of a recipe are, in `experiments`.
 RECIPES = {
-    "original": HERE.parent / "original" / "original-se",
-    "adamw-50": HERE.parent / "original" / "adamw-50-se",
-    "standard": HERE.parent / "verdict" / "se",
-    "standard, all images": HERE / "all-se",
+    "original": ("original/original-se-s0", "verdict-original/se-s*"),
+    "adamw-50": ("original/adamw-50-se-s*",),
+    "standard": ("verdict/se-s*",),
+    "standard, all images": ("recipe/all-se-s*",),
 }
 SUBJECTS = {"original": "jaxattn", "adamw-50": "adamw-50", "standard": "standard"}  # of the benchmark
 REACHED = (
@@ -52,8 +52,7 @@ FINAL = ("recipe", "n", "epochs", "images", "test accuracy, % (mean ± sd)", "wi
 
 def runs(recipe):
     """The result and the metrics of each run of a recipe with squeeze-and-excitation."""
-    path = RECIPES[recipe]
-    for folder in sorted(path.parent.glob(f"{path.name}-s[0-9]*")):
+    for folder in (folder for pattern in RECIPES[recipe] for folder in sorted(HERE.parent.glob(pattern))):
         yield json.loads((folder / "result.json").read_text()), _lines(folder)
 
 
