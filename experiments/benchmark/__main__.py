@@ -1,6 +1,6 @@
 """jaxattn beside plain Flax and PyTorch on this machine: step, epoch, start, memory.
 
-    python -m experiments.benchmark --data-dir DIR          # real CIFAR-10 in DIR, a quarter of an hour
+    python -m experiments.benchmark --data-dir DIR          # real CIFAR-10 in DIR, 15 to 25 minutes
     python -m experiments.benchmark --quick                 # built-in images, steps only, minutes
 
 All subjects are started once and wait; rounds are interleaved: in each round each subject is timed in turn, so that a
@@ -21,7 +21,7 @@ PyTorch is needed: `pip install torch==2.13.0`. Where torchvision is missing, it
 Pillow calls. `--torch-python` names another interpreter for PyTorch, such as that of a venv with
 `pip install torch==2.14.1 torchvision==0.29.1`.
 
-Writes `result.json` and `result.md` beside this file.
+Writes `result.json` and `result.md` beside this file. `amd-epyc.json` and `.md` are of an earlier version.
 """
 
 import argparse
@@ -194,7 +194,7 @@ def table(result):
             f"From the command to the first step on CIFAR-10: {start['cold']} with an empty cache of compiled "
             f"programs, {start['warm']} with a filled one; `--help`: {start['help']}. Peak resident set: "
             + ", ".join(f"{TITLES[name]} {value / 1e9:.2f} GB" for name, value in result["memory"].items())
-            + f". PyTorch's DataLoader: {result['workers']} workers, {result['about']['channels_last']['transforms']}.",
+            + f". PyTorch's DataLoader: {result['workers']} worker{'s' * (result['workers'] != 1)}, {result['about']['channels_last']['transforms']}.",
         ]
     scale = {TITLES[name]: common.spread(one) for name, one in result["scale"].items()}
     lines += [
