@@ -194,7 +194,8 @@ def table(result):
             f"From the command to the first step on CIFAR-10: {start['cold']} with an empty cache of compiled "
             f"programs, {start['warm']} with a filled one; `--help`: {start['help']}. Peak resident set: "
             + ", ".join(f"{TITLES[name]} {value / 1e9:.2f} GB" for name, value in result["memory"].items())
-            + f". PyTorch's DataLoader: {result['workers']} worker{'s' * (result['workers'] != 1)}, {result['about']['channels_last']['transforms']}.",
+            + f". Workers of PyTorch's DataLoader: {result['workers']}; "
+            f"{result['about']['channels_last']['transforms']}.",
         ]
     scale = {TITLES[name]: common.spread(one) for name, one in result["scale"].items()}
     lines += [
