@@ -1,5 +1,6 @@
 """Several devices and several processes train as one device does."""
 
+import concurrent.futures
 import json
 import os
 import socket
@@ -101,3 +102,15 @@ def test_batch_that_cannot_be_sharded_is_reported_before_anything_is_written(tmp
     assert caught.value.setting == "batch_size" and not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="got 3; choose 8, or show"):
         devices.check_batch(3)
+
+
+def test_runs_on_several_devices_may_save_at_the_same_time(tmp_path):
+    def saves(folder):
+        folder.mkdir()
+        for epoch in range(1, 11):
+            checkpoint.save(folder, epoch, {"epoch": np.full(3, epoch)}, {epoch})
+        return checkpoint.restore(folder, 10, {"epoch": np.zeros(3, int)})["epoch"]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        restored = list(pool.map(saves, [tmp_path / name for name in "abcd"]))
+    np.testing.assert_array_equal(restored, np.full((4, 3), 10))

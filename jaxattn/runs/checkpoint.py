@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from jaxattn.errors import InputError, first_line
 
 _INCOMPLETE = re.compile(r"\d+\.orbax-checkpoint-tmp.*")  # what a killed process leaves
+_saving = threading.Lock()  # Orbax numbers the saves of a process: of two at once, one may take the other's number
 
 
 def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
@@ -26,7 +28,7 @@ def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
     import orbax.checkpoint as ocp
 
     try:
-        with ocp.StandardCheckpointer(**_this_process_only()) as checkpointer:
+        with _saving, ocp.StandardCheckpointer(**_this_process_only()) as checkpointer:
             checkpointer.save(folder.absolute() / str(epoch), state, force=True)
     except (OSError, ValueError) as error:  # Orbax's writer reports a full disk as ValueError
         raise InputError(
