@@ -100,7 +100,7 @@ def test_on_one_device_of_several_a_run_uses_that_one():
         (["--attention", "none", "se", "--out", "x", "--executor", "moon"], "unknown executor 'moon'; known are here"),
         (["nowhere"], "nowhere holds no comparison"),
         (["--runs", "nowhere", "--out", "x"], "nowhere holds no run"),
-        (["--csv", "nowhere"], "cannot read nowhere"),
+        (["--csv", "nowhere"], "cannot read nowhere: No such file or directory; give a CSV file"),
         (["nowhere", "--epochs", "3"], "flags of training go with --attention"),
         (["nowhere", "--mirror", "x"], "flags of training go with --attention"),
     ],

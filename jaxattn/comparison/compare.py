@@ -160,7 +160,10 @@ def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = 
                     raise InputError(f"{path}, line {number}: seed {seed} of {variant} is there twice")
                 accuracies[variant][seed] = accuracy
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot read {path}: {reason}; give a CSV file with the columns variant, seed and accuracy"
+        ) from error
     most = max(map(len, accuracies.values()), default=0)
     return Result(judge(accuracies, baseline or next(iter(accuracies), ""), planned or most), None)
 
