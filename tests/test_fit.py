@@ -139,11 +139,11 @@ def test_a_step_that_is_compiled_while_the_data_loads_is_the_one_that_trains(tmp
     splits, config = tiny.splits(), Config(**tiny.CONFIG | {"epochs": 1})
     sizes = len(splits.classes), splits.train.images.shape[1:], len(splits.train) + extra
     late = fit(config, tmp_path / "late", quiet)
-    step, lowered = program.make_train_step, []
+    step, begun = program.make_train_step, []
 
-    def lower(*arguments):
-        lowered.append(arguments)
-        return compiled.lower(*arguments)
+    def begin(*arguments):
+        begun.append(arguments)
+        return compiled.begin(*arguments)
 
     def load(data_dir):
         announce(*sizes)
@@ -151,12 +151,12 @@ def test_a_step_that_is_compiled_while_the_data_loads_is_the_one_that_trains(tmp
         return splits
 
     monkeypatch.setitem(DATASETS, "tiny", load)
-    monkeypatch.setattr(warmup, "compiled", SimpleNamespace(lower=lower))
+    monkeypatch.setattr(warmup, "compiled", SimpleNamespace(begin=begin))
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=2 if extra else 1))
     chex.assert_trees_all_equal(fit(config, tmp_path / "early", quiet).variables, late.variables)
-    assert len(lowered) == 1
+    assert len(begun) == 1
     fit(config, tmp_path / "early", quiet)  # nothing is left to train
-    assert len(lowered) == 1
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize("steps", [5, 7])

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 
 import jax
 import numpy as np
@@ -24,11 +25,17 @@ def cached_build() -> Build:
     )
 
 
-def lower(program: Program, config: Config, shape: tuple[int, ...]) -> Callable[[], TrainState]:
-    """A function that compiles what a run begins with, for training images of this shape [N, H, W, 3].
+def begin(program: Program, config: Config, shape: tuple[int, ...], pool: Executor) -> Future[TrainState]:
+    """The initial state, once the programs that a run begins with, for training images [N, H, W, 3], are compiled.
 
-    It gives the initial state. Tracing and lowering are Python and done here, since in another thread they would only
-    take turns with the loader's Python; compiling is not.
+    Tracing and lowering are Python and done here, since in another thread they would only take turns with the loader's
+    Python; compiling is not, and the pool's: that of the initial state begins while the step is lowered.
+
+    Args:
+        program: of the configuration.
+        config: what to train.
+        shape: of the training images.
+        pool: of one thread.
     """
     key, key_of_steps = jax.eval_shape(lambda: tuple(loop.keys(config)))
     rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)
@@ -38,12 +45,6 @@ def lower(program: Program, config: Config, shape: tuple[int, ...]) -> Callable[
     state, images, labels = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.replicated()), inputs
     )
-    init = program.init.lower(key)
-    first = step[True].lower(state, key_of_steps, images, labels, devices.shard(batches))
-
-    def compiled():
-        init.compile()
-        first.compile()
-        return program.init(loop.keys(config)[0])
-
-    return compiled
+    pool.submit(program.init.lower(key).compile)
+    pool.submit(step[True].lower(state, key_of_steps, images, labels, devices.shard(batches)).compile)
+    return pool.submit(lambda: program.init(loop.keys(config)[0]))
