@@ -143,7 +143,7 @@ def test_a_step_that_is_compiled_while_the_data_loads_is_the_one_that_trains(tmp
 
     def begin(*arguments):
         begun.append(arguments)
-        return compiled.begin(*arguments)
+        return compiled.compile_and_init(*arguments)
 
     def load(data_dir):
         announce(*sizes)
@@ -151,7 +151,7 @@ def test_a_step_that_is_compiled_while_the_data_loads_is_the_one_that_trains(tmp
         return splits
 
     monkeypatch.setitem(DATASETS, "tiny", load)
-    monkeypatch.setattr(warmup, "compiled", SimpleNamespace(begin=begin))
+    monkeypatch.setattr(warmup, "compiled", SimpleNamespace(compile_and_init=begin))
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=2 if extra else 1))
     chex.assert_trees_all_equal(fit(config, tmp_path / "early", quiet).variables, late.variables)
     assert len(begun) == 1

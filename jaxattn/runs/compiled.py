@@ -25,17 +25,18 @@ def cached_build() -> Build:
     )
 
 
-def begin(program: Program, config: Config, shape: tuple[int, ...], pool: Executor) -> Future[TrainState]:
+def compile_and_init(program: Program, config: Config, shape: tuple[int, ...], pool: Executor) -> Future[TrainState]:
     """The initial state, once the programs that a run begins with, for training images [N, H, W, 3], are compiled.
 
     Tracing and lowering are Python and done here, since in another thread they would only take turns with the loader's
-    Python; compiling is not, and the pool's: that of the initial state begins while the step is lowered.
+    Python. Compiling is left to the pool: that of the initial state begins while the step is lowered. If a program does
+    not compile, its first call says so.
 
     Args:
         program: of the configuration.
         config: what to train.
         shape: of the training images.
-        pool: of one thread.
+        pool: of one thread, so that its work is done in order.
     """
     key, key_of_steps = jax.eval_shape(lambda: tuple(loop.keys(config)))
     rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)

@@ -48,7 +48,7 @@ def load_and_init(
         training = count - held_out(config, count)
         if alone and is_new and not begun and training >= config.batch_size:
             program = build(config, classes, shape, training // config.batch_size)
-            begun[classes, shape, count] = compiled.begin(program, config, (training, *shape), pool)
+            begun[classes, shape, count] = compiled.compile_and_init(program, config, (training, *shape), pool)
 
     with announced_to(Listener(announced, later=pool.submit)):
         config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
