@@ -138,17 +138,24 @@ def measure_epochs(children, rounds):
     return times, workers
 
 
+# The command itself imports JAX; by its first line it has, and the loop can be made to end after one step.
 FIRST_STEP = """
 import sys, time
-from jaxattn.training import loop
-whole = loop._epoch
-def first(program, mode, state, inputs, rows, progress):
-    whole(program, mode, state, inputs, rows[:1], progress)
-    print("first step", time.time(), flush=True)
-    raise SystemExit(0)
-loop._epoch = first
+from jaxattn.cli.command import run_command
+from jaxattn.runs.console import Console
 from jaxattn.train import main
-main(sys.argv[1:])
+line = Console.line
+def first_line(console, *arguments, **options):
+    from jaxattn.training import loop
+    whole = loop._epoch
+    def first_step(program, mode, state, inputs, rows, progress):
+        whole(program, mode, state, inputs, rows[:1], progress)
+        print("first step", time.time(), flush=True)
+        raise SystemExit(0)
+    loop._epoch, Console.line = first_step, line
+    line(console, *arguments, **options)
+Console.line = first_line
+run_command(main)
 """
 
 

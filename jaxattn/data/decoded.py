@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxattn.data import prefetch
 from jaxattn.data.announce import announce, later
 from jaxattn.data.splits import Split, Splits
 from jaxattn.runtime import cache_folder
@@ -34,8 +35,10 @@ def cached(folder: Path, read: Callable[[], Splits]) -> Splits:
         entry = cache_folder() / "data" / _digest(folder)
     except (OSError, RuntimeError):  # no home directory
         return read()
-    with contextlib.suppress(Exception):  # whatever a missing or damaged entry raises
-        return _load(entry)
+    for may_be_there in (lambda: True, lambda: prefetch.finish(folder)):
+        with contextlib.suppress(Exception):  # whatever a missing or damaged entry raises
+            if may_be_there():
+                return _load(entry)
     splits = read()
 
     def save():

@@ -87,8 +87,7 @@ def fit(
 def _run(job: _Job, early: Callable[[], TrainState | None], data: loop.Data, monitored: Split, test: Split) -> Run:
     """What is left of a run whose folder is claimed: epochs, then the test."""
     state, metrics = _start(job, early, data[0])
-    sizes = [len(images) for images in (data[0], monitored, test)]
-    job.console.line(messages.headline(job.manifest.config, sizes, state.params))
+    job.console.line(messages.headline(job.manifest.config, [len(data[0]), len(monitored), len(test)], state.params))
     try:
         _tell(job, job.observers.start, state, metrics, test)
         state = _train(job, state, metrics, data, monitored)
@@ -160,9 +159,8 @@ def _start(job: _Job, early: Callable[[], TrainState | None], images: jax.Array)
     found = broadcast(last)
     config = job.manifest.config
     if found is None:
-        drawn = early() or job.program.init(loop.keys(config)[0])
-        drawn = prepare(drawn, images, config.first_conv, config.later_convs)
-        found = weights.take_over(drawn, job.given, config.init, job.console), []
+        new = prepare(early() or job.program.init(loop.keys(config)[0]), images, config.first_conv, config.later_convs)
+        found = weights.take_over(new, job.given, config.init, job.console), []
     return devices.replicate(found[0]), found[1]
 
 

@@ -17,7 +17,7 @@ from jaxattn.training.processes import agree
 from jaxattn.training.program import template
 from jaxattn.training.state import TrainState
 
-USUAL = 10, (32, 32, 3)  # classes and image shape
+USUAL = 10, (32, 32, 3), 50_000  # classes, image shape and training images of CIFAR-10
 
 
 def load_and_init(
@@ -37,7 +37,9 @@ def load_and_init(
     Raises:
         InputError: where the configuration or the data cannot be used.
     """
-    template(build(config, *USUAL, 1))  # wrong names and modules are found before the data is loaded
+    # Wrong names and modules are found before the data is loaded; for the usual data, this program is then trained.
+    classes, shape, count = USUAL
+    template(build(config, classes, shape, max((count - held_out(config, count)) // config.batch_size, 1)))
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from jaxattn.data import decoded
+from jaxattn.data import decoded, prefetch
 from jaxattn.data.cifar10 import archives, download, tfds
 from jaxattn.data.splits import Splits
 from jaxattn.errors import UnavailableError
@@ -54,6 +54,12 @@ def load(data_dir: Path) -> Splits:
                 with contextlib.suppress(OSError):
                     data_dir.rmdir()
             raise
+
+
+def begin(data_dir: Path) -> None:
+    """Begins what `load` does, in a process of its own, if `data_dir` holds a prepared TFDS folder."""
+    if folder := tfds.find(data_dir, "cifar10"):
+        prefetch.begin(folder, __name__)
 
 
 def _read(folder):

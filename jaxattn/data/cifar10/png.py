@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SUB = 1  # PNG's filter type 1: every byte is stored as its difference from the pixel to its left
-_BLOCK = 1000  # images decoded at once
+_BLOCK = 100  # images decoded at once: buffers small enough for malloc to keep
 
 
 def encode(images: UInt8[np.ndarray, "N H W 3"]) -> list[bytes]:
@@ -46,7 +46,7 @@ def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray,
     def block(start: int) -> None:
         images[start : start + _BLOCK] = _decode_block(files[start : start + _BLOCK], height, width)
 
-    threads = min(max((os.cpu_count() or 1) // 2, 1), 32)  # half of the cores: the training step is compiled meanwhile
+    threads = min(os.cpu_count() or 1, 4)  # more would only wait for the interpreter lock
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(block, range(0, len(files), _BLOCK)))  # raises what a block raised
     return images

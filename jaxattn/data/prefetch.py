@@ -1,0 +1,68 @@
+"""A data set decoded by a process of its own, begun before JAX is imported: until a step is lowered, a core is idle."""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxattn.data.announce import Listener, announce, announced_to
+from jaxattn.runtime import cache_folder
+
+NICE = 5  # so that the process which lowers and compiles comes first
+MIN_BYTES = 1 << 24  # a smaller data set is decoded before a process has started
+_BEGUN: dict[Path, subprocess.Popen[str]] = {}
+
+
+def begin(folder: Path, module: str) -> None:
+    """Has the files of a folder decoded into the cache by `python -m module folder`, which calls `serve`.
+
+    Nothing is begun where that gains no time: on one core, for a small folder, or a second time.
+
+    Raises:
+        OSError: where the folder cannot be read or the process not be started.
+    """
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if folder in _BEGUN or (os.cpu_count() or 1) < 2 or size < MIN_BYTES:
+        return
+    command, silent = [sys.executable, "-m", module, os.fspath(folder)], subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=silent, stdout=subprocess.PIPE, stderr=silent, text=True)
+    atexit.register(process.kill)  # this process may end before `finish`
+    _BEGUN[folder] = process
+
+
+def finish(folder: Path) -> bool:
+    """Waits for the process, and announces what it announces; whether there is one, and it succeeded.
+
+    Listeners are told again when the entry of the cache is read.
+    """
+    process = _BEGUN.pop(folder, None)
+    if process is None:
+        return False
+    try:
+        for line in process.stdout or ():
+            try:
+                classes, shape, count = json.loads(line)
+            except (TypeError, ValueError):  # a line of some other library
+                continue
+            announce(classes, tuple(shape), count)
+        return process.wait() == 0
+    finally:
+        process.kill()
+
+
+def serve(load: Callable[[], object]) -> None:
+    """In the process that was begun: loads the data set, and prints what is announced as lines of JSON.
+
+    Raises:
+        OSError: at once where the cache cannot be written, so that nobody waits in vain.
+    """
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=cache_folder()).close()
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    with announced_to(Listener(lambda *sizes: print(json.dumps(sizes), flush=True))):
+        load()
