@@ -44,6 +44,15 @@ def test_a_loader_announces_what_it_then_gives_whether_it_decodes_or_maps(folder
     assert len(announced) == 3
 
 
+def test_a_listener_is_told_of_the_entry_once_it_is_complete(folder, cache):
+    told = []
+    with announced_to(Listener(kept=lambda entry: told.append((entry, sorted(path.name for path in entry.iterdir()))))):
+        load(folder)
+        load(folder)
+    (entry,) = cache.iterdir()
+    assert told == [(entry, sorted(path.name for path in entry.iterdir()))] * 2
+
+
 def test_an_entry_is_saved_when_the_listener_has_time(folder, cache):
     left = []
     with announced_to(Listener(later=left.append)):

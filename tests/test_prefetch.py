@@ -36,7 +36,8 @@ def test_another_process_decodes_and_announces(folder, monkeypatch):
     monkeypatch.setattr(cifar10.tfds, "read", lambda *_, **__: pytest.fail("it was decoded here"))
     with announced_to(Listener(lambda *sizes: announced.append(sizes))):
         splits = cifar10.load(folder)
-    assert splits.digest() == tiny.splits().digest() and isinstance(splits.train.images, np.memmap)
+    assert isinstance(splits.train.images, np.memmap)
+    assert splits.known_digest == tiny.splits().digest()  # the process that wrote the entry has computed it
     assert set(announced) == {(len(splits.classes), splits.train.images.shape[1:], len(splits.train))}
     assert not begun()
 

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -10,12 +11,14 @@ class Listener(NamedTuple):
     """What a run does while its data is loaded.
 
     Attributes:
-        announced: called with the arguments of `announce`.
+        announced: called with the arguments of `announce`, by some loaders more than once.
         later: called with work that the run need not wait for.
+        kept: called with the entry of the cache that holds what is loaded, once it is complete.
     """
 
     announced: Callable[[int, tuple[int, ...], int], object] = lambda classes, shape, count: None
     later: Callable[[Callable[[], object]], object] = lambda work: work()
+    kept: Callable[[Path], object] = lambda entry: None
 
 
 _NOBODY = Listener()
@@ -41,9 +44,14 @@ def later(work: Callable[[], object]) -> None:
     _LISTENER.get().later(work)
 
 
+def kept(entry: Path) -> None:
+    """Says which entry of the cache holds what is loaded."""
+    _LISTENER.get().kept(entry)
+
+
 @contextlib.contextmanager
 def announced_to(listener: Listener) -> Iterator[None]:
-    """Within this context, `announce` and `later` call the listener."""
+    """Within this context, the functions above call the listener."""
     token = _LISTENER.set(listener)
     try:
         yield

@@ -8,12 +8,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from jaxattn.data import prefetch
-from jaxattn.data.announce import announce, later
+from jaxattn.data.announce import announce, kept, later
 from jaxattn.data.splits import Split, Splits
 from jaxattn.runtime import cache_folder
 
@@ -32,19 +33,21 @@ def cached(folder: Path, read: Callable[[], Splits]) -> Splits:
         read: decodes them; masks are not cached.
     """
     try:
-        entry = cache_folder() / "data" / _digest(folder)
+        prefetched = prefetch.finish(folder)
+        entry = prefetched or cache_folder() / "data" / _digest(folder)
     except (OSError, RuntimeError):  # no home directory
         return read()
-    for may_be_there in (lambda: True, lambda: prefetch.finish(folder)):
-        with contextlib.suppress(Exception):  # whatever a missing or damaged entry raises
-            if may_be_there():
-                return _load(entry)
+    with contextlib.suppress(Exception):  # whatever a missing or damaged entry raises
+        splits = _load(entry, check=prefetched is None)
+        kept(entry)
+        return splits
     splits = read()
 
     def save():
         with contextlib.suppress(OSError):
             _save(entry, splits)
             _delete_old(entry.parent)
+            kept(entry)
 
     later(save)
     return splits
@@ -58,13 +61,13 @@ def _digest(folder):
     return sha.hexdigest()[:32]
 
 
-def _load(entry):
+def _load(entry, check):
     about = json.loads((entry / "about.json").read_text())
     parts = {
         part: Split(*(np.load(entry / f"{part}_{name}.npy", mmap_mode="r") for name in ("images", "labels")))
         for part in _PARTS
     }
-    splits = Splits(about["name"], tuple(about["classes"]), **parts)
+    splits = Splits(about["name"], tuple(about["classes"]), **parts, known_digest=None if check else about["digest"])
     announce(len(splits.classes), splits.train.images.shape[1:], len(splits.train))
     if splits.digest() != about["digest"]:
         raise ValueError(f"{entry} is damaged")
@@ -76,11 +79,13 @@ def _save(entry, splits):
     entry.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix="incomplete.", dir=entry.parent))
     try:
-        for part in _PARTS:
-            split = getattr(splits, part)
-            np.save(draft / f"{part}_images.npy", split.images)
-            np.save(draft / f"{part}_labels.npy", split.labels)
-        about = {"name": splits.name, "classes": splits.classes, "digest": splits.digest()}
+        with ThreadPoolExecutor(1) as pool:
+            digest = pool.submit(splits.digest)  # reading all images takes as long as writing them
+            for part in _PARTS:
+                split = getattr(splits, part)
+                np.save(draft / f"{part}_images.npy", split.images)
+                np.save(draft / f"{part}_labels.npy", split.labels)
+        about = {"name": splits.name, "classes": splits.classes, "digest": digest.result()}
         (draft / "about.json").write_text(json.dumps(about))
         shutil.rmtree(entry, ignore_errors=True)  # one that could not be read
         draft.rename(entry)

@@ -12,7 +12,6 @@ from pathlib import Path
 from jaxattn.data.announce import Listener, announce, announced_to
 from jaxattn.runtime import cache_folder
 
-NICE = 5  # so that the process which lowers and compiles comes first
 MIN_BYTES = 1 << 24  # a smaller data set is decoded before a process has started
 _BEGUN: dict[Path, subprocess.Popen[str]] = {}
 
@@ -34,35 +33,42 @@ def begin(folder: Path, module: str) -> None:
     _BEGUN[folder] = process
 
 
-def finish(folder: Path) -> bool:
-    """Waits for the process, and announces what it announces; whether there is one, and it succeeded.
-
-    Listeners are told again when the entry of the cache is read.
-    """
+def finish(folder: Path) -> Path | None:
+    """Waits for the process, and announces what it announces; the entry of the cache, None without process or entry."""
     process = _BEGUN.pop(folder, None)
     if process is None:
-        return False
+        return None
+    with process:
+        try:
+            for line in process.stdout or ():
+                match _parsed(line):
+                    case {"announced": [int(classes), [*shape], int(count)]}:
+                        announce(classes, tuple(shape), count)
+                    case {"kept": str(entry)}:
+                        return Path(entry)
+        finally:
+            process.kill()
+    return None
+
+
+def _parsed(line):
     try:
-        for line in process.stdout or ():
-            try:
-                classes, shape, count = json.loads(line)
-            except (TypeError, ValueError):  # a line of some other library
-                continue
-            announce(classes, tuple(shape), count)
-        return process.wait() == 0
-    finally:
-        process.kill()
+        return json.loads(line)
+    except ValueError:  # a line of some other library
+        return None
 
 
 def serve(load: Callable[[], object]) -> None:
-    """In the process that was begun: loads the data set, and prints what is announced as lines of JSON.
+    """In the process that was begun: loads the data set, and prints what is announced and kept as lines of JSON.
 
     Raises:
         OSError: at once where the cache cannot be written, so that nobody waits in vain.
     """
     cache_folder().mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=cache_folder()).close()
-    if hasattr(os, "nice"):
-        os.nice(NICE)
-    with announced_to(Listener(lambda *sizes: print(json.dumps(sizes), flush=True))):
+
+    def tell(**message):
+        print(json.dumps(message), flush=True)
+
+    with announced_to(Listener(lambda *sizes: tell(announced=sizes), kept=lambda entry: tell(kept=os.fspath(entry)))):
         load()

@@ -71,7 +71,7 @@ def read(folder: Path, size: int, classes: int) -> Splits:
     announce(len(names), (size, size, 3), sum(shards["train"].values()))
     parts = {part: _read_split(folder, files, size, "id" in features) for part, files in shards.items()}
     try:
-        return Splits(info.name, names, **parts)
+        return Splits(info.name, names, parts["train"], parts["test"])
     except InputError as error:
         raise _damaged(folder, error) from error
 
