@@ -1,6 +1,7 @@
 """A data set decoded by a process of its own, begun before JAX is imported: until a step is lowered, a core is idle."""
 
 import atexit
+import gc
 import json
 import os
 import subprocess
@@ -66,6 +67,7 @@ def serve(load: Callable[[], object]) -> None:
     """
     cache_folder().mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=cache_folder()).close()
+    gc.disable()  # what a loader allocates lives on
 
     def tell(**message):
         print(json.dumps(message), flush=True)

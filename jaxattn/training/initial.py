@@ -55,12 +55,14 @@ def whitening_kernel(
     Source: arXiv:2404.00498, section 3.2 (there of 2x2 patches, frozen, and without a norm after the convolution).
     """
     size, inputs, filters = len(drawn), len(drawn) ** 2 * 3, drawn.shape[-1]
+    height, width = images.shape[1:3]
+    rows, columns = height // size, width // size
+    line = np.tile(np.array([MEAN, STD], np.float32), width)  # NumPy is slow in loops over 3 channels
     total, count = np.zeros((inputs, inputs)), 0
     for start in range(0, len(images), BLOCK):
-        block = np.asarray(to_float(images[start : start + BLOCK]))
-        block = (block - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(block, (size, size), (1, 2))
-        patches = windows[:, ::size, ::size].transpose(0, 1, 2, 4, 5, 3).reshape(-1, inputs)
+        block = (np.asarray(to_float(images[start : start + BLOCK])).reshape(-1, height, width * 3) - line[0]) / line[1]
+        tiles = block[:, : rows * size, : columns * size * 3].reshape(-1, rows, size, columns, size * 3)
+        patches = tiles.transpose(0, 1, 3, 2, 4).reshape(-1, inputs)
         total, count = total + patches.T @ patches, count + len(patches)
     variances, axes = np.linalg.eigh(total / count)
     scaled = (axes / np.sqrt(variances + EPSILON))[:, ::-1][:, : filters // 2]
