@@ -86,3 +86,13 @@ def test_digest_changes_with_any_image_label_or_order():
     }
     assert len(digests) == 3
     assert Splits("other", ("c", "d"), first, first).digest() == Splits("toy", ("a", "b"), first, first).digest()
+
+
+def test_taken_images_lie_where_a_cpu_uses_them_without_a_copy():
+    split = Split(np.arange(7 * 4 * 4 * 3, dtype=np.uint8).reshape(7, 4, 4, 3), np.arange(7, dtype=np.int32))
+    for indices in (np.array([3, 0, 6]), np.array([2])):
+        taken = split.take(indices)
+        assert taken.images.ctypes.data % 64 == 0
+        np.testing.assert_array_equal(taken.images, split.images[indices])
+    with pytest.raises(IndexError):
+        split.take(np.array([7]))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import math
 
 import numpy as np
 from jaxtyping import Integer
@@ -45,7 +46,9 @@ class Split:
     def take(self, indices: Integer[np.ndarray, " M"]) -> "Split":
         """The examples at `indices` [M], in that order."""
         masks = None if self.masks is None else self.masks[indices]
-        return Split(self.images[indices], self.labels[indices], masks)
+        # mode="raise" would go through a buffer; it is the labels that refuse an index out of range.
+        labels, images = self.labels[indices], _aligned((len(indices), *self.images.shape[1:]))
+        return Split(np.take(self.images, indices, axis=0, out=images, mode="wrap"), labels, masks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,14 @@ class Splits:
             sha.update(np.ascontiguousarray(split.images).data)
             sha.update(np.ascontiguousarray(split.labels.astype("<i4")).data)
         return sha.hexdigest()
+
+
+def _aligned(shape):
+    """An empty array of bytes at a multiple of 64: JAX uses such memory as it is on a CPU, and copies any other."""
+    size = math.prod(shape)
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].reshape(shape)
 
 
 def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
