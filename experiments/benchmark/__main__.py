@@ -21,7 +21,7 @@ PyTorch is needed: `pip install torch==2.13.0`. Where torchvision is missing, it
 Pillow calls. `--torch-python` names another interpreter for PyTorch, such as that of a venv with
 `pip install torch==2.14.1 torchvision==0.29.1`.
 
-Writes `result.json` and `result.md` beside this file. `amd-epyc.json` and `.md` are of an earlier version.
+Writes `result.json` and `result.md` beside this file. `intel-xeon.json` and `.md` are of an earlier version.
 """
 
 import argparse
