@@ -24,10 +24,10 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 from browser import browser, opened  # noqa: E402, F401
 
-from jaxattn import Config, fit, networks  # noqa: E402
+from jaxattn import Config, networks  # noqa: E402
 from jaxattn.data import DATASETS  # noqa: E402
 from jaxattn.explain import analysis  # noqa: E402
-from jaxattn.runs import checkpoint, run  # noqa: E402
+from jaxattn.runs import checkpoint, compiled, run  # noqa: E402
 from jaxattn.runs.console import Console  # noqa: E402
 from jaxattn.runs.manifest import Manifest, claim  # noqa: E402
 from jaxattn.runs.store import write_metrics  # noqa: E402
@@ -77,7 +77,12 @@ def _build(config, shapes, *parts):
 
 
 def remembered(config, *shapes):
-    """`program.build`, once for runs that differ in the seed alone, unless a test has replaced a part of it."""
+    """`program.build`, once for runs that differ in the seed alone, unless a test has replaced a part of it.
+
+    A module of a test's own is built anew: another test may give another class the same name.
+    """
+    if ":" in config.attention:
+        return program.build(config, *shapes)
     parts = program.create, program.make_train_step, program.make_eval_step, program.steps_in_call
     return _build(dataclasses.replace(config, seed=0, data_dir=""), shapes, *parts)
 
@@ -88,13 +93,11 @@ def small_network():
     create = networks.create
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "create", functools.partial(create, widths=(4, 4, 8), hidden=8))
-        patch.setattr(
-            fit, "__defaults__", tuple(remembered if one is program.build else one for one in fit.__defaults__)
-        )
-        patch.setattr(run, "build", remembered)
+        for module in (compiled, run):  # what trains, what loads
+            patch.setattr(module, "build", remembered)
         patch.setattr(analysis, "SCORED", 4)
         patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
-        yield
+        yield _build
 
 
 @pytest.fixture(scope="module")

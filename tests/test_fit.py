@@ -126,6 +126,17 @@ def late(config, out, console, build):
     return *data.load_data(config, console), lambda: None
 
 
+def test_tests_that_train_and_load_share_one_program(tmp_path, quiet, request):
+    shared = request.getfixturevalue("small_network")
+    config = Config(**tiny.CONFIG | {"epochs": 1})
+    fit(config, tmp_path / "0", quiet)
+    before = shared.cache_info()
+    fit(dataclasses.replace(config, seed=1), tmp_path / "1", quiet)
+    load_run(tmp_path / "1")
+    after = shared.cache_info()
+    assert after.misses == before.misses and after.hits >= before.hits + 2
+
+
 def test_a_run_traces_its_step_once_and_its_evaluation_once_for_each_split(tmp_path, quiet, monkeypatch):
     step, evaluation = program.make_train_step, program.make_eval_step
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=1))
