@@ -60,7 +60,12 @@ def whole(tmp_path_factory):
 @pytest.mark.usefixtures("small_network")
 def test_killed_at_any_moment_the_same_command_ends_with_the_same_results(tmp_path, whole):
     folder = tmp_path / "killed"
-    for moment in ("compare.json", "none-s0/checkpoints/1", "none-s0/result.json", "eca-s0/checkpoints/1"):
+    for moment in (
+        "compare.json",
+        "none-s0/checkpoints/epoch-1.safetensors",
+        "none-s0/result.json",
+        "eca-s0/checkpoints/epoch-1.safetensors",
+    ):
         process = start(folder, 3)
         while not (folder / moment).exists():
             assert process.poll() is None

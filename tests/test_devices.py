@@ -1,6 +1,5 @@
 """Several devices and several processes train as one device does."""
 
-import concurrent.futures
 import json
 import os
 import socket
@@ -88,9 +87,8 @@ def test_two_processes_train_as_one_and_the_first_alone_writes_and_prints(tmp_pa
 
 def test_checkpoint_of_two_processes_is_restored_on_one_device(tmp_path):
     state = {"step": jax.numpy.int32(3), "weights": jax.numpy.arange(6.0).reshape(2, 3)}
-    checkpoint.save(tmp_path, 1, jax.device_get(state), {1})  # what several processes give to Orbax
+    checkpoint.save(tmp_path, 1, jax.device_get(state), {1})
     restored = checkpoint.restore(tmp_path, 1, jax.eval_shape(lambda: state))
-    assert all(isinstance(leaf, jax.Array) for leaf in restored.values())
     chex.assert_trees_all_equal(state, restored)
 
 
@@ -102,15 +100,3 @@ def test_batch_that_cannot_be_sharded_is_reported_before_anything_is_written(tmp
     assert caught.value.setting == "batch_size" and not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="got 3; choose 8, or show"):
         devices.check_batch(3)
-
-
-def test_runs_on_several_devices_may_save_at_the_same_time(tmp_path):
-    def saves(folder):
-        folder.mkdir()
-        for epoch in range(1, 11):
-            checkpoint.save(folder, epoch, {"epoch": np.full(3, epoch)}, {epoch})
-        return checkpoint.restore(folder, 10, {"epoch": np.zeros(3, int)})["epoch"]
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        restored = list(pool.map(saves, [tmp_path / name for name in "abcd"]))
-    np.testing.assert_array_equal(restored, np.full((4, 3), 10))

@@ -4,7 +4,9 @@ import dataclasses
 import json
 import shutil
 
+import chex
 import jax
+import jax.numpy as jnp
 import pytest
 import tiny
 
@@ -13,7 +15,9 @@ from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
 from jaxattn.runs.run import best_epoch
+from jaxattn.training import program
 
+SHAPE = (32, 32, 3)
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
@@ -30,8 +34,6 @@ def folder(finished, tmp_path):
     """A copy of it to damage, whose first epoch is the best and has its checkpoint, too."""
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    if not (folder / "checkpoints" / "1").exists():
-        shutil.copytree(folder / "checkpoints" / "2", folder / "checkpoints" / "1")
     lines = [
         json.loads(line) | {"val_accuracy": 1.0, "val_loss": 0.0}
         for line in (folder / "metrics.jsonl").read_text().splitlines()
@@ -62,12 +64,12 @@ def test_best_epoch_is_the_most_accurate_then_the_least_loss_then_the_first():
 
 def test_where_the_best_checkpoint_was_deleted_the_best_that_is_left_is_loaded(folder):
     assert [load_run(folder, which).epoch for which in ("best", "last", "tested")] == [1, 2, 1]
-    shutil.rmtree(folder / "checkpoints" / "1")
+    (folder / "checkpoints" / "epoch-1.safetensors").unlink()
     assert [load_run(folder, which).epoch for which in ("best", "last", "tested")] == [2, 2, 2]
 
 
 def test_a_run_whose_best_checkpoint_was_deleted_resumes(folder, quiet):
-    shutil.rmtree(folder / "checkpoints" / "1")
+    (folder / "checkpoints" / "epoch-1.safetensors").unlink()
     done = resume(folder, epochs=3, console=quiet)
     assert done.result["best_epoch"] == 1 and done.result["tested_epoch"] in (2, 3)
 
@@ -83,7 +85,9 @@ def test_an_epoch_that_a_running_process_has_just_replaced_is_looked_up_again(fo
 
     def late(checkpoints, epoch, like):
         monkeypatch.setattr(checkpoint, "restore", restore)
-        (checkpoints / "2").rename(checkpoints / "3")  # the run has gone on meanwhile
+        (checkpoints / "epoch-2.safetensors").rename(
+            checkpoints / "epoch-3.safetensors"
+        )  # the run has gone on meanwhile
         lines = (folder / "metrics.jsonl").read_text()
         third = json.loads(lines.splitlines()[-1]) | {"epoch": 3}
         (folder / "metrics.jsonl").write_text(f"{lines}{json.dumps(third)}\n")
@@ -96,10 +100,68 @@ def test_an_epoch_that_a_running_process_has_just_replaced_is_looked_up_again(fo
 # damage
 
 
-def test_checkpoint_cut_short_is_reported(folder):
-    for path in (folder / "checkpoints").rglob("d/*"):
+def damage(path, position, change):
+    """Changes one byte of a file, or all from it on: a cut."""
+    data = bytearray(path.read_bytes())
+    at = int(position * (len(data) - 1))
+    if change is None:
+        del data[at:]
+    else:
+        data[at] ^= change
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("change", [1, 32, 128, None])
+@pytest.mark.parametrize("position", [0, 0.0005, 0.002, 0.01, 0.02, 0.1, 0.5, 0.9, 1])
+def test_a_checkpoint_is_refused_with_one_bit_changed_anywhere_or_cut_short(folder, position, change):
+    damage(folder / "checkpoints" / "epoch-1.safetensors", position, change)
+    assert_reported(folder, r"epoch-1\.safetensors is damaged: .*; delete it and resume from an earlier epoch")
+
+
+def test_blocks_of_zeros_in_a_checkpoint_are_found(folder):
+    path = folder / "checkpoints" / "epoch-1.safetensors"
+    data = path.read_bytes()
+    for start in range(0, len(data), len(data) // 25):
+        zeroed = data[:start] + bytes(512) + data[start + 512 :]
+        if zeroed[: len(data)] != data:
+            path.write_bytes(zeroed[: len(data)])
+            assert_reported(folder, "is damaged")
+
+
+def test_where_the_last_checkpoint_is_damaged_a_run_resumes_from_the_epoch_before(folder, quiet, capsys):
+    whole = resume(shutil.copytree(folder, folder.parent / "whole"), epochs=3, console=quiet)
+    damage(folder / "checkpoints" / "epoch-2.safetensors", 0.5, 1)
+    grown = resume(folder, epochs=3)
+    said = capsys.readouterr().out
+    assert "epoch-2.safetensors is damaged: its digest is not that of its contents; epoch 1 is used instead" in said
+    chex.assert_trees_all_equal(load_run(grown.folder, "last").variables, load_run(whole.folder, "last").variables)
+
+
+def test_where_every_checkpoint_is_damaged_resuming_is_refused(folder, quiet):
+    for epoch in (1, 2):
+        damage(folder / "checkpoints" / f"epoch-{epoch}.safetensors", 0.5, 1)
+    with pytest.raises(InputError, match=r"epoch-1\.safetensors is damaged"):
+        resume(folder, epochs=3, console=quiet)
+
+
+def test_checkpoints_that_orbax_wrote_are_read_and_resumed(folder, quiet):
+    import orbax.checkpoint as ocp
+
+    whole = resume(shutil.copytree(folder, folder.parent / "whole"), epochs=3, console=quiet)
+    checkpoints, like = folder / "checkpoints", program.template(program.build(load_run(folder).config, 10, SHAPE, 1))
+    for epoch in (1, 2):
+        state = checkpoint.restore(checkpoints, epoch, like)
+        with ocp.StandardCheckpointer() as writer:
+            writer.save(checkpoints.absolute() / str(epoch), jax.tree.map(jnp.asarray, state))
+        (checkpoints / f"epoch-{epoch}.safetensors").unlink()
+    assert checkpoint.epochs(checkpoints) == [1, 2]
+    assert load_run(folder, "best").epoch == 1
+    grown = resume(folder, epochs=3, console=quiet)
+    chex.assert_trees_all_equal(load_run(grown.folder, "last").variables, load_run(whole.folder, "last").variables)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["1", "2", "epoch-3.safetensors"]
+    for path in (checkpoints / "1").rglob("d/*"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert_reported(folder, "is damaged, or of another network or version")
+    assert_reported(folder, "1 is damaged")
 
 
 def test_checkpoint_that_lacks_a_parameter_of_the_network_is_reported(folder):
@@ -107,7 +169,7 @@ def test_checkpoint_that_lacks_a_parameter_of_the_network_is_reported(folder):
     params = {name: values for name, values in variables["params"].items() if name != "head"}
     collections = {"batch_stats": variables["batch_stats"]}
     checkpoint.save(folder / "checkpoints", 1, {"params": params, "collections": collections}, {1})
-    assert_reported(folder, r"of another network or version: it lacks \['params'\]\['head'\]")
+    assert_reported(folder, "of another network or version: params/head/.* must be .* and is missing; start a new run")
 
 
 @pytest.mark.parametrize(

@@ -175,13 +175,13 @@ def test_killed_in_the_middle_of_a_copy_the_mirror_still_holds_an_epoch(
     assert names(root) == ["epoch-3.sha256", "epoch-3.tar", "result.json"]
 
 
-@pytest.mark.parametrize("moment", [0, 1, 5])
+@pytest.mark.parametrize("moment", [0, 1, 3])
 def test_killed_while_it_is_restored_a_run_is_restored_again(run, stopped, whole, tmp_path, monkeypatch, moment):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(archive, "write", killed_at(moment, archive.write))
         run(tmp_path / "new", stopped)
     assert_same_run(run(tmp_path / "new", stopped).folder, whole)
-    assert all(name.isdecimal() for name in names(tmp_path / "new" / "checkpoints"))
+    assert names(tmp_path / "new" / "checkpoints") == names(whole / "checkpoints")
 
 
 def test_a_damaged_archive_is_left_out_with_a_warning(run, stopped, whole, tmp_path, capsys):

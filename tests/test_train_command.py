@@ -85,8 +85,8 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
     folder = tmp_path / "killed"
     moments = [
         (folder / "metrics.jsonl").exists,  # in the first epoch
-        lambda: list((folder / "checkpoints").glob("1.orbax*")),  # while the first checkpoint is written
-        (folder / "checkpoints" / "2").exists,  # before the old one is deleted
+        lambda: list((folder / "checkpoints").glob("epoch-1.*.part")),  # while the first checkpoint is written
+        (folder / "checkpoints" / "epoch-2.safetensors").exists,  # before anything is deleted
         lambda: len((folder / "metrics.jsonl").read_text().splitlines()) == 3,  # a line whose checkpoint is missing
     ]
     arguments = [*flags, "--out", folder]
@@ -110,7 +110,7 @@ def test_killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bytes(tmp_pat
 def test_stopped_run_says_how_to_resume(tmp_path, data_dir, number, code):
     folder = tmp_path / "run"
     process = start(*FLAGS, "--data-dir", data_dir, "--epochs", 500, "--out", folder, cwd=tmp_path)
-    wait_for((folder / "checkpoints" / "1").exists, process)
+    wait_for((folder / "checkpoints" / "epoch-1.safetensors").exists, process)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == code

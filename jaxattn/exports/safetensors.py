@@ -17,9 +17,10 @@ from jaxattn.data.augment import MEAN, STD
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.card import card
+from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import Run
-from jaxattn.runs.weights import name_of, named, read_safetensors, shapes
+from jaxattn.runs.weights import read_safetensors, shapes
 from jaxattn.training.program import network
 
 FILE = FORMATS["safetensors"].file

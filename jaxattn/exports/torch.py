@@ -16,8 +16,8 @@ from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.template import with_settings
 from jaxattn.networks import WIDE
+from jaxattn.runs.checkpoint import named
 from jaxattn.runs.run import Run
-from jaxattn.runs.weights import named
 
 ATTENTION = ("none", "se", "eca", "cbam", "spatial", "channel", "simam")
 NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}

@@ -32,8 +32,8 @@ def write(path: Path, data: bytes) -> None:
 
 def pack(folder: Path) -> bytes:
     """An archive of what a run needs to go on; the same files give the same bytes."""
-    complete = [folder / "checkpoints" / str(epoch) for epoch in checkpoint.epochs(folder / "checkpoints")]
-    inner = [path for root in (*complete, folder / "tensorboard") for path in sorted(root.rglob("*")) if path.is_file()]
+    tensorboard = [path for path in sorted((folder / "tensorboard").rglob("*")) if path.is_file()]
+    inner = [*checkpoint.files(folder / "checkpoints"), *tensorboard]
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for path in (folder / "config.json", folder / "metrics.jsonl", *inner):
@@ -63,7 +63,7 @@ def unpack(files: Files, folder: Path) -> None:
             for name, data in files.items():
                 parts = PurePosixPath(name).parts
                 if parts[0] == "checkpoints":  # a name that is not an epoch's, and is removed with the next checkpoint
-                    drafts[parts[1]] = folder / "checkpoints" / f"{parts[1]}.orbax-checkpoint-tmp-restored"
+                    drafts[parts[1]] = folder / "checkpoints" / f"{parts[1]}.orbax-checkpoint-tmp"
                     path = drafts[parts[1]].joinpath(*parts[2:])
                 else:
                     path = folder.joinpath(*parts)
@@ -71,7 +71,7 @@ def unpack(files: Files, folder: Path) -> None:
                 draft = path.with_name(path.name + ".part")
                 write(draft, data)
                 os.replace(draft, path)
-            for epoch, draft in sorted(drafts.items(), key=lambda item: int(item[0])):
+            for epoch, draft in sorted(drafts.items()):
                 if not (folder / "checkpoints" / epoch).exists():
                     os.replace(draft, folder / "checkpoints" / epoch)
     except BlockingIOError:

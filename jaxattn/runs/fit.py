@@ -149,19 +149,31 @@ def _tell(job: _Job, told: Callable[..., None], state: TrainState, metrics: Metr
 def _start(job: _Job, early: Callable[[], TrainState | None], images: jax.Array) -> tuple[TrainState, Metrics]:
     """The state and the metrics of the last complete epoch, or fresh ones: `early`'s, if it gives any."""
 
-    def last():
-        complete = checkpoint.epochs(job.folder / "checkpoints")
-        if not complete:
-            return None
-        metrics = read_metrics(job.folder, complete[-1])
-        return checkpoint.restore(job.folder / "checkpoints", complete[-1], template(job.program)), metrics
-
-    found = broadcast(last)
-    config = job.manifest.config
-    if found is None:
+    config, resumed = job.manifest.config, broadcast(lambda: _last(job))
+    if resumed is None:
         new = prepare(early() or job.program.init(loop.keys(config)[0]), images, config.first_conv, config.later_convs)
-        found = weights.take_over(new, job.given, config.init, job.console), []
-    return devices.replicate(found[0]), found[1]
+        resumed = weights.take_over(new, job.given, config.init, job.console), []
+    return devices.replicate(resumed[0]), resumed[1]
+
+
+def _last(job: _Job) -> tuple[TrainState, Metrics] | None:
+    """The state and the metrics of the last epoch whose checkpoint can be read; None where there is no checkpoint.
+
+    Raises:
+        InputError: where there are some and none of them can be read.
+    """
+    folder = job.folder / "checkpoints"
+    complete = checkpoint.epochs(folder)
+    while complete:
+        epoch = complete.pop()
+        metrics = read_metrics(job.folder, epoch)
+        try:
+            return checkpoint.restore(folder, epoch, template(job.program)), metrics
+        except checkpoint.DamagedCheckpointError as error:
+            if not complete:
+                raise
+            job.console.warn(f"{error.reason}; epoch {complete[-1]} is used instead")
+    return None
 
 
 def _train(job: _Job, state: TrainState, metrics: Metrics, data: loop.Data, monitored: Split) -> TrainState:
@@ -184,7 +196,7 @@ def _keep_epoch(folder, state, metrics):
     epoch = metrics[-1]["epoch"]
     write_metrics(folder, metrics)
     best = best_epoch(metrics, {epoch, *checkpoint.epochs(folder / "checkpoints")})
-    checkpoint.save(folder / "checkpoints", epoch, state, {epoch, best})
+    checkpoint.save(folder / "checkpoints", epoch, state, {epoch, epoch - 1, best})  # one more, if the last is damaged
 
 
 def _write(job: _Job, write: Callable[[], None]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, final
 
+import jax
+
 from jaxattn import runtime
 from jaxattn.config import Config
 from jaxattn.errors import InputError, lookup
@@ -71,6 +73,8 @@ def load_run(folder: str | Path, which: str = "tested") -> Run:
             if checkpoint.epochs(folder / "checkpoints") == complete:
                 raise
             # the run is alive, and a newer epoch has replaced this one
+    if jax.process_count() == 1:
+        variables = jax.device_put(variables)
     config, classes = manifest.config, manifest.classes
     return Run(folder, config, classes, program.model, variables, epoch, metrics, read_result(folder))
 

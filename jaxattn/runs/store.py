@@ -85,6 +85,11 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file; characters that UTF-8 does not have become question marks."""
+    write_bytes(path, text.encode(errors="replace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file, whole or not at all: it is written beside its name and renamed."""
     draft = path.with_name(path.name + ".part")
-    draft.write_bytes(text.encode(errors="replace"))
+    draft.write_bytes(data)
     os.replace(draft, path)

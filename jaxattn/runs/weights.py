@@ -12,6 +12,7 @@ import numpy as np
 from jaxattn.convert import load_torch
 from jaxattn.errors import InputError, first_line
 from jaxattn.runs import checkpoint
+from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import load_run
@@ -20,16 +21,6 @@ from jaxattn.training.state import TrainState
 
 FILE = "model.safetensors"  # of an export
 Arrays = dict[str, np.ndarray]  # by name, such as "params/block_1/conv/kernel"
-
-
-def named(variables: Any) -> Arrays:
-    """The arrays [...] of a network's variables by name, such as "params/block_1/conv/kernel"."""
-    return {name: np.asarray(leaf) for name, leaf in _leaves(variables)}
-
-
-def name_of(path: Any) -> str:
-    """The name of an array by its path in the tree of variables, as JAX gives it."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def shapes(manifest: Manifest) -> Any:
