@@ -2,62 +2,19 @@
 
 import dataclasses
 import math
+import operator
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
 from jaxattn.errors import InputError
+from jaxattn.recipes import RECIPES
 
-RECIPES: dict[str, dict[str, Any]] = {
-    # Chosen by validation accuracy alone.
-    "standard": {
-        "epochs": 16,
-        "batch_size": 128,
-        "optimizer": "sgd",
-        "learning_rate": 0.12,
-        "norm_bias_rate": 8.0,
-        "muon_rate": 0.015,
-        "muon_decay": 0.2,
-        "schedule": "linear",
-        "warmup_epochs": 3.0,
-        "weight_decay": 5e-4,
-        "label_smoothing": 0.1,
-        "ema": 0.998,
-        "dropout": 0.0,
-        "first_conv": "whitening",
-        "later_convs": "dirac",
-        "augment": "basic",
-        "crop_padding": 2,
-        "flips": "alternating",
-        "monitor": "validation",
-        "train_mode": "every-epoch",
-        "keep": "last",
-    },
-    # The tutorial's program as it is written, slips included: the test loss is monitored, and the network is put into
-    # training mode once, before the first epoch, and into evaluation mode at the end of each.
-    "original": {
-        "epochs": 50,
-        "batch_size": 64,
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "norm_bias_rate": 1.0,
-        "muon_rate": 0.0,
-        "muon_decay": 0.0,
-        "schedule": "plateau",
-        "warmup_epochs": 0.0,
-        "weight_decay": 0.0,
-        "label_smoothing": 0.0,
-        "ema": 0.0,
-        "dropout": 0.5,
-        "first_conv": "pytorch",
-        "later_convs": "pytorch",
-        "augment": "full",
-        "crop_padding": 4,
-        "flips": "random",
-        "monitor": "test",
-        "train_mode": "first-epoch",
-        "keep": "last",
-    },
+BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "at_least": (">=", operator.ge),
+    "above": (">", operator.gt),
+    "below": ("<", operator.lt),
 }
 
 
@@ -186,7 +143,7 @@ class Config:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for field in dataclasses.fields(self):
-            if getattr(self, field.name) is not None:
+            if not (getattr(self, field.name) is None and _is_optional(field)):
                 _check(field, getattr(self, field.name))
         for name, value in (("schedule", "plateau"), ("keep", "best")):
             if self.monitored is None and getattr(self, name) == value:
@@ -206,11 +163,17 @@ class Config:
         """The inverse of `to_json`.
 
         Raises:
-            InputError: where a key is not a field, or a value breaks its rule.
+            InputError: where a field is missing, a key is not a field, or a value breaks its rule. What is missing is
+                not filled from a recipe, which may have changed since.
         """
-        unknown = values.keys() - {field.name for field in dataclasses.fields(cls)}
-        if unknown:
-            raise InputError(f"unknown configuration keys: {', '.join(sorted(unknown))}; written by another version?")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = values.keys() - fields
+        missing = [name for name, field in fields.items() if values.get(name) is None and not _is_optional(field)]
+        for problem, keys in (("lacks", missing), ("has unknown keys:", unknown)):
+            if keys:
+                raise InputError(
+                    f"the configuration {problem} {', '.join(sorted(keys))}; it was written by another version"
+                )
         return cls(**values)
 
 
@@ -219,19 +182,20 @@ def kind(field: dataclasses.Field) -> type:
     return field.metadata.get("kind") or (str if field.default is None else type(field.default))
 
 
+def _is_optional(field: dataclasses.Field) -> bool:
+    """Whether None is a value of the field, not a call for the recipe's."""
+    return field.default is None and "kind" not in field.metadata
+
+
 def _check(field: dataclasses.Field, value: Any) -> None:
     rules, wanted = field.metadata, kind(field)
     if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
         raise InputError(f"{field.name} must be of type {wanted.__name__}, got {value!r}")
     if "choices" in rules and value not in rules["choices"]:
         raise InputError(f"unknown {field.name} {value!r}; known are {', '.join(rules['choices'])}")
-    limits = {
-        ">= {at_least}": "at_least" not in rules or value >= rules["at_least"],
-        "> {above}": "above" not in rules or value > rules["above"],
-        "< {below}": "below" not in rules or value < rules["below"],
-    }
-    if not all(limits.values()):
-        rule = " and ".join(limit.format(**rules) for limit in limits if limit[limit.index("{") + 1 : -1] in rules)
+    bounds = [(sign, rules[name], holds) for name, (sign, holds) in BOUNDS.items() if name in rules]
+    if not all(holds(value, bound) for _, bound, holds in bounds):
+        rule = " and ".join(f"{sign} {bound}" for sign, bound, _ in bounds)
         raise InputError(f"{field.name} must be {rule}, got {value}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{field.name} must be a finite number, got {value}")

@@ -36,12 +36,13 @@ class Interrupted(KeyboardInterrupt):
     Attributes:
         folder: of the run, or of the comparison.
         epochs: how many complete epochs the run holds, how many finished runs the comparison.
-        setting: what resumes it: "resume", or "compare" for a comparison.
+        setting: what resumes it: "resume", "resume_trusted" for a run with a module of its author's own, or "compare"
+            for a comparison.
     """
 
     def __init__(self, folder: Any, epochs: int, setting: str = "resume"):
         """Takes the folder, the number of what is complete in it, and what resumes it."""
-        complete = "complete epochs" if setting == "resume" else "finished runs"
+        complete = "finished runs" if setting == "compare" else "complete epochs"
         super().__init__(f"stopped; {epochs} {complete} are kept in {folder}")
         self.folder, self.epochs, self.setting = folder, epochs, setting
 

@@ -5,6 +5,7 @@ python -m jaxattn.export RUN --to FORMAT
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
+from jaxattn.cli.runs import add_code_flags, load
 from jaxattn.exports import FORMATS
 
 
@@ -18,6 +19,7 @@ def parser() -> Parser:
     made.add_argument("run", metavar="RUN", help="run folder")
     made.add_argument("--to", metavar="FORMAT", required=True, help=", ".join(FORMATS))
     made.add_argument("--out", metavar="DIR", help="folder to write (default: RUN/export-FORMAT)")
+    add_code_flags(made)
     return made
 
 
@@ -28,9 +30,10 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line or what it names cannot be used; then nothing is written.
     """
     flags = parser().parse_args(arguments)
-    from jaxattn.exports.folder import export
+    from jaxattn.exports.folder import check_format, export
 
-    for path in export(flags.run, flags.to, flags.out):
+    check_format(flags.to)  # before the run is loaded
+    for path in export(load(flags.run, flags), flags.to, flags.out):
         print(path)
 
 

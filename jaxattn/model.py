@@ -7,7 +7,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from jaxattn.attention.chain import takes
+from jaxattn.attention import mode
 from jaxattn.attention.gate import Gate
 from jaxattn.attention.registry import Attention
 from jaxattn.errors import InputError
@@ -23,8 +23,8 @@ class ConvBlock(nn.Module):
 
     Attributes:
         channels: width C of the block.
-        attention: creates the attention module when called with `name=` (and `train=`, where it takes that: a module
-            that behaves differently in training); None for none. A Linen class or a partial of one.
+        attention: a Linen class or a partial of one; None for none. A module that behaves differently in training is
+            told by a field or an argument of its call (`attention.mode`).
         position: whether attention stands "before" the pool or "after" it.
         compute_dtype: see `CNN`.
     """
@@ -47,11 +47,11 @@ class ConvBlock(nn.Module):
         if self.position == "after":
             x = max_pool_2x2(x)
         if self.attention is not None:
-            mode = {"train": train} if takes(self.attention, "train") else {}
-            module = self.attention(**mode, name="attention")
+            module = mode.create(self.attention, train, "attention")
             if train and type(module).__call__ is Gate.__call__ and self.position == "before":
-                return gated_max_pool_2x2(x, module.gate(x))  # equals the lines below, in less time
-            attended = module(x)
+                # equals the lines below, in less time
+                return gated_max_pool_2x2(x, module.gate(x, **mode.arguments(module, train)))
+            attended = mode.attend(module, x, train)
             if attended.shape != x.shape:
                 raise InputError(
                     f"attention must keep the shape of its input, {list(x.shape)}, got {list(attended.shape)}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
+from jaxattn.cli.runs import add_code_flags, add_weights_flag, load
 from jaxattn.errors import InputError
 
 
@@ -29,7 +30,8 @@ def parser() -> Parser:
         "--explain", action="store_true", help="draw feature maps, gates and class activation maps of each image"
     )
     made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
-    made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
+    add_weights_flag(made)
+    add_code_flags(made)
     made.add_argument("--out", metavar="DIR", help="folder for the figures of --explain (default: RUN/explained)")
     return made
 
@@ -53,9 +55,8 @@ def main(arguments: list[str]) -> None:
     height, width, _ = read_manifest(Path(flags.run)).image_shape
     images = np.stack([read_image(path, height, width) for path in flags.images])
     from jaxattn.explain.explanation import Explanation, Selection
-    from jaxattn.runs.run import load_run
 
-    run, selection = load_run(flags.run, flags.weights), Selection(target=flags.target)
+    run, selection = load(flags.run, flags), Selection(target=flags.target)
     predicted = Explanation(run, images, selection).predictions
     for path, probabilities in zip(flags.images, predicted.probabilities.tolist(), strict=True):
         print(_line(path, dict(zip(run.classes, probabilities, strict=True)), flags))

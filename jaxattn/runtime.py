@@ -1,6 +1,6 @@
 """Settings of the process and of XLA that make programs faster.
 
-`fit`, `resume` and `load_run` call `tune()`, so the library is as fast as the command line.
+The commands, `fit` and `resume` call `tune()`; nothing else changes the settings of a caller.
 """
 
 import ctypes

@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
+from jaxattn.cli.runs import CODE_FLAGS, add_code_flags
 from jaxattn.config import Config
 from jaxattn.data import DATASETS, begin
 from jaxattn.errors import InputError, first_line
@@ -27,6 +28,7 @@ def parser() -> Parser:
     where.add_argument("--resume", metavar="DIR", help=f"continue the run in DIR; {ONLY}")
     where.add_argument("--mirror", metavar="DIR", help="copy each epoch to DIR, and restore what is missing")
     where.add_argument("--distributed", action="store_true", help="join the other processes, as JAX's environment says")
+    add_code_flags(where)
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
     where.add_argument("--tensorboard", action="store_true", help="write tensorboard/, too; needs tensorboardX")
     add_config_flags(made, DATASETS)
@@ -42,6 +44,7 @@ def main(arguments: list[str]) -> None:
     values = vars(parser().parse_args(arguments))
     out, folder, mirror = (values.pop(name) for name in ("out", "resume", "mirror"))
     distributed, no_report, tensorboard = (values.pop(name) for name in ("distributed", "no_report", "tensorboard"))
+    trust_code, accept_changed_code = (values.pop(name) for name in CODE_FLAGS)
     if folder is not None and (out is not None or values.keys() - WITH_RESUME):
         raise InputError(f"--resume takes its flags from the run; {ONLY}")
     config = None if folder is not None else Config(**values)
@@ -56,7 +59,8 @@ def main(arguments: list[str]) -> None:
     from jaxattn.training.processes import is_first
 
     observers = _observers(tensorboard, mirror)
-    run = resume(folder, observers=observers, **values) if config is None else fit(config, out, observers=observers)
+    options: dict[str, Any] = {"observers": observers, "accept_changed_code": accept_changed_code}
+    run = resume(folder, trust_code=trust_code, **options, **values) if config is None else fit(config, out, **options)
     if not no_report and is_first():
         _report(run, mirror)
 

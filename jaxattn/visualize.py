@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
+from jaxattn.cli.runs import add_code_flags, add_weights_flag, load
 from jaxattn.errors import InputError, lookup
 from jaxattn.plots import PLOTS
 from jaxattn.plots.canvas import NothingToDrawError, write
@@ -51,7 +52,8 @@ def parser() -> Parser:
     which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their indices in the test set instead, from 0")
     made.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
     made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
-    made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
+    add_weights_flag(made)
+    add_code_flags(made)
     made.add_argument("--format", nargs="+", metavar="F", default=FORMATS, help="png, svg or both (default: both)")
     made.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
     made.add_argument("--out", metavar="DIR", help="folder for the figures (default: RUN/figures)")
@@ -73,10 +75,9 @@ def main(arguments: list[str]) -> None:
     from jaxattn.explain.analysis import History
     from jaxattn.explain.explanation import Explanation, Selection
     from jaxattn.runs.manifest import read_manifest
-    from jaxattn.runs.run import load_run
 
     selection = Selection(tuple(flags.layers), flags.channels, flags.target)
-    run = load_run(flags.run, flags.weights)
+    run = load(flags.run, flags)
     blank = np.zeros((1, *read_manifest(run.folder).image_shape), np.uint8)
     Explanation(run, blank, selection)  # wrong names are found before the data is loaded
     names, sources = list(dict.fromkeys(flags.plot or PLOTS)), [History(run)]

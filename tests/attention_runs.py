@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxattn.attention import ATTENTION, resolve
-from jaxattn.attention.chain import takes
+from jaxattn.attention.mode import takes
 from jaxattn.runtime import QUICK_COMPILE
 
 # By channel, by position, both, several gates, none, self-attention, state of its own, frozen, a chain.

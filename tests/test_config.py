@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from jaxattn.config import RECIPES, Config
+from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
 from jaxattn.errors import InputError
+from jaxattn.recipes import RECIPES
 from jaxattn.training.optim import SCHEDULES
 
 
@@ -60,9 +61,25 @@ def test_wrong_value_is_reported_with_its_rule(values, message):
     assert str(caught.value) == message
 
 
-def test_unknown_json_key_is_reported():
-    with pytest.raises(InputError, match="unknown configuration keys: learning_rat"):
-        Config.from_json({"learning_rat": 1})
+def test_json_of_another_version_is_refused_and_never_filled_from_todays_recipe():
+    values = Config().to_json()
+    with pytest.raises(
+        InputError, match=r"the configuration has unknown keys: learning_rat; it was written by another"
+    ):
+        Config.from_json(values | {"learning_rat": 1})
+    for name in ("muon_rate", "attention", "seed"):
+        for damaged in ({k: v for k, v in values.items() if k != name}, values | {name: None}):
+            with pytest.raises(InputError, match=f"^the configuration lacks {name}; it was written by another"):
+                Config.from_json(damaged)
+
+
+@pytest.mark.parametrize("name", [n for n in Config.__dataclass_fields__ if n not in RECIPES["standard"]])
+def test_none_is_no_value_but_of_what_has_none(name):
+    if name in ("init", "dataset"):
+        assert getattr(Config(**{name: None}), name) is None
+    else:
+        with pytest.raises(InputError, match=f"^{name} must be of type .*, got None$|unknown recipe None"):
+            Config(**{name: None})
 
 
 def test_attention_may_be_a_class_and_is_kept_by_its_name():

@@ -26,8 +26,8 @@ from jaxattn.errors import InputError
 from jaxattn.explain.inference import predict
 from jaxattn.exports import FORMATS, safetensors, stablehlo, torch
 from jaxattn.exports.template import with_settings
+from jaxattn.runs.checkpoint import named
 from jaxattn.runs.run import Run
-from jaxattn.runs.weights import named
 from jaxattn.training.program import network
 
 pytestmark = pytest.mark.usefixtures("small_network")

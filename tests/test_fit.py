@@ -78,7 +78,7 @@ def test_run_folder_holds_what_is_promised(tmp_path, quiet):
         "test_loss", "test_accuracy", "best_epoch", "dataset", "dataset_hash", "attention", "seed", "parameters",
         "seconds", "versions", "device", "monitored",
     } < result.keys()  # fmt: skip
-    assert result["versions"].keys() == {"jax", "flax", "optax", "python"}
+    assert result["versions"].keys() == {"jaxattn", "jax", "jaxlib", "flax", "optax", "numpy", "python"}
     assert result["parameters"] == 1_150_602 and result["dataset_hash"] == tiny.splits().digest()
     assert done.result == result and done.metrics == lines
     assert checkpoint.epochs(tmp_path / "run" / "checkpoints")[-1] == 2
@@ -162,7 +162,7 @@ def test_a_step_that_is_compiled_while_the_data_loads_is_the_one_that_trains(tmp
         return splits
 
     monkeypatch.setitem(DATASETS, "tiny", load)
-    monkeypatch.setattr(warmup, "compiled", SimpleNamespace(compile_and_init=begin))
+    monkeypatch.setattr(warmup, "compiled", SimpleNamespace(compile_and_init=begin, check=compiled.check))
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=2 if extra else 1))
     chex.assert_trees_all_equal(fit(config, tmp_path / "early", quiet).variables, late.variables)
     assert len(begun) == 1

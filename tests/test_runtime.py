@@ -22,11 +22,11 @@ except InputError:
 read = [jax.config.jax_compilation_cache_dir, jax.config.values["jax_cpu_enable_async_dispatch"]]
 print(json.dumps([os.environ.get("XLA_FLAGS", ""), *read]))
 """
-CALLS = {"fit": "fit(Config(attention='unknown'))", "load_run": "load_run('nowhere')", "resume": "resume('nowhere')"}
+CALLS = {"fit": "fit(Config(attention='unknown'))", "resume": "resume('nowhere')", "load_run": "load_run('nowhere')"}
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_the_library_sets_the_compiler_and_its_cache_as_the_command_does(name, tmp_path):
+def settings_after(name, tmp_path):
+    """XLA's flags, the folder of the compile cache and whether programs leave the calling thread, in a new process."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "XLA_", "HOME"))}
     environment["XDG_CACHE_HOME"] = str(tmp_path)
     code = CODE.format(name=name, call=CALLS[name])
@@ -39,10 +39,20 @@ def test_the_library_sets_the_compiler_and_its_cache_as_the_command_does(name, t
         env=environment,
     )
     assert ended.returncode == 0, ended.stderr
-    flags, cache, leaves_the_thread = json.loads(ended.stdout.splitlines()[-1])
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["fit", "resume"])
+def test_training_in_the_library_sets_the_compiler_and_its_cache_as_the_command_does(name, tmp_path):
+    flags, cache, leaves_the_thread = settings_after(name, tmp_path)
     assert "xla_cpu_disable_slp_vectorizer" in flags
     assert cache == str(tmp_path / "jaxattn" / "compiled")
     assert not leaves_the_thread
+
+
+def test_reading_a_run_leaves_the_callers_settings_alone(tmp_path):
+    flags, cache, leaves_the_thread = settings_after("load_run", tmp_path)
+    assert (flags, cache) == ("", None) and leaves_the_thread
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_output_without_a_terminal_has_a_line_an_epoch_and_no_codes(whole):
     [
         (["--attention", "foo"], "unknown attention 'foo'; known are none, se"),
         (["--dataset", "mnist"], "unknown dataset 'mnist'; known are cifar10, shapes"),
-        (["--learning-rat", "1"], "unknown flag --learning-rat; known are --attention,"),
+        (["--learning-rat", "1"], "unknown flag --learning-rat; known are --accept-changed-code,"),
         (["--epochs", "0"], "epochs must be >= 1, got 0"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
         (["--dataset", "shapes", "--distributed"], "cannot join the other processes: "),

@@ -1,6 +1,5 @@
 """Attention modules applied in sequence."""
 
-import inspect
 from collections.abc import Callable
 from typing import final
 
@@ -8,10 +7,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-
-def takes(module: Callable[..., nn.Module], field: str) -> bool:
-    """Whether a Linen class, or a partial of one, accepts this field."""
-    return field in inspect.signature(module).parameters
+from jaxattn.attention import mode
 
 
 @final
@@ -20,7 +16,7 @@ class Chain(nn.Module):
 
     Attributes:
         parts: Linen classes or partials of them, first to last.
-        train: passed to the parts that accept it.
+        train: whether the parts train.
     """
 
     parts: tuple[Callable[..., nn.Module], ...]
@@ -30,6 +26,5 @@ class Chain(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
         """x [B, H, W, C] through all parts: [B, H, W, C]."""
         for i, part in enumerate(self.parts, 1):
-            mode = {"train": self.train} if takes(part, "train") else {}
-            x = part(**mode, name=f"part_{i}")(x)
+            x = mode.attend(mode.create(part, self.train, f"part_{i}"), x, self.train)
         return x

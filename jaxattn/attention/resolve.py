@@ -6,7 +6,8 @@ import inspect
 
 from flax import linen as nn
 
-from jaxattn.attention.chain import Chain, takes
+from jaxattn.attention.chain import Chain
+from jaxattn.attention.mode import takes
 from jaxattn.attention.registry import ATTENTION, Attention
 from jaxattn.errors import InputError
 
@@ -30,6 +31,12 @@ def resolve(name: str, reduction: int = 16) -> Attention:
     if None in modules:
         raise InputError(f"'none' cannot be chained: take it out of {name!r}", "attention")
     return functools.partial(Chain, tuple(modules))
+
+
+def own_modules(name: str) -> list[str]:
+    """The modules "package.module:Class" in the name of an attention that are not of this package."""
+    parts = name.removeprefix("wide:").split("+")
+    return [part for part in parts if ":" in part and not part.startswith("jaxattn.")]
 
 
 def _resolve_one(name, reduction):

@@ -12,6 +12,7 @@ from jaxattn.errors import InputError, Interrupted
 
 HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
     "resume": "resume with: python -m jaxattn.train --resume {}",
+    "resume_trusted": "resume with: python -m jaxattn.train --resume {} --trust-code",
     "compare": "the same command goes on",
 }
 

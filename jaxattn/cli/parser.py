@@ -5,8 +5,9 @@ import dataclasses
 from collections.abc import Container, Iterable
 from typing import Any, NoReturn, final
 
-from jaxattn.config import RECIPES, Config, kind
+from jaxattn.config import Config, kind
 from jaxattn.errors import InputError
+from jaxattn.recipes import RECIPES
 
 
 @final

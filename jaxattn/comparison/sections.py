@@ -14,9 +14,10 @@ from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Runs
 from jaxattn.comparison.statistics import class_differences, crossed_interval, t_interval
 from jaxattn.comparison.verdict import Comparison, Row
-from jaxattn.config import RECIPES, Config
+from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
+from jaxattn.recipes import RECIPES
 from jaxattn.report.reproduce import flag
 from jaxattn.training.program import network
 

@@ -7,14 +7,28 @@ from pathlib import Path
 from jaxattn.errors import InputError, lookup
 from jaxattn.exports import FORMATS, Format
 from jaxattn.runs.manifest import read_manifest
-from jaxattn.runs.run import load_run
+from jaxattn.runs.run import Run
 
 
-def export(folder: str | Path, to: str, out: str | Path | None = None) -> list[Path]:
-    """Exports the network of a run with the weights that were tested.
+def check_format(to: str) -> Format:
+    """The format of a name, whose package is installed.
+
+    Raises:
+        InputError: where it is not known, or needs a package that is not there.
+    """
+    form = lookup("format", to, FORMATS)
+    try:
+        importlib.import_module(form.package)
+    except ImportError as error:
+        raise InputError(f"an export to {to} needs {form.package}: pip install {form.package}") from error
+    return form
+
+
+def export(run: Run, to: str, out: str | Path | None = None) -> list[Path]:
+    """Exports the network of a run with its weights.
 
     Args:
-        folder: of the run.
+        run: of `load_run`.
         to: one of `FORMATS`.
         out: where to: a new or empty folder, or that of an earlier export to the same format, which is replaced; by
             default `export-<format>` in the run folder.
@@ -23,15 +37,10 @@ def export(folder: str | Path, to: str, out: str | Path | None = None) -> list[P
         The files that were written; the first holds the weights.
 
     Raises:
-        InputError: where the run cannot be read or exported to this format, or the folder holds something else or
+        InputError: where the run cannot be exported to this format, or the folder holds something else or
             cannot be written. Nothing is written then.
     """
-    form = lookup("format", to, FORMATS)
-    try:
-        importlib.import_module(form.package)
-    except ImportError as error:
-        raise InputError(f"an export to {to} needs {form.package}: pip install {form.package}") from error
-    run, shape = load_run(folder), read_manifest(Path(folder)).image_shape
+    form, shape = check_format(to), read_manifest(run.folder).image_shape
     contents = importlib.import_module(f"jaxattn.exports.{to}").contents(run, shape)
     path = Path(out) if out is not None else run.folder / f"export-{to}"
     _write(path, form, contents)

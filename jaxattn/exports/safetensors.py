@@ -18,6 +18,7 @@ from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.card import card
 from jaxattn.runs.checkpoint import name_of, named
+from jaxattn.runs.code import Code, check_trusted, check_unchanged, digests
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import Run
 from jaxattn.runs.weights import read_safetensors, shapes
@@ -43,6 +44,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     values = {
         "jaxattn": __version__,
         "config": config,
+        "code": digests(run.config.attention),
         "classes": run.classes,
         "image_shape": shape,
         "mean": MEAN,
@@ -58,20 +60,24 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     }
 
 
-def load(folder: str | Path) -> Run:
+def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: bool = False) -> Run:
     """An export as a `Run`, whose weights equal those exported to the bit.
 
     Args:
         folder: of the export.
+        trust_code, accept_changed_code: as of `load_run`.
 
     Returns:
-        The run, without metrics; `model.apply(variables, images)` gives logits [B, K] of normalised images.
+        The run, without metrics.
 
     Raises:
-        InputError: where the folder holds no export, or one that is damaged or of another version.
+        InputError: where the folder holds no export, one that is damaged or of another version, or the code of its
+            attention is not trusted or has changed.
     """
     folder = Path(folder)
-    manifest, epoch, result = _read_config(folder / "config.json")
+    manifest, epoch, result, code = _read_config(folder / "config.json")
+    check_trusted(manifest.config.attention, folder, trust_code)
+    notes = check_unchanged(code, manifest.config.attention, folder, accept_changed_code)
     arrays, like = read_safetensors(folder / FILE), shapes(manifest)
     wanted = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(like)}
     for name in sorted(wanted.keys() | arrays.keys()):
@@ -80,16 +86,16 @@ def load(folder: str | Path) -> Run:
             raise InputError(f"{folder / FILE} is of another network or version: {name} is {found}, not {needed}")
     variables = jax.tree.map_with_path(lambda path, leaf: jnp.asarray(arrays[name_of(path)], leaf.dtype), like)
     model = network(manifest.config, len(manifest.classes), manifest.image_shape)
-    return Run(folder, manifest.config, manifest.classes, model, variables, epoch, [], result)
+    return Run(folder, manifest.config, manifest.classes, model, variables, epoch, [], result, tuple(notes))
 
 
-def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None]:
+def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code]:
     try:
         values = json.loads(path.read_text("utf-8"))
         height, width, channels = values["image_shape"]
-        config = Config.from_json(values["config"])
+        config = Config.from_json({"data_dir": Config.data_dir, **values["config"]})
         manifest = Manifest(config, tuple(values["classes"]), (height, width, channels), dataset_hash="")
-        return manifest, int(values["epoch"]), values["result"]
+        return manifest, int(values["epoch"]), values["result"], dict(values["code"])
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} holds no export: there is no config.json in it") from error
     except (OSError, KeyError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ python -m jaxattn.report RUN [RUN...]
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
+from jaxattn.cli.runs import add_code_flags, add_weights_flag, load
 from jaxattn.errors import InputError
 
 MAX_RUNS = 6
@@ -20,7 +21,8 @@ def parser() -> Parser:
     made.add_argument("runs", metavar="RUN", nargs="+", help=f"run folder; up to {MAX_RUNS}, of the same data")
     default = "RUN/report.html; of several, report-of-N.html in the first run's folder"
     made.add_argument("--out", metavar="FILE", help=f"the file to write (default: {default})")
-    made.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
+    add_weights_flag(made)
+    add_code_flags(made)
     made.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
     return made
 
@@ -35,9 +37,8 @@ def main(arguments: list[str]) -> None:
     if len(flags.runs) > MAX_RUNS:
         raise InputError(f"a report holds up to {MAX_RUNS} runs, got {len(flags.runs)}; name fewer")
     from jaxattn.report.page import write_report
-    from jaxattn.runs.run import load_run
 
-    runs = [load_run(folder, flags.weights) for folder in flags.runs]
+    runs = [load(folder, flags) for folder in flags.runs]
     print(write_report(runs, flags.out, flags.data_dir))
 
 

@@ -4,7 +4,8 @@ import dataclasses
 import shlex
 from typing import Any
 
-from jaxattn.config import RECIPES, Config
+from jaxattn.config import Config
+from jaxattn.recipes import RECIPES
 
 
 def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:

@@ -109,6 +109,23 @@ def _paths(folder: Path) -> dict[int, Path]:
     return {int(match[1] or match[2]): path for path, match in matches if match and path.is_file() == bool(match[1])}
 
 
+def read(folder: Path, epoch: int) -> tuple[Path, dict[str, np.ndarray]]:
+    """The checkpoint of an epoch and its arrays [...], by name; types that safetensors lacks are still bytes.
+
+    Raises:
+        DamagedCheckpointError: where it is missing or damaged.
+    """
+    path = _paths(folder).get(epoch, folder / f"epoch-{epoch}.safetensors")
+    try:
+        if path.is_dir():
+            from jaxattn.runs.orbax_checkpoint import read_orbax
+
+            return path, named(read_orbax(path))
+        return path, _unpack(path.read_bytes())
+    except Exception as error:  # whatever a damaged file makes its reader raise
+        raise DamagedCheckpointError(f"checkpoint {path} is damaged: {first_line(error)}") from error
+
+
 def restore(folder: Path, epoch: int, like: Any) -> Any:
     """The state of an epoch, as NumPy.
 
@@ -121,16 +138,7 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
         DamagedCheckpointError: where it is missing or damaged.
         InputError: where it is of another network or version.
     """
-    path = _paths(folder).get(epoch, folder / f"epoch-{epoch}.safetensors")
-    try:
-        if path.is_dir():
-            from jaxattn.runs.orbax_checkpoint import read_orbax
-
-            arrays = named(read_orbax(path, like))
-        else:
-            arrays = _unpack(path.read_bytes())
-    except Exception as error:  # whatever a damaged file makes its reader raise
-        raise DamagedCheckpointError(f"checkpoint {path} is damaged: {first_line(error)}") from error
+    path, arrays = read(folder, epoch)
 
     def stored(key_path, leaf):
         name = name_of(key_path)

@@ -8,9 +8,12 @@ from concurrent.futures import Executor, Future
 import jax
 import numpy as np
 
+from jaxattn.attention.resolve import own_modules
 from jaxattn.config import Config
+from jaxattn.runs import checkpoint
 from jaxattn.training import devices, loop
 from jaxattn.training.batch import epoch_rows
+from jaxattn.training.check import check_network
 from jaxattn.training.program import Program, build, template
 from jaxattn.training.state import TrainState
 
@@ -23,6 +26,22 @@ def cached_build() -> Build:
     return lambda config, *sizes: remembered(
         dataclasses.replace(config, seed=0, dataset=None, data_dir="", init=None), *sizes
     )
+
+
+def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None:
+    """Checks that a program's network can be trained, tested and saved, before anything is; only shapes are computed.
+
+    Args:
+        config: what to train.
+        program: of the configuration.
+        shape: of an image, (H, W, 3).
+
+    Raises:
+        InputError: where it cannot.
+    """
+    if own_modules(config.attention):
+        check_network(program.model, config.attention, shape)
+    checkpoint.check(template(program))
 
 
 def compile_and_init(program: Program, config: Config, shape: tuple[int, ...], pool: Executor) -> Future[TrainState]:

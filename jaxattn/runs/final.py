@@ -5,7 +5,8 @@ from typing import Any
 
 from jaxattn.attention.cost import parameters
 from jaxattn.data.splits import Split
-from jaxattn.runs import checkpoint, messages
+from jaxattn.runs import checkpoint
+from jaxattn.runs.environment import environment
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import best_epoch, load_variables
 from jaxattn.training.evaluation import accuracy_with_flips, evaluate
@@ -45,7 +46,14 @@ def final_result(
         "epochs": len(metrics),
         "seconds": round(sum(line.get("seconds", 0) for line in metrics), 3),
         "parameters": parameters(state.params),
-        **messages.identity(config, manifest.dataset_hash),
+        "monitored": config.monitored,
+        "dataset": config.dataset,
+        "dataset_hash": manifest.dataset_hash,
+        "attention": config.attention,
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "notes": manifest.notes(),
+        **environment(),
     }
     if config.test_augmentation == "flips":
         result["test_accuracy_with_flips"] = accuracy_with_flips(program.evaluate, variables, test, logits)

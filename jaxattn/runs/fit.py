@@ -5,15 +5,17 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from jaxattn import runtime
+from jaxattn.attention.resolve import own_modules
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
-from jaxattn.errors import InputError, Interrupted
+from jaxattn.errors import Interrupted
 from jaxattn.runs import checkpoint, messages, weights
+from jaxattn.runs.code import check_trusted
 from jaxattn.runs.compiled import Build, cached_build
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import divide
@@ -21,29 +23,19 @@ from jaxattn.runs.final import final_result
 from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
 from jaxattn.runs.observer import Observer, Observers
 from jaxattn.runs.run import Run, best_epoch, load_run
-from jaxattn.runs.store import read_metrics, read_result, write_json, write_metrics
+from jaxattn.runs.start import Job, Metrics, record_start, start_state, write_files
+from jaxattn.runs.store import read_result, write_json, write_metrics
 from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, loop
-from jaxattn.training.initial import prepare
 from jaxattn.training.processes import broadcast, is_first
-from jaxattn.training.program import Program, template
 from jaxattn.training.state import TrainState
 
-Metrics = list[dict[str, Any]]
-
-
-class _Job(NamedTuple):
-    folder: Path
-    manifest: Manifest
-    program: Program
-    console: Console
-    given: weights.Arrays | None
-    observers: Observers
+FALLBACK = "CIFAR-10 was not available and no data set was named: the built-in data set shapes was used instead"
 
 
 def fit(
     config: Config, out: str | Path | None = None, console: Console | None = None, build: Build | None = None,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[Observer] = (), accept_changed_code: bool = False,
 ) -> Run:  # fmt: skip
     """Trains, tests once, and writes the run folder.
 
@@ -55,6 +47,7 @@ def fit(
         console: where lines go; by default standard output.
         build: of `runs.compiled.cached_build`; runs that differ only in the seed can share it.
         observers: told of every epoch, such as those of `jaxattn.observers`.
+        accept_changed_code: whether a run may go on with a module of your own whose code has changed since.
 
     Returns:
         The finished run, with the weights that were tested.
@@ -66,6 +59,7 @@ def fit(
     runtime.tune()
     console, build = (console or Console()) if is_first() else Console(quiet=True), build or cached_build()
     devices.check_batch(config.batch_size)
+    given_dataset = config.dataset
     config, splits, early = load_and_init(config, out, console, build)
     train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
@@ -74,44 +68,48 @@ def fit(
     broadcast(lambda: watch.begin(folder, manifest, console))
     given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
     with contextlib.ExitStack() as held:
-        broadcast(lambda: held.enter_context(claim(folder, manifest)))
+        manifest = broadcast(lambda: held.enter_context(claim(folder, manifest, accept_changed_code)))
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        job = _Job(folder, manifest, program, console, given, watch)
+        warnings = () if given_dataset or config.dataset == "cifar10" else (FALLBACK,)
+        job = Job(folder, manifest, program, console, given, watch, warnings)
         run = _run(job, early, data, monitored, test)
     console.line(f"everything is in {folder}")
     return run
 
 
-def _run(job: _Job, early: Callable[[], TrainState | None], data: loop.Data, monitored: Split, test: Split) -> Run:
+def _run(job: Job, early: Callable[[], TrainState | None], data: loop.Data, monitored: Split, test: Split) -> Run:
     """What is left of a run whose folder is claimed: epochs, then the test."""
-    state, metrics = _start(job, early, data[0])
+    state, metrics = start_state(job, early, data[0])
+    job = record_start(job, len(metrics))
     job.console.line(messages.headline(job.manifest.config, [len(data[0]), len(monitored), len(test)], state.params))
     try:
         _tell(job, job.observers.start, state, metrics, test)
         state = _train(job, state, metrics, data, monitored)
         if broadcast(lambda: read_result(job.folder)) is None:
             result = final_result(job.folder, job.manifest, job.program, state, metrics, test)
-            _write(job, lambda: write_json(job.folder / "result.json", result))
+            write_files(job, lambda: write_json(job.folder / "result.json", result))
         run = _finished(job)
         job.console.line(messages.result_line(run.result or {}), style="bold")
         job.observers.end(run)
     except KeyboardInterrupt as error:
-        raise Interrupted(job.folder, len(metrics)) from error
+        setting = "resume_trusted" if own_modules(job.manifest.config.attention) else "resume"
+        raise Interrupted(job.folder, len(metrics), setting) from error
     return run
 
 
 def resume(
     folder: str | Path, epochs: int | None = None, console: Console | None = None, observers: Sequence[Observer] = (),
-    **moved: Any,
+    trust_code: bool = False, accept_changed_code: bool = False, **moved: Any,
 ) -> Run:  # fmt: skip
     """Continues a run from its last complete epoch.
 
     Args:
         folder: of the run; where it is not there, an observer may restore it.
         epochs: a new, larger number of epochs.
-        console, observers: as of `fit`.
+        console, observers, accept_changed_code: as of `fit`.
+        trust_code: whether a module outside this package that the folder names may be imported, which runs its code.
         moved: `data_dir=`, where the data has moved.
 
     Raises:
@@ -120,72 +118,45 @@ def resume(
     runtime.tune()
     folder, console = Path(folder), console or Console()
 
-    def config():
+    def read():
         if not (folder / "config.json").exists():
             Observers(observers, console).begin(folder, None, console)
-        return read_manifest(folder).config
+        config = read_manifest(folder).config
+        check_trusted(config.attention, folder, trust_code)
+        return config
 
     changed = moved if epochs is None else {**moved, "epochs": epochs}
-    return fit(dataclasses.replace(broadcast(config), **changed), folder, console, observers=observers)
+    config = dataclasses.replace(broadcast(read), **changed)
+    return fit(config, folder, console, observers=observers, accept_changed_code=accept_changed_code)
 
 
-def _finished(job: _Job) -> Run:
+def _finished(job: Job) -> Run:
     """The run as its folder has it, in every process."""
 
     def loaded():
-        run = load_run(job.folder)
-        return run.variables, run.epoch, run.metrics, run.result
+        run = load_run(job.folder, trust_code=True, accept_changed_code=True)
+        return run.variables, run.epoch, run.metrics, run.result, run.notes
 
     return Run(job.folder, job.manifest.config, job.manifest.classes, job.program.model, *broadcast(loaded))
 
 
-def _tell(job: _Job, told: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
+def _tell(job: Job, told: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
     """Tells the observers of the run as it stands; without any, nothing is copied from the device."""
     if job.observers:
         now = jax.device_get(state.variables), len(metrics), list(metrics), None
         told(Run(job.folder, job.manifest.config, job.manifest.classes, job.program.model, *now), *more)
 
 
-def _start(job: _Job, early: Callable[[], TrainState | None], images: jax.Array) -> tuple[TrainState, Metrics]:
-    """The state and the metrics of the last complete epoch, or fresh ones: `early`'s, if it gives any."""
-
-    config, resumed = job.manifest.config, broadcast(lambda: _last(job))
-    if resumed is None:
-        new = prepare(early() or job.program.init(loop.keys(config)[0]), images, config.first_conv, config.later_convs)
-        resumed = weights.take_over(new, job.given, config.init, job.console), []
-    return devices.replicate(resumed[0]), resumed[1]
-
-
-def _last(job: _Job) -> tuple[TrainState, Metrics] | None:
-    """The state and the metrics of the last epoch whose checkpoint can be read; None where there is no checkpoint.
-
-    Raises:
-        InputError: where there are some and none of them can be read.
-    """
-    folder = job.folder / "checkpoints"
-    complete = checkpoint.epochs(folder)
-    while complete:
-        epoch = complete.pop()
-        metrics = read_metrics(job.folder, epoch)
-        try:
-            return checkpoint.restore(folder, epoch, template(job.program)), metrics
-        except checkpoint.DamagedCheckpointError as error:
-            if not complete:
-                raise
-            job.console.warn(f"{error.reason}; epoch {complete[-1]} is used instead")
-    return None
-
-
-def _train(job: _Job, state: TrainState, metrics: Metrics, data: loop.Data, monitored: Split) -> TrainState:
+def _train(job: Job, state: TrainState, metrics: Metrics, data: loop.Data, monitored: Split) -> TrainState:
     """Trains the epochs that `metrics` lacks; each adds a line to it and to the folder, and leaves a checkpoint."""
     config, done = job.manifest.config, len(metrics)
     if done < config.epochs:  # the result of a shorter run is not this one's
-        _write(job, lambda: (job.folder / "result.json").unlink(missing_ok=True))
+        write_files(job, lambda: (job.folder / "result.json").unlink(missing_ok=True))
     if 0 < done < config.epochs:
         job.console.line(f"resuming after epoch {done} of {config.epochs} in {job.folder}")
     with job.console.bar(config.epochs, len(data[0]) // config.batch_size) as progress:
         for state, line in loop.train(job.program, config, state, data, monitored, done, progress):  # noqa: B020, PLR1704
-            _write(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
+            write_files(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
             metrics.append(line)
             job.console.line(messages.epoch_line(line, config))
             _tell(job, job.observers.epoch, state, metrics)
@@ -197,21 +168,3 @@ def _keep_epoch(folder, state, metrics):
     write_metrics(folder, metrics)
     best = best_epoch(metrics, {epoch, *checkpoint.epochs(folder / "checkpoints")})
     checkpoint.save(folder / "checkpoints", epoch, state, {epoch, epoch - 1, best})  # one more, if the last is damaged
-
-
-def _write(job: _Job, write: Callable[[], None]) -> None:
-    """Lets the first process write to the folder.
-
-    Raises:
-        InputError: where that fails, on every process.
-    """
-
-    def attempt():
-        try:
-            write()
-        except OSError as error:
-            raise InputError(
-                f"cannot write to {job.folder}: {error.strerror}; free space, then resume", "resume", job.folder
-            ) from error
-
-    broadcast(attempt)

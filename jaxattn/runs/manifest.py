@@ -3,15 +3,40 @@
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from jaxattn.config import Config
 from jaxattn.errors import InputError
 from jaxattn.lock import exclusive_lock
+from jaxattn.runs import environment
+from jaxattn.runs.code import Code, check_unchanged
 from jaxattn.runs.store import write_json
+
+FORMAT = 2  # of config.json; 1 is the same without `format` and `starts`
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """How a run was started or resumed.
+
+    Attributes:
+        epoch: how many complete epochs it had.
+        time: in UTC, ISO 8601.
+        environment: versions, devices and the kind of machine (`environment.environment`).
+        code: digests of the attention's modules that are not of this package (`code.digests`).
+        warnings: what was said then that its reader must know.
+    """
+
+    epoch: int
+    time: str
+    environment: dict[str, Any]
+    code: Code
+    warnings: tuple[str, ...] = ()
 
 
 @final
@@ -24,12 +49,32 @@ class Manifest:
         classes: names of the classes [K].
         image_shape: (H, W, 3).
         dataset_hash: SHA-256 of images and labels.
+        starts: how it was started and resumed, in order; none in format 1.
     """
 
     config: Config
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
     dataset_hash: str
+    starts: tuple[Start, ...] = ()
+
+    @property
+    def code(self) -> Code:
+        """Digests of the modules that it was trained with last; empty where none was recorded."""
+        return self.starts[-1].code if self.starts else {}
+
+    def notes(self) -> list[str]:
+        """What a reader of its numbers must know, a sentence each: warnings, and what changed on the way."""
+        notes = list(dict.fromkeys(warning for start in self.starts for warning in start.warnings))
+        if self.starts and self.starts[0].epoch:
+            notes.append(f"versions and machine of epochs 1 to {self.starts[0].epoch} were not recorded")
+        by_epoch = {start.epoch: start for start in self.starts}  # of several without an epoch between, the last
+        for old, new in itertools.pairwise(by_epoch[epoch] for epoch in sorted(by_epoch)):
+            different = environment.changes(old.environment, new.environment)
+            different += [f"other code of {name}" for name in new.code if new.code[name] != old.code.get(name)]
+            if different:
+                notes.append(f"from epoch {new.epoch + 1} on: {', '.join(different)}")
+        return notes
 
     def same_run(self, other: "Manifest") -> bool:
         """Whether both describe one run: the data folder and the number of epochs may differ."""
@@ -49,10 +94,11 @@ def default_folder(config: Config) -> Path:
 
 
 @contextlib.contextmanager
-def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
+def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -> Iterator[Manifest]:
     """Makes `folder` the folder of this run, or finds that it already is, perhaps with fewer epochs.
 
-    Until the context ends, no other process can claim it (see `jaxattn.lock`).
+    Until the context ends, no other process can claim it (see `jaxattn.lock`). It gives the manifest with the starts
+    that the folder knows of.
 
     Raises:
         InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
@@ -62,9 +108,8 @@ def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(exclusive_lock(folder))
-            check_folder(folder, manifest)
-            values = dataclasses.asdict(manifest)
-            write_json(folder / "config.json", {**values.pop("config"), **values})
+            manifest = check_folder(folder, manifest, accept_changed_code)
+            write_manifest(folder, manifest)
             (folder / "checkpoints").mkdir(exist_ok=True)
             (folder / "metrics.jsonl").touch()
         except BlockingIOError as error:
@@ -77,20 +122,30 @@ def claim(folder: Path, manifest: Manifest) -> Iterator[None]:
             raise InputError(
                 f"cannot write the run folder {folder}: {error.strerror}; choose another one", "out"
             ) from error
-        yield
+        yield manifest
 
 
-def check_folder(folder: Path, manifest: Manifest) -> None:
-    """Checks that a folder is new or empty, or holds an earlier part of this run.
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes `config.json`."""
+    values = dataclasses.asdict(manifest)
+    write_json(folder / "config.json", {"format": FORMAT, **values.pop("config"), **values})
+
+
+def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -> Manifest:
+    """The manifest with the starts of the folder, which must be new or empty, or hold an earlier part of this run.
 
     Raises:
         InputError: where it holds anything else.
         OSError: where it cannot be read.
     """
     if (folder / "config.json").exists():
-        check_continues(folder, read_manifest(folder), manifest, "out")
-    elif folder.exists() and (not folder.is_dir() or any(path.name != "config.json.part" for path in folder.iterdir())):
+        old = read_manifest(folder)
+        check_continues(folder, old, manifest, "out")
+        check_unchanged(old.code, manifest.config.attention, folder, accept_changed_code)
+        return dataclasses.replace(manifest, starts=old.starts)
+    if folder.exists() and (not folder.is_dir() or any(path.name != "config.json.part" for path in folder.iterdir())):
         raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
+    return manifest
 
 
 def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) -> None:
@@ -131,8 +186,8 @@ def read_manifest(folder: Path) -> Manifest:
         return parse_manifest((folder / "config.json").read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no run: there is no config.json in it") from error
-    except InputError:  # of a value in it
-        raise
+    except InputError as error:  # of a value in it
+        raise InputError(f"{folder / 'config.json'}: {error}; start a new run") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
 
@@ -146,9 +201,27 @@ def parse_manifest(data: bytes) -> Manifest:
     """
     try:
         values = json.loads(data)
+        written = values.pop("format", 1)
+        if written not in (1, FORMAT):
+            raise InputError(f"it is of format {written!r}, and this version of jaxattn reads formats up to {FORMAT}")
+        starts = tuple(map(_start, values.pop("starts", ())))
         classes, shape, digest = values.pop("classes"), values.pop("image_shape"), values.pop("dataset_hash")
         if len(shape) != 3:
             raise TypeError(f"image_shape must be [H, W, 3], found {shape}")
-        return Manifest(Config.from_json(values), tuple(classes), tuple(shape), digest)
+        return Manifest(Config.from_json(values), tuple(classes), tuple(shape), digest, starts)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _start(values: dict[str, Any]) -> Start:
+    """A start from JSON.
+
+    Raises:
+        TypeError, KeyError: where it is none.
+    """
+    start = Start(**{**values, "warnings": tuple(values["warnings"])})
+    names = [*start.environment["versions"].values(), start.environment["device"], start.environment["host"]]
+    texts = [start.time, *start.warnings, *names, *start.code, *start.code.values()]
+    if type(start.epoch) is not int or start.epoch < 0 or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"a start must hold an epoch and texts, found {values!r:.80}")
+    return start

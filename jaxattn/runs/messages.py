@@ -1,16 +1,13 @@
-"""What a run says of itself: lines for the console, and where its result comes from."""
+"""What a run says of itself: lines for the console."""
 
-import platform
 from collections.abc import Iterable
 from typing import Any
 
-import flax
 import jax
-import optax
 
 from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
-from jaxattn.training import devices
+from jaxattn.runs.environment import device
 
 
 def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
@@ -45,28 +42,3 @@ def result_line(result: dict[str, Any]) -> str:
     if result["monitored"] == "test":
         line += "\nthe test set was monitored in this run: its accuracy is not one on unseen images"
     return line
-
-
-def identity(config: Config, dataset_hash: str) -> dict[str, Any]:
-    """What `result.json` says of where a result comes from: the run, the versions and the device."""
-    return {
-        "monitored": config.monitored,
-        "dataset": config.dataset,
-        "dataset_hash": dataset_hash,
-        "attention": config.attention,
-        "recipe": config.recipe,
-        "seed": config.seed,
-        "versions": {
-            "jax": jax.__version__,
-            "flax": flax.__version__,
-            "optax": optax.__version__,
-            "python": platform.python_version(),
-        },
-        "device": device(),
-    }
-
-
-def device() -> str:
-    """The devices of the run and this machine's processor, such as "1 x cpu (cpu, x86_64)"."""
-    one = jax.local_devices()[0]
-    return f"{devices.count()} x {one.device_kind} ({one.platform}, {platform.machine()})"

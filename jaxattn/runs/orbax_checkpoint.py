@@ -7,12 +7,8 @@ import jax
 import numpy as np
 
 
-def read_orbax(path: Path, like: Any) -> Any:
-    """The arrays that a folder of Orbax holds of `like`, as a tree of NumPy arrays; nothing where one is missing.
-
-    Args:
-        path: the folder.
-        like: a tree with the shapes and types wanted.
+def read_orbax(path: Path) -> Any:
+    """What a folder of Orbax holds, as a tree of NumPy arrays [...].
 
     Raises:
         Exception: of many types, where the folder is damaged.
@@ -24,9 +20,7 @@ def read_orbax(path: Path, like: Any) -> Any:
         options["multiprocessing_options"] = ocp.options.MultiprocessingOptions(
             primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="one"
         )
-    arguments = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), like)
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**options), **options) as reader:
-        tree = reader.restore(
-            path.absolute(), args=ocp.args.PyTreeRestore(item=like, restore_args=arguments, partial_restore=True)
-        )
-    return jax.tree.map(lambda leaf: None if isinstance(leaf, jax.ShapeDtypeStruct) else leaf, tree)
+        like = reader.metadata(path.absolute()).item_metadata.tree
+        arguments = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), like)
+        return reader.restore(path.absolute(), args=ocp.args.PyTreeRestore(restore_args=arguments))

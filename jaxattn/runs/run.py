@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, final
 
 import jax
+import numpy as np
 
-from jaxattn import runtime
 from jaxattn.config import Config
 from jaxattn.errors import InputError, lookup
 from jaxattn.model import CNN
 from jaxattn.runs import checkpoint, html
+from jaxattn.runs.code import check_trusted, check_unchanged
 from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.store import read_metrics, read_result
 from jaxattn.training.program import Program, build, template
@@ -31,6 +32,7 @@ class Run:
         epoch: the epoch they are from.
         metrics: a dict an epoch, as in `metrics.jsonl`.
         result: as in `result.json`; None where the run has not finished.
+        notes: what a reader of its numbers must know, a sentence each (`Manifest.notes`).
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Run:
     epoch: int
     metrics: list[dict[str, Any]] = dataclasses.field(repr=False)
     result: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -48,20 +51,27 @@ class Run:
         return html.summary(self.folder, about, self.metrics, self.result)
 
 
-def load_run(folder: str | Path, which: str = "tested") -> Run:
+def load_run(
+    folder: str | Path, which: str = "tested", *, trust_code: bool = False, accept_changed_code: bool = False
+) -> Run:
     """A run as it stands in its folder.
 
     Args:
         folder: of the run.
         which: whose weights: of the "best" epoch whose checkpoint is there, of the "last" one, or of the "tested" one,
             which is one of these two, as the configuration's `keep` says.
+        trust_code: whether a module outside this package that the folder names may be imported, which runs its code.
+            Not needed for one that this process has imported already.
+        accept_changed_code: whether a module may be used whose code has changed since the run was trained.
 
     Raises:
-        InputError: where the folder holds no run, or the epoch's checkpoint is missing or damaged.
+        InputError: where the folder holds no run, the epoch's checkpoint is missing or damaged, or the code of its
+            attention is not trusted or has changed.
     """
-    runtime.tune()
     folder = Path(folder)
     manifest = read_manifest(folder)
+    check_trusted(manifest.config.attention, folder, trust_code)
+    changed = check_unchanged(manifest.code, manifest.config.attention, folder, accept_changed_code)
     program = build(manifest.config, len(manifest.classes), manifest.image_shape, 1)
     while True:
         complete = checkpoint.epochs(folder / "checkpoints")
@@ -76,7 +86,8 @@ def load_run(folder: str | Path, which: str = "tested") -> Run:
     if jax.process_count() == 1:
         variables = jax.device_put(variables)
     config, classes = manifest.config, manifest.classes
-    return Run(folder, config, classes, program.model, variables, epoch, metrics, read_result(folder))
+    notes = (*manifest.notes(), *changed)
+    return Run(folder, config, classes, program.model, variables, epoch, metrics, read_result(folder), notes)
 
 
 def _choose(folder: Path, manifest: Manifest, which: str, complete: list[int]) -> tuple[int, list[dict[str, Any]]]:
@@ -86,6 +97,18 @@ def _choose(folder: Path, manifest: Manifest, which: str, complete: list[int]) -
     choices = {"best": best_epoch(metrics, complete), "last": complete[-1]}
     choices["tested"] = choices[manifest.config.keep]
     return lookup("choice of weights", which, choices), metrics
+
+
+def read_variables(folder: Path) -> dict[str, np.ndarray]:
+    """The tested variables of a run [...] by name, such as "params/head/kernel"; its network's code is not needed.
+
+    Raises:
+        InputError: where the folder holds no run, or the checkpoint is missing or damaged.
+    """
+    epoch, _ = _choose(folder, read_manifest(folder), "tested", checkpoint.epochs(folder / "checkpoints"))
+    _, arrays = checkpoint.read(folder / "checkpoints", epoch)
+    average = {name.removeprefix("average/"): array for name, array in arrays.items() if name.startswith("average/")}
+    return average or {name.removeprefix("collections/"): array for name, array in arrays.items()}
 
 
 def load_variables(folder: Path, epoch: int, program: Program) -> dict[str, Any]:

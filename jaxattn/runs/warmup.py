@@ -14,7 +14,6 @@ from jaxattn.runs.console import Console
 from jaxattn.runs.data import held_out, load_data
 from jaxattn.training import devices
 from jaxattn.training.processes import agree
-from jaxattn.training.program import template
 from jaxattn.training.state import TrainState
 
 USUAL = 10, (32, 32, 3), 50_000  # classes, image shape and training images of CIFAR-10
@@ -39,7 +38,8 @@ def load_and_init(
     """
     # Wrong names and modules are found before the data is loaded; for the usual data, this program is then trained.
     classes, shape, count = USUAL
-    template(build(config, classes, shape, max((count - held_out(config, count)) // config.batch_size, 1)))
+    steps = max((count - held_out(config, count)) // config.batch_size, 1)
+    compiled.check(config, build(config, classes, shape, steps), shape)
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")

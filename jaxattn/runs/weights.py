@@ -15,7 +15,7 @@ from jaxattn.runs import checkpoint
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import Manifest
-from jaxattn.runs.run import load_run
+from jaxattn.runs.run import read_variables
 from jaxattn.training.program import network
 from jaxattn.training.state import TrainState
 
@@ -56,7 +56,7 @@ def read(source: str | Path) -> Arrays:
     if not path.exists():
         raise InputError(f"there are no weights at {path}; choose a run, an export or a file", "init")
     if path.is_dir() and not (path / FILE).exists():
-        return named(load_run(path).variables)
+        return read_variables(path)
     file = path / FILE if path.is_dir() else path
     arrays = read_safetensors(file) if file.suffix == ".safetensors" else {}
     return arrays if any(name.startswith("params/") for name in arrays) else named(load_torch(file))

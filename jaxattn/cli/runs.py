@@ -1,0 +1,43 @@
+"""What the commands that open runs share: their flags, and how a run is loaded."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from jaxattn import runtime
+
+if TYPE_CHECKING:
+    from jaxattn.runs.run import Run
+
+CODE_FLAGS = {
+    "trust_code": "import the attention module of your own that a run names, which runs its code; only for runs whose "
+    "author you trust",
+    "accept_changed_code": "use a module of your own whose code has changed since training; every page says so",
+}
+
+
+def add_code_flags(parser: argparse._ActionsContainer) -> None:
+    """Adds the flags that say which code may be used."""
+    for name, text in CODE_FLAGS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
+
+
+def add_weights_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that says which epoch's weights are used."""
+    parser.add_argument("--weights", metavar="WHICH", default="tested", help="best, last or tested (default: tested)")
+
+
+def load(folder: str, flags: argparse.Namespace) -> "Run":
+    """The run in a folder, with the weights and the code that the flags say.
+
+    Raises:
+        InputError: as `load_run`.
+    """
+    runtime.tune()
+    from jaxattn.runs.run import load_run
+
+    return load_run(
+        folder,
+        getattr(flags, "weights", "tested"),
+        trust_code=flags.trust_code,
+        accept_changed_code=flags.accept_changed_code,
+    )

@@ -1,0 +1,116 @@
+"""How a run starts or resumes: the state and the metrics of its last epoch, and a record of what it goes on with."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxattn.errors import InputError
+from jaxattn.runs import checkpoint, weights
+from jaxattn.runs.code import digests
+from jaxattn.runs.console import Console
+from jaxattn.runs.environment import environment, now
+from jaxattn.runs.manifest import Manifest, Start, write_manifest
+from jaxattn.runs.observer import Observers
+from jaxattn.runs.store import read_metrics, read_result
+from jaxattn.training import devices, loop
+from jaxattn.training.initial import prepare
+from jaxattn.training.processes import broadcast
+from jaxattn.training.program import Program, template
+from jaxattn.training.state import TrainState
+
+Metrics = list[dict[str, Any]]
+
+
+class Job(NamedTuple):
+    """A run whose folder is claimed.
+
+    Attributes:
+        folder: of the run.
+        manifest: what `config.json` says.
+        program: of its configuration.
+        console: where lines go.
+        given: weights that it starts from, of `weights.find`.
+        observers: told of every epoch.
+        warnings: said at this start, which the readers of its numbers must know.
+    """
+
+    folder: Path
+    manifest: Manifest
+    program: Program
+    console: Console
+    given: weights.Arrays | None
+    observers: Observers
+    warnings: tuple[str, ...]
+
+
+def start_state(job: Job, early: Callable[[], TrainState | None], images: jax.Array) -> tuple[TrainState, Metrics]:
+    """The state and the metrics of the last complete epoch, or fresh ones: `early`'s, if it gives any.
+
+    Args:
+        job: the run.
+        early: gives a new run's initial state, or None where it must be drawn here.
+        images: that train, uint8 [N, H, W, 3].
+
+    Raises:
+        InputError: where there are checkpoints and none of them can be read.
+    """
+    config, resumed = job.manifest.config, broadcast(lambda: _last(job))
+    if resumed is None:
+        new = prepare(early() or job.program.init(loop.keys(config)[0]), images, config.first_conv, config.later_convs)
+        resumed = weights.take_over(new, job.given, config.init, job.console), []
+    return devices.replicate(resumed[0]), resumed[1]
+
+
+def _last(job: Job) -> tuple[TrainState, Metrics] | None:
+    """The state and the metrics of the last epoch whose checkpoint can be read; None where there is no checkpoint.
+
+    Raises:
+        InputError: where there are some and none of them can be read.
+    """
+    folder = job.folder / "checkpoints"
+    complete = checkpoint.epochs(folder)
+    while complete:
+        epoch = complete.pop()
+        metrics = read_metrics(job.folder, epoch)
+        try:
+            return checkpoint.restore(folder, epoch, template(job.program)), metrics
+        except checkpoint.DamagedCheckpointError as error:
+            if not complete:
+                raise
+            job.console.warn(f"{error.reason}; epoch {complete[-1]} is used instead")
+    return None
+
+
+def record_start(job: Job, epoch: int) -> Job:
+    """Records in `config.json` what a run that is not finished goes on with from an epoch; a line says what differs."""
+    manifest = job.manifest
+    if epoch == manifest.config.epochs and broadcast(lambda: read_result(job.folder)) is not None:
+        return job
+    start = Start(epoch, now(), environment(), digests(manifest.config.attention), job.warnings)
+    recorded = dataclasses.replace(manifest, starts=(*manifest.starts, start))
+    write_files(job, lambda: write_manifest(job.folder, recorded))
+    for note in recorded.notes():
+        if note not in manifest.notes() and note not in job.warnings:
+            job.console.line(f"{note}; results are those of one machine and version up to rounding only")
+    return job._replace(manifest=recorded)
+
+
+def write_files(job: Job, write: Callable[[], None]) -> None:
+    """Lets the first process write to the folder.
+
+    Raises:
+        InputError: where that fails, on every process.
+    """
+
+    def attempt():
+        try:
+            write()
+        except OSError as error:
+            raise InputError(
+                f"cannot write to {job.folder}: {error.strerror}; free space, then resume", "resume", job.folder
+            ) from error
+
+    broadcast(attempt)

@@ -1,0 +1,396 @@
+"""Modules of the reader's own: told whether they train, refused before training where they cannot be used, and known by
+their code."""
+
+import dataclasses
+import functools
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from flax import linen as nn
+
+from jaxattn import CNN, Config, fit, load_run, resume
+from jaxattn.attention import Gate
+from jaxattn.attention.chain import Chain
+from jaxattn.errors import InputError
+from jaxattn.exports import safetensors
+from jaxattn.runs import code
+from jaxattn.runs.manifest import read_manifest
+from jaxattn.training.check import check_network
+
+pytestmark = pytest.mark.usefixtures("small_network")
+SHAPE = (32, 32, 3)
+CONFIG = tiny.CONFIG | {"epochs": 1}
+
+
+# told whether it trains
+
+
+def norm_of(x, evaluating):
+    return x * nn.sigmoid(nn.BatchNorm(use_running_average=evaluating)(x))
+
+
+class TrainArgument(nn.Module):
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        return norm_of(x, not train)
+
+
+class TrainingRequired(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, training):
+        return norm_of(x, not training)
+
+
+class IsTraining(nn.Module):
+    @nn.compact
+    def __call__(self, x, is_training=False):
+        return norm_of(x, not is_training)
+
+
+class RunningAverageArgument(nn.Module):
+    @nn.compact
+    def __call__(self, x, use_running_average=True):
+        return norm_of(x, use_running_average)
+
+
+class DeterministicField(nn.Module):
+    deterministic: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        return norm_of(x, self.deterministic)
+
+
+class TrainingField(nn.Module):
+    training: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        return norm_of(x, not self.training)
+
+
+class FieldOrArgument(nn.Module):
+    """As Flax's own modules: given in one of two places, never in both."""
+
+    use_running_average: bool | None = None
+
+    @nn.compact
+    def __call__(self, x, use_running_average: bool | None = None):
+        return norm_of(x, nn.merge_param("average", self.use_running_average, use_running_average))
+
+
+class GateArgument(Gate):
+    @nn.compact
+    def gate(self, x, train=False):
+        return nn.sigmoid(nn.BatchNorm(use_running_average=not train)(x))
+
+
+class GateField(Gate):
+    train: bool = False
+
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid(nn.BatchNorm(use_running_average=not self.train)(x))
+
+
+TOLD = [
+    TrainArgument, TrainingRequired, IsTraining, RunningAverageArgument, DeterministicField, TrainingField,
+    FieldOrArgument, GateArgument, GateField,
+]  # fmt: skip
+
+
+def network(attention, position="before"):
+    return CNN(widths=(4, 4), hidden=8, attention=attention, attention_position=position)
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+@pytest.mark.parametrize("in_chain", [False, True])
+@pytest.mark.parametrize("module", TOLD)
+def test_a_module_is_told_that_it_trains_by_whatever_name_it_asks_for(module, in_chain, position):
+    model = network(functools.partial(Chain, (module, module)) if in_chain else module, position)
+    check_network(model, "own", SHAPE)
+    x = jnp.asarray(np.random.default_rng(0).normal(1, 2, (2, *SHAPE)), jnp.float32)
+    variables = jax.jit(model.init)(jax.random.key(0), x)
+
+    def apply(train):
+        rngs = {"dropout": jax.random.key(0)} if train else None
+        return model.apply(variables, x, train=train, rngs=rngs, mutable=["batch_stats"])[1]["batch_stats"]
+
+    old = variables["batch_stats"]
+    for train, are_equal in ((True, False), (False, True)):
+        new = jax.jit(apply, static_argnums=0)(train)
+        for one, other in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True):
+            assert np.array_equal(one, other) == are_equal
+
+
+# refused before training
+
+
+class Frozen(nn.Module):
+    @nn.compact
+    def __call__(self, x, mode="evaluation"):
+        return norm_of(x, mode == "evaluation")
+
+
+class HalfFrozen(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = norm_of(x, not train)
+        return x * nn.sigmoid(nn.BatchNorm(use_running_average=True, name="forgotten")(x))
+
+
+class Noise(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * jax.random.uniform(self.make_rng("noise"), x.shape)
+
+
+class NoiseInEvaluation(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dropout(0.5, deterministic=False)(x)
+
+
+class UpdatesAlways(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return norm_of(x, False)
+
+
+class Pair(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x, nn.sigmoid(x)
+
+
+class PairOfGates(Gate):
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid(x), x
+
+
+class Needs(nn.Module):
+    @nn.compact
+    def __call__(self, x, mask):
+        return x * mask
+
+
+class Wrong(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        raise RuntimeError("first line\nsecond line")
+
+
+class Keyed(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        self.variable("memory", "key", lambda: jax.random.key(0))
+        return x
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Frozen, r"training does not update the statistics of block_1/attention/BatchNorm_0, since nothing tells the"),
+        (HalfFrozen, "training does not update the statistics of block_1/attention/forgotten, since nothing tells"),
+        (Noise, "fails in training: it asks for random numbers 'noise'; a training step provides 'dropout' alone"),
+        (NoiseInEvaluation, "fails in evaluation: it asks for random numbers 'dropout'; .* an evaluation none"),
+        (UpdatesAlways, "fails in evaluation: it changes its variables; let it do so only while it trains"),
+        (Pair, "attention must return one array, Pair returns a tuple"),
+        (PairOfGates, "PairOfGates.* fails in training: AttributeError: "),
+        (Needs, r"fails in training: TypeError: .*missing 1 required positional argument: 'mask'"),
+        (Wrong, "fails in training: RuntimeError: first line$"),
+        (Keyed, "memory/block_1/attention/key is an array of key<fry>, which a checkpoint cannot hold"),
+    ],
+)
+def test_a_module_that_no_run_can_use_is_refused_in_one_line_before_anything_is_written(
+    module, message, tmp_path, quiet
+):
+    with pytest.raises(InputError, match=message) as caught:
+        fit(Config(attention=module, **CONFIG), tmp_path / "run", quiet)
+    assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+# known by its code
+
+SOURCE = """
+from flax import linen as nn
+from jaxattn.attention import Gate
+{imports}
+
+class Own(Gate):
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid({factor} * x.mean(axis=(1, 2), keepdims=True))
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A function that writes the files of a package, as a new process would see them, and gives its attention."""
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"own_{abs(hash(tmp_path))}"
+    (tmp_path / name).mkdir()
+
+    def write(**files):
+        for file, text in files.items():
+            (tmp_path / name / f"{file}.py").write_text(text)
+        for loaded in [one for one in sys.modules if one.partition(".")[0] in (name, "beside")]:
+            del sys.modules[loaded]
+        importlib.invalidate_caches()
+        return f"{name}.gates:Own"
+
+    yield write
+    write()
+
+
+def own(factor=1, imports=""):
+    return SOURCE.format(factor=factor, imports=imports)
+
+
+def test_a_digest_is_of_the_class_and_of_what_it_imports_from_its_own_package(package, tmp_path):
+    everything = {
+        "__init__": "", "gates": own(imports="from . import near\nimport beside\nimport numpy"),
+        "near": "from .far import LIMIT", "far": "LIMIT = 1", "unused": "",
+    }  # fmt: skip
+    (tmp_path / "beside.py").write_text("")
+
+    def digest(**changed):
+        name = package(**everything | changed)
+        return code.digests(name)[name]
+
+    first = digest()
+    assert digest() == first == digest(unused="LIMIT = 2")
+    changed = {
+        digest(gates=own(2, everything["gates"])), digest(near="from .far import LIMIT\n"), digest(far="LIMIT = 2"),
+        digest(__init__="NEW = 1"),
+    }  # fmt: skip
+    (tmp_path / "beside.py").write_text("NEW = 1")
+    changed.add(digest())
+    assert len(changed) == 5 and first not in changed
+    assert code.digests("se+eca") == code.digests("wide:se") == {}
+    assert code.digests(f"wide:{package()}").keys() == code.digests(f"se+{package()}").keys() == {package()}
+
+
+def test_a_class_that_was_defined_in_no_file_is_known_by_its_methods():
+    def define(body):
+        head = "from flax import linen as nn\nclass Own(nn.Module):\n    @nn.compact\n    def __call__(self, x):\n"
+        source = head + body
+        return code._digest.__wrapped__(namespace_of(source)["Own"], "__main__")
+
+    first = define("        return x * 2\n")
+    assert first == define("        return x * 2\n") != define("        return x * 3\n")
+
+
+def namespace_of(source):
+    """What a notebook's cell defines: its source is known, in no file."""
+    import linecache
+
+    name = f"<cell {hash(source)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace = {"__name__": "__main__"}
+    exec(compile(source, name, "exec"), namespace)
+    return namespace
+
+
+@pytest.fixture
+def trained(package, tmp_path, quiet):
+    """A run of a module of one's own, its configuration, and a function that changes the module's code."""
+    config = Config(attention=package(__init__="", gates=own()), **CONFIG)
+    fit(config, tmp_path / "run", quiet)
+    return tmp_path / "run", config, lambda: package(gates=own(factor=2))
+
+
+def test_other_code_is_refused_by_name_wherever_a_run_is_opened_or_goes_on(trained, tmp_path, quiet):
+    folder, config, change = trained
+    exported = tmp_path / "export"
+    exported.mkdir()
+    for name, content in safetensors.contents(load_run(folder), SHAPE).items():
+        (exported / name).write_bytes(content)
+    change()
+    trust = {"trust_code": True}
+    for number, opened in enumerate((
+        lambda **flags: load_run(folder, **trust, **flags),
+        lambda **flags: safetensors.load(exported, **trust, **flags),
+        lambda **flags: fit(config, folder, quiet, **flags),  # which is finished
+        lambda **flags: fit(dataclasses.replace(config, epochs=2), folder, quiet, **flags),
+        lambda **flags: resume(folder, epochs=3, console=quiet, **trust, **flags),
+    )):  # fmt: skip
+        if number < 4:  # then the new code is that of the run
+            with pytest.raises(InputError, match=f"^the code of {config.attention} has changed since") as caught:
+                opened()
+            assert caught.value.setting == "accept_changed_code"
+        run = opened(accept_changed_code=True)
+        assert number < 3 or run.result["notes"] == [f"from epoch 2 on: other code of {config.attention}"]
+        assert any("has changed since it was trained (accepted)" in note or "other code" in note for note in run.notes)
+    assert [start.epoch for start in read_manifest(folder).starts] == [0, 1, 2]
+
+
+def test_code_that_was_not_recorded_is_noted(trained):
+    folder, config, _ = trained
+    values = json.loads((folder / "config.json").read_text())
+    del values["format"], values["starts"]
+    (folder / "config.json").write_text(json.dumps(values))
+    assert load_run(folder).notes == (f"the code of {config.attention} when it was trained was not recorded",)
+
+
+# imported only where that was asked for
+
+
+def test_opening_what_a_stranger_sends_imports_no_module_that_it_names(trained, package, tmp_path):
+    folder, config, _ = trained
+    exported = tmp_path / "export"
+    exported.mkdir()
+    for name, content in safetensors.contents(load_run(folder), SHAPE).items():
+        (exported / name).write_bytes(content)
+    marker = tmp_path / "imported"
+    package(gates=own(imports=f"open({str(marker)!r}, 'w')"))
+    for opened in (load_run, safetensors.load, lambda path: resume(folder)):
+        with pytest.raises(InputError, match=f"names the attention module {config.attention}, whose code") as caught:
+            opened(exported if opened is safetensors.load else folder)
+        assert caught.value.setting == "trust_code" and not marker.exists()
+    load_run(folder, trust_code=True, accept_changed_code=True)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("command", ["visualize RUN", "predict RUN IMAGE", "report RUN", "export RUN --to safetensors",
+                                     "train --resume RUN"])  # fmt: skip
+def test_no_command_imports_a_module_that_nobody_asked_for(command, trained, tmp_path):
+    folder, config, _ = trained
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / config.attention.partition(".")[0]).rename(tmp_path / "cwd" / config.attention.partition(".")[0])
+    (tmp_path / "image.png").write_bytes(png())
+    words = [str(folder) if word == "RUN" else str(tmp_path / "image.png") if word == "IMAGE" else word
+             for word in command.split()]  # fmt: skip
+    process = subprocess.run(
+        [sys.executable, "-m", f"jaxattn.{words[0]}", *words[1:]],
+        cwd=tmp_path / "cwd", capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert f"names the attention module {config.attention}" in process.stderr and "(--trust-code)" in process.stderr
+
+
+def png():
+    import io
+
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(stream, "png")
+    return stream.getvalue()
+
+
+def test_a_run_may_start_from_weights_whose_code_is_not_imported(trained, package, tmp_path, quiet):
+    folder, _, _ = trained
+    package(gates="raise RuntimeError")
+    done = fit(Config(init=str(folder), **CONFIG), tmp_path / "plain", quiet)
+    assert done.result["epochs"] == 1
