@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from jaxattn.errors import InputError, first_line
+from jaxattn.paths import local_path
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def load_torch(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: where the file cannot be read, or its weights are not those of this network.
     """
-    path = Path(path)
+    path = local_path(path)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pt": _read_pickle, ".pth": _read_pickle}
     if path.suffix not in readers:
         raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no suffix'!r}")

@@ -3,9 +3,10 @@
 import functools
 from typing import final
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from jaxattn.attention import mode
 from jaxattn.attention.gate import Gate
@@ -87,15 +88,19 @@ class CNN(nn.Module):
     compute_dtype: ComputeDtype = None
 
     @nn.compact
-    def __call__(self, images: Float[Array, "B H W 3"], train: bool = False) -> Float[Array, "B K"]:
+    def __call__(self, images: Num[Array, "B H W 3"], train: bool = False) -> Float[Array, "B K"]:
         """Normalised images [B, H, W, 3] to logits [B, K]; `train` needs an rng named "dropout".
 
         Raises:
-            ValueError: where the images are smaller than the pools need.
+            InputError: where the images are no floating-point numbers, or smaller than the pools need.
         """
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise InputError(
+                f"images must be normalised floating-point numbers, got {images.dtype}; Run.predict takes uint8 images"
+            )
         smallest = 2 ** len(self.widths)
         if images.ndim != 4 or min(images.shape[1:3]) < smallest:
-            raise ValueError(f"images must be [B, H, W, C] with H, W >= {smallest}, got {list(images.shape)}")
+            raise InputError(f"images must be [B, H, W, C] with H, W >= {smallest}, got {list(images.shape)}")
         x = images
         for i, channels in enumerate(self.widths, 1):
             attention = self.attention if self.attention_at is None or i in self.attention_at else None

@@ -11,6 +11,7 @@ from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
 from jaxattn.cli.runs import add_code_flags, add_weights_flag, load
 from jaxattn.errors import InputError
+from jaxattn.paths import local_path
 
 
 def parser() -> Parser:
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> None:
     from jaxattn.data.image_file import read_image
     from jaxattn.runs.manifest import read_manifest
 
-    height, width, _ = read_manifest(Path(flags.run)).image_shape
+    height, width, _ = read_manifest(local_path(flags.run)).image_shape
     images = np.stack([read_image(path, height, width) for path in flags.images])
     from jaxattn.explain.explanation import Explanation, Selection
 
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
     for path, probabilities in zip(flags.images, predicted.probabilities.tolist(), strict=True):
         print(_line(path, dict(zip(run.classes, probabilities, strict=True)), flags))
     if flags.explain:
-        out = Path(flags.out) if flags.out else run.folder / "explained"
+        out = local_path(flags.out, "out") if flags.out else run.folder / "explained"
         for i, name in enumerate(_names(flags.images)):
             one = predicted._replace(images=images[i : i + 1], probabilities=predicted.probabilities[i : i + 1])
             _draw(Explanation(run, one, selection), out, name)

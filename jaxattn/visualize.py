@@ -5,13 +5,13 @@ python -m jaxattn.visualize RUN
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
 from jaxattn.cli.runs import add_code_flags, add_weights_flag, load
 from jaxattn.errors import InputError, lookup
+from jaxattn.paths import local_path
 from jaxattn.plots import PLOTS
 from jaxattn.plots.canvas import NothingToDrawError, write
 from jaxattn.plots.dispatch import draw, drawable
@@ -74,11 +74,10 @@ def main(arguments: list[str]) -> None:
 
     from jaxattn.explain.analysis import History
     from jaxattn.explain.explanation import Explanation, Selection
-    from jaxattn.runs.manifest import read_manifest
 
     selection = Selection(tuple(flags.layers), flags.channels, flags.target)
     run = load(flags.run, flags)
-    blank = np.zeros((1, *read_manifest(run.folder).image_shape), np.uint8)
+    blank = np.zeros((1, *run.image_shape), np.uint8)
     Explanation(run, blank, selection)  # wrong names are found before the data is loaded
     names, sources = list(dict.fromkeys(flags.plot or PLOTS)), [History(run)]
     if not all(drawable(name, *sources) for name in names):
@@ -86,7 +85,7 @@ def main(arguments: list[str]) -> None:
         if flags.pick is not None:
             chosen = functools.partial(_picked, indices=flags.pick)
         sources += _from_data(run, selection, flags.data_dir, chosen)
-    out = Path(flags.out) if flags.out else run.folder / "figures"
+    out = local_path(flags.out, "out") if flags.out else run.folder / "figures"
     for name in names:
         try:
             drawn = draw(name, *sources)

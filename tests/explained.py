@@ -83,7 +83,7 @@ def run(case):
     variables = drawn(model, 0, test.images.shape[1:])
     if case == "plain":
         variables = jax.tree.map(np.zeros_like, variables)
-    return Run(Path("run"), config, classes, model, variables, len(lines), lines, None), test
+    return Run(Path("run"), config, classes, (32, 32, 3), model, variables, len(lines), lines, None), test
 
 
 @functools.cache

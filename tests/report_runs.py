@@ -1,7 +1,6 @@
 """Runs to report on: small networks with random weights."""
 
 import functools
-import json
 from pathlib import Path
 
 import jax
@@ -63,9 +62,5 @@ def run(attention="se", classes=CLASSES, shape=(8, 8), seed=0, **options):
     config = Config(attention=attention, dataset="drawn", seed=seed, epochs=2, **options)
     model = create(attention, 4, (*shape, 3), classes=len(classes), widths=widths, hidden=4)
     variables = drawn(model, seed, (*shape, 3))
-    return Run(Path("runs", f"{attention}-{seed}"), config, classes, model, variables, 2, metrics(2), result(config))
-
-
-def data_of(html):
-    """What the page's script reads."""
-    return json.loads(html.split('id="data">')[1].split("</script>")[0])
+    about = config, classes, (*shape, 3), model
+    return Run(Path("runs", f"{attention}-{seed}"), *about, variables, 2, metrics(2), result(config))

@@ -21,7 +21,7 @@ import yaml
 from flax import linen as nn
 
 from jaxattn import Config, export, load_run
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import normalize
 from jaxattn.errors import InputError
 from jaxattn.explain.inference import predict
 from jaxattn.exports import FORMATS, safetensors, stablehlo, torch
@@ -49,7 +49,7 @@ def run_of(attention="se", result=None, **flags):
         return random.normal(0, 0.5, leaf.shape).astype(np.float32)
 
     variables = jax.tree.map(jnp.asarray, jax.tree.map_with_path(draw, like))
-    return Run(Path("nowhere"), config, tiny.splits().classes, model, variables, 3, [], result)
+    return Run(Path("nowhere"), config, tiny.splits().classes, SHAPE, model, variables, 3, [], result)
 
 
 def write(folder, contents):
@@ -190,7 +190,7 @@ def test_model_cards_code_loads_it(tmp_path):
     folder = write(tmp_path / "out", safetensors.contents(run, SHAPE))
     known = {"images": IMAGES[:2]}
     exec(python_block((folder / "README.md").read_text()).replace("FOLDER", str(folder)), known)
-    np.testing.assert_array_equal(known["logits"], run.model.apply(run.variables, normalize(to_float(IMAGES[:2]))))
+    np.testing.assert_array_equal(known["probabilities"], run.predict(IMAGES[:2]))
 
 
 def damage(folder, kind):

@@ -7,10 +7,12 @@ import shutil
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import tiny
 
 from jaxattn import Config, fit, load_run, resume
+from jaxattn.data.augment import normalize, to_float
 from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
@@ -236,3 +238,40 @@ def test_a_notebook_shows_result_curves_and_report(unfinished, tmp_path):
     assert "test accuracy 50.00%" in done._repr_html_()
     assert f'<a href="{tmp_path}/report.html">' in done._repr_html_()
     assert len(repr(done)) < 2000  # no weights in it
+
+
+# predicting
+
+
+def test_a_run_predicts_as_it_was_tested_and_takes_images_of_any_size(folder):
+    run, test = load_run(folder), tiny.splits().test
+    probabilities = run.predict(test.images)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (40, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    logits = run.model.apply(run.variables, normalize(to_float(jnp.asarray(test.images))))
+    np.testing.assert_allclose(probabilities, jax.nn.softmax(logits), atol=1e-5)
+    larger = test.images.repeat(3, axis=1).repeat(3, axis=2)  # which resizing makes nearly the same again
+    assert (run.predict(larger).argmax(1) == probabilities.argmax(1)).mean() > 0.7
+    wide = np.pad(larger, ((0, 0), (0, 0), (30, 30), (0, 0)))  # cropped around its centre
+    np.testing.assert_allclose(run.predict(wide), run.predict(larger), atol=0.01)  # the filter sees the new edges
+
+
+@pytest.mark.parametrize(
+    ("images", "got"),
+    [
+        (np.zeros((2, 32, 32, 3), np.float32), r"got float32 \[2, 32, 32, 3\]"),
+        (np.zeros((32, 32, 3), np.uint8), r"got uint8 \[32, 32, 3\]"),
+        (np.zeros((2, 32, 32, 1), np.uint8), r"got uint8 \[2, 32, 32, 1\]"),
+        (np.zeros((0, 32, 32, 3), np.uint8), r"got uint8 \[0, 32, 32, 3\]"),
+        ([[1]], "got list"),
+    ],
+)
+def test_images_of_another_type_or_shape_are_not_classified(folder, images, got):
+    with pytest.raises(InputError, match=rf"images must be uint8 \[N, H, W, 3\], RGB in 0-255.*, {got}$"):
+        load_run(folder).predict(images)
+
+
+def test_a_network_refuses_images_that_are_not_normalised(folder):
+    run = load_run(folder)
+    with pytest.raises(InputError, match=r"images must be normalised floating-point numbers, got uint8; Run\.predict"):
+        run.model.apply(run.variables, jnp.asarray(tiny.splits().test.images))

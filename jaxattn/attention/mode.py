@@ -27,8 +27,8 @@ def create(module: Callable[..., nn.Module], train: bool, name: str) -> nn.Modul
     return module(**_mode(module, train, without=_mode(called, train)), name=name)
 
 
-def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W C"]:
-    """The output [B, H, W, C] of a module for x [B, H, W, C], in training or evaluation mode.
+def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "..."]:
+    """The output [...] of a module for x [B, H, W, C], in training or evaluation mode.
 
     Raises:
         InputError: where it is not one array.

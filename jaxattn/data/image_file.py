@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxattn.errors import InputError
+from jaxattn.paths import local_path
 
 BACKGROUND = (255, 255, 255)  # behind a transparent image
 
@@ -29,6 +30,7 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    path = local_path(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -46,6 +48,23 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
     except Exception as error:  # Pillow's readers raise many types for damaged files
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InputError(f"cannot read the image {path}: {reason}; check the path, or save the image again") from error
+    return _fitted(image, height, width)
+
+
+def resize_images(
+    images: UInt8[np.ndarray, "N _h _w 3"], height: int, width: int
+) -> UInt8[np.ndarray, "N {height} {width} 3"]:
+    """Images uint8 [N, H, W, 3], each cropped and resized as `read_image` does: [N, height, width, 3]."""
+    from PIL import Image
+
+    if images.shape[1:3] == (height, width):
+        return images
+    return np.stack([_fitted(Image.fromarray(image), height, width) for image in images])
+
+
+def _fitted(image, height, width):
+    from PIL import Image, ImageOps
+
     return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jaxattn.errors import InputError, lookup
 from jaxattn.exports import FORMATS, Format
-from jaxattn.runs.manifest import read_manifest
+from jaxattn.paths import local_path
 from jaxattn.runs.run import Run
 
 
@@ -40,9 +40,9 @@ def export(run: Run, to: str, out: str | Path | None = None) -> list[Path]:
         InputError: where the run cannot be exported to this format, or the folder holds something else or
             cannot be written. Nothing is written then.
     """
-    form, shape = check_format(to), read_manifest(run.folder).image_shape
-    contents = importlib.import_module(f"jaxattn.exports.{to}").contents(run, shape)
-    path = Path(out) if out is not None else run.folder / f"export-{to}"
+    form = check_format(to)
+    contents = importlib.import_module(f"jaxattn.exports.{to}").contents(run, run.image_shape)
+    path = local_path(out, "out") if out is not None else run.folder / f"export-{to}"
     _write(path, form, contents)
     return [path / name for name in contents]
 

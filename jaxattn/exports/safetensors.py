@@ -17,6 +17,7 @@ from jaxattn.data.augment import MEAN, STD
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.card import card
+from jaxattn.paths import local_path
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.code import Code, check_trusted, check_unchanged, digests
 from jaxattn.runs.manifest import Manifest
@@ -74,7 +75,7 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
         InputError: where the folder holds no export, one that is damaged or of another version, or the code of its
             attention is not trusted or has changed.
     """
-    folder = Path(folder)
+    folder = local_path(folder)
     manifest, epoch, result, code = _read_config(folder / "config.json")
     check_trusted(manifest.config.attention, folder, trust_code)
     notes = check_unchanged(code, manifest.config.attention, folder, accept_changed_code)
@@ -86,7 +87,8 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
             raise InputError(f"{folder / FILE} is of another network or version: {name} is {found}, not {needed}")
     variables = jax.tree.map_with_path(lambda path, leaf: jnp.asarray(arrays[name_of(path)], leaf.dtype), like)
     model = network(manifest.config, len(manifest.classes), manifest.image_shape)
-    return Run(folder, manifest.config, manifest.classes, model, variables, epoch, [], result, tuple(notes))
+    about = manifest.config, manifest.classes, manifest.image_shape, model
+    return Run(folder, *about, variables, epoch, [], result, tuple(notes))
 
 
 def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code]:

@@ -17,6 +17,7 @@ from typing import final
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, first_line
 from jaxattn.observers.archive import Files, pack, read_files, unpack, write
+from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import Manifest, check_continues, check_folder, parse_manifest
@@ -37,8 +38,12 @@ class Mirror(Observer):
     """
 
     def __init__(self, root: str | Path):
-        """Takes the folder of the mirror."""
-        self._root = Path(root)
+        """Takes the folder of the mirror.
+
+        Raises:
+            InputError: where it is an address, not a folder.
+        """
+        self._root = local_path(root, "mirror")
         self._held = 0  # the newest epoch that the mirror holds complete
         self._copying: threading.Thread | None = None
         self._readable, self._warned = False, False

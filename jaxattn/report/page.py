@@ -11,6 +11,7 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis, History
 from jaxattn.explain.explanation import Explanation
+from jaxattn.paths import local_path
 from jaxattn.report import explorer, reproduce, sections
 from jaxattn.runs.data import read_test
 from jaxattn.runs.manifest import read_manifest
@@ -42,7 +43,7 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None, data_dir: s
     if len({read_manifest(run.folder).dataset_hash for run in runs}) > 1:
         raise InputError("runs side by side must be of the same images, these are not; report on each by itself")
     name = "report.html" if len(runs) == 1 else f"report-of-{len(runs)}.html"
-    path = Path(out) if out is not None else runs[0].folder / name
+    path = local_path(out, "out") if out is not None else runs[0].folder / name
     if path.is_dir():
         raise InputError(f"{path} is a folder; choose a file", "out")
     html = render(list(runs), read_test(runs[0].folder, data_dir))

@@ -20,7 +20,8 @@ def load_data(config: Config, console: Console) -> tuple[Config, Splits]:
     """
     given = {name: getattr(config, name) for name in ("data_dir", "init") if getattr(config, name) is not None}
     # The home is another one for another user; what a relative path means must not be.
-    absolute = {name: path if path.startswith("~") else os.path.abspath(path) for name, path in given.items()}
+    kept = {name for name, path in given.items() if path.startswith("~") or "://" in path}  # what reads it refuses that
+    absolute = {name: os.path.abspath(path) for name, path in given.items() if name not in kept}
     config = dataclasses.replace(config, **absolute)
     folder = Path(os.path.expanduser(config.data_dir))
 

@@ -14,6 +14,7 @@ from jaxattn.attention.resolve import own_modules
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import Interrupted
+from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, messages, weights
 from jaxattn.runs.code import check_trusted
 from jaxattn.runs.compiled import Build, cached_build
@@ -59,11 +60,12 @@ def fit(
     runtime.tune()
     console, build = (console or Console()) if is_first() else Console(quiet=True), build or cached_build()
     devices.check_batch(config.batch_size)
+    out = None if out is None else local_path(out, "out")
     given_dataset = config.dataset
     config, splits, early = load_and_init(config, out, console, build)
     train, monitored, test = *divide(config, splits), splits.test
     manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
-    folder = Path(out) if out is not None else broadcast(lambda: default_folder(config))
+    folder = out if out is not None else broadcast(lambda: default_folder(config))
     watch = Observers(observers if is_first() else (), console)
     broadcast(lambda: watch.begin(folder, manifest, console))
     given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
@@ -116,7 +118,7 @@ def resume(
         InputError: where the folder holds no run, or the data is not what it was trained on.
     """
     runtime.tune()
-    folder, console = Path(folder), console or Console()
+    folder, console = local_path(folder, "resume"), console or Console()
 
     def read():
         if not (folder / "config.json").exists():
@@ -137,14 +139,19 @@ def _finished(job: Job) -> Run:
         run = load_run(job.folder, trust_code=True, accept_changed_code=True)
         return run.variables, run.epoch, run.metrics, run.result, run.notes
 
-    return Run(job.folder, job.manifest.config, job.manifest.classes, job.program.model, *broadcast(loaded))
+    return _run_of(job, *broadcast(loaded))
+
+
+def _run_of(job: Job, *state: Any) -> Run:
+    manifest = job.manifest
+    return Run(job.folder, manifest.config, manifest.classes, manifest.image_shape, job.program.model, *state)
 
 
 def _tell(job: Job, told: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
     """Tells the observers of the run as it stands; without any, nothing is copied from the device."""
     if job.observers:
         now = jax.device_get(state.variables), len(metrics), list(metrics), None
-        told(Run(job.folder, job.manifest.config, job.manifest.classes, job.program.model, *now), *more)
+        told(_run_of(job, *now), *more)
 
 
 def _train(job: Job, state: TrainState, metrics: Metrics, data: loop.Data, monitored: Split) -> TrainState:

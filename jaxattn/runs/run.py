@@ -9,12 +9,16 @@ import jax
 import numpy as np
 
 from jaxattn.config import Config
+from jaxattn.data.image_file import resize_images
 from jaxattn.errors import InputError, lookup
+from jaxattn.metrics import softmax
 from jaxattn.model import CNN
+from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, html
 from jaxattn.runs.code import check_trusted, check_unchanged
 from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.store import read_metrics, read_result
+from jaxattn.training import evaluation
 from jaxattn.training.program import Program, build, template
 
 
@@ -27,6 +31,7 @@ class Run:
         folder: the run folder.
         config: what was asked for; its `dataset` is the one that was used.
         classes: names of the classes [K].
+        image_shape: of the images that it takes, (H, W, 3).
         model: the network.
         variables: its parameters and statistics at `epoch`.
         epoch: the epoch they are from.
@@ -38,12 +43,33 @@ class Run:
     folder: Path
     config: Config
     classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
     model: CNN
     variables: dict[str, Any] = dataclasses.field(repr=False)
     epoch: int
     metrics: list[dict[str, Any]] = dataclasses.field(repr=False)
     result: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities of the classes, as `python -m jaxattn.predict` gives them.
+
+        Args:
+            images: uint8 [N, H', W', 3], RGB in 0-255, of any size: each is cropped around its centre to the
+                proportions of `image_shape` and resized.
+
+        Returns:
+            float32 [N, K], each row summing to one.
+
+        Raises:
+            InputError: where the images are of another type or shape.
+        """
+        if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or not images.size:
+            about = f"{images.dtype} {list(images.shape)}" if hasattr(images, "shape") else type(images).__name__
+            raise InputError(f"images must be uint8 [N, H, W, 3], RGB in 0-255, with N, H, W >= 1, got {about}")
+        height, width, _ = self.image_shape
+        resized = resize_images(np.asarray(images), height, width)
+        return softmax(evaluation.logits(self.model, self.variables, resized))
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -68,7 +94,7 @@ def load_run(
         InputError: where the folder holds no run, the epoch's checkpoint is missing or damaged, or the code of its
             attention is not trusted or has changed.
     """
-    folder = Path(folder)
+    folder = local_path(folder)
     manifest = read_manifest(folder)
     check_trusted(manifest.config.attention, folder, trust_code)
     changed = check_unchanged(manifest.code, manifest.config.attention, folder, accept_changed_code)
@@ -85,9 +111,8 @@ def load_run(
             # the run is alive, and a newer epoch has replaced this one
     if jax.process_count() == 1:
         variables = jax.device_put(variables)
-    config, classes = manifest.config, manifest.classes
-    notes = (*manifest.notes(), *changed)
-    return Run(folder, config, classes, program.model, variables, epoch, metrics, read_result(folder), notes)
+    about = manifest.config, manifest.classes, manifest.image_shape, program.model
+    return Run(folder, *about, variables, epoch, metrics, read_result(folder), (*manifest.notes(), *changed))
 
 
 def _choose(folder: Path, manifest: Manifest, which: str, complete: list[int]) -> tuple[int, list[dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """The weights that a run starts from: those of another run, of an export, or of a PyTorch file."""
 
-import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from jaxattn.convert import load_torch
 from jaxattn.errors import InputError, first_line
+from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.console import Console
@@ -52,7 +52,7 @@ def read(source: str | Path) -> Arrays:
     Raises:
         InputError: where there is none of these, or it is damaged.
     """
-    path = Path(os.path.expanduser(source))
+    path = local_path(source, "init")
     if not path.exists():
         raise InputError(f"there are no weights at {path}; choose a run, an export or a file", "init")
     if path.is_dir() and not (path / FILE).exists():

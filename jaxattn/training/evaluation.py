@@ -1,12 +1,16 @@
 """Evaluation over a whole split, in batches that do not depend on the machine."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from flax import linen as nn
+from jaxtyping import Bool, Float, Int32, UInt8
 
+from jaxattn.data.augment import normalize, to_float
 from jaxattn.data.splits import Split
 from jaxattn.training import devices
 
@@ -56,6 +60,21 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
     loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in found], axis=0)
     logits = np.concatenate([np.asarray(logits)[valid] for (_, logits), valid in found])
     return float(loss / count), float(correct / count), logits
+
+
+def logits(
+    model: nn.Module, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
+) -> Float[np.ndarray, "N K"]:
+    """Logits [N, K] of images uint8 [N, H, W, 3] in evaluation mode."""
+    forward = _forward(model)
+    few_sizes = batches(len(images), multiple=32)  # each is compiled
+    parts = [(forward(variables, images[rows]), valid) for rows, valid in few_sizes]
+    return np.concatenate([np.asarray(part)[valid] for part, valid in parts])
+
+
+@functools.lru_cache(maxsize=8)
+def _forward(model):
+    return jax.jit(lambda variables, images: model.apply(variables, normalize(to_float(images)), train=False))
 
 
 def accuracy_with_flips(

@@ -9,6 +9,7 @@ from jaxattn.data.cifar10 import archives, download, tfds
 from jaxattn.data.splits import Splits
 from jaxattn.errors import UnavailableError
 from jaxattn.lock import exclusive_lock
+from jaxattn.paths import local_path
 
 _LOG = logging.getLogger("jaxattn")
 
@@ -38,6 +39,7 @@ def load(data_dir: Path) -> Splits:
         UnavailableError: where there is no CIFAR-10 and it cannot be downloaded.
         InputError: where the data is damaged or is not CIFAR-10, or a download was interrupted.
     """
+    data_dir = local_path(data_dir, "data_dir")
     if data_dir.is_file():
         return archives.read(data_dir)
     if folder := tfds.find(data_dir, "cifar10"):
