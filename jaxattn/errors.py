@@ -26,6 +26,10 @@ class InputError(ValueError):
         return [f"error: {self}"]
 
 
+class DivergenceError(InputError):
+    """Training whose loss stopped being finite; the same configuration does so again."""
+
+
 class UnavailableError(InputError):
     """A data set that is neither on this machine nor available from the network."""
 

@@ -56,13 +56,18 @@ def identity(config: Config, dataset_hash: str) -> dict[str, Any]:
         "attention": config.attention,
         "recipe": config.recipe,
         "seed": config.seed,
-        "versions": {
-            "jax": jax.__version__,
-            "flax": flax.__version__,
-            "optax": optax.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "device": device(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes, by name."""
+    return {
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "optax": optax.__version__,
+        "python": platform.python_version(),
     }
 
 
