@@ -39,6 +39,10 @@ class Plan:
             for variant in self.variants
         ]
 
+    def folders(self, folder: Path) -> list[tuple[Path, Config]]:
+        """The same with the path of each run's folder, in the comparison's."""
+        return [(folder / name, config) for name, config in self.runs()]
+
 
 def run_name(variant: str, seed: int) -> str:
     """The name of a run's folder, such as "wide-se-s0"."""
