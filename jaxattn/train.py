@@ -77,6 +77,8 @@ def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
 
 def _report(run: Any, mirror: str | None) -> None:
     """Writes the report, or says in one line why not: the run is complete whatever happens here."""
+    from jaxattn.runs.failure import keep_traceback
+
     console = Console()
     try:
         from jaxattn.report.page import write_report
@@ -84,6 +86,7 @@ def _report(run: Any, mirror: str | None) -> None:
         console.line(f"report: {write_report([run])}")
     except Exception as error:
         console.line(f"warning: no report: {first_line(error)}; try again with: python -m jaxattn.report {run.folder}")
+        keep_traceback(run.folder, error)
         return
     if mirror is not None:
         from jaxattn.observers.mirror import copy_report

@@ -8,6 +8,8 @@ from typing import Any, NoReturn, final
 from jaxattn.config import RECIPES, Config, kind
 from jaxattn.errors import InputError
 
+TRACEBACK = "--traceback"
+
 
 @final
 class Parser(argparse.ArgumentParser):
@@ -16,6 +18,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any):
         """Takes the options of `argparse.ArgumentParser`."""
         super().__init__(allow_abbrev=False, formatter_class=_wide, **options)
+        self.add_argument(TRACEBACK, action=_OfTheCommand, nargs=0, help="print where an error is from, too")
 
     def error(self, message: str) -> NoReturn:
         """Raises the message as an `InputError`."""
@@ -32,6 +35,17 @@ class Parser(argparse.ArgumentParser):
             known = sorted(flag for flag in self._option_string_actions if flag.startswith("--"))
             raise InputError(f"unknown flag {rest[0]}; known are {', '.join(known)}")
         return parsed
+
+
+@final
+class _OfTheCommand(argparse.Action):
+    """A flag that `run_command` reads: nothing is stored."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options | {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        pass
 
 
 def _wide(prog):
