@@ -63,7 +63,7 @@ def test_the_compiler_is_given_only_flags_that_its_version_knows(monkeypatch, ve
     ("platform", "reason"), [("cuda", "no such device here"), ("cpuu", "not in the list of known")]
 )
 def test_a_platform_that_is_not_there_is_one_line(platform, reason):
-    code = "from jaxattn import runtime\nfrom jaxattn.cli.command import run_command\nrun_command(lambda _: runtime.tune())"
+    code = "from jaxattn import runtime\nfrom jaxattn.cli import command\ncommand.run_command(lambda _: runtime.tune())"
     env = os.environ | {"JAX_PLATFORMS": platform}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
     (line,) = done.stderr.splitlines()
