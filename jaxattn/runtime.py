@@ -47,9 +47,8 @@ def require_device() -> None:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # the latter where JAX was told of a GPU that is not there
         reason = str(error).partition(" (set")[0] or "no such device here"
-        raise InputError(
-            f"JAX cannot use JAX_PLATFORMS={jax.config.jax_platforms}: {first_line(reason)}; unset it, or name cpu"
-        ) from error
+        wanted = f"JAX_PLATFORMS={jax.config.values['jax_platforms']}"
+        raise InputError(f"JAX cannot use {wanted}: {first_line(reason)}; unset it, or name cpu") from error
 
 
 def on_cpu(options: dict[str, Any]) -> dict[str, Any] | None:

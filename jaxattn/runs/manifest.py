@@ -11,7 +11,10 @@ from typing import final
 from jaxattn.config import Config
 from jaxattn.errors import InputError
 from jaxattn.lock import exclusive_lock
+from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_json
+
+EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
 
 
 @final
@@ -89,7 +92,7 @@ def check_folder(folder: Path, manifest: Manifest) -> None:
     """
     if (folder / "config.json").exists():
         check_continues(folder, read_manifest(folder), manifest, "out")
-    elif folder.exists() and (not folder.is_dir() or any(path.name != "config.json.part" for path in folder.iterdir())):
+    elif folder.exists() and not (folder.is_dir() and is_empty(folder)):
         raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
 
 
@@ -129,11 +132,15 @@ def read_manifest(folder: Path) -> Manifest:
     """
     try:
         return parse_manifest((folder / "config.json").read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} holds no run: there is no config.json in it") from error
     except InputError:  # of a value in it
         raise
     except (OSError, ValueError) as error:
+        exported = [name for name in EXPORTS if (folder / name).exists()]
+        if exported:
+            what = f"holds an export, {exported[0]}, and no run"
+            raise InputError(f"{folder} {what}; name the folder of the run that was exported") from error
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise InputError(f"{folder} holds no run: there is no config.json in it") from error
         raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
 
 
