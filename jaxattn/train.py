@@ -3,6 +3,7 @@
 python -m jaxattn.train --attention
 """
 
+import contextlib
 from typing import Any
 
 from jaxattn.cli.command import run_command
@@ -48,17 +49,23 @@ def main(arguments: list[str]) -> None:
     Console().note("loading JAX and the data, and compiling the step")
     if config is not None:
         begin(config.dataset or "cifar10", config.data_dir)
-    if distributed:
-        from jaxattn.training.processes import connect
+    with _joined(distributed):
+        from jaxattn.runs.fit import fit, resume
+        from jaxattn.training.processes import is_first
 
-        connect()
-    from jaxattn.runs.fit import fit, resume
-    from jaxattn.training.processes import is_first
+        observers = _observers(tensorboard, mirror)
+        run = resume(folder, observers=observers, **values) if config is None else fit(config, out, observers=observers)
+        if not no_report and is_first():
+            _report(run, mirror)
 
-    observers = _observers(tensorboard, mirror)
-    run = resume(folder, observers=observers, **values) if config is None else fit(config, out, observers=observers)
-    if not no_report and is_first():
-        _report(run, mirror)
+
+def _joined(distributed: bool) -> contextlib.AbstractContextManager[None]:
+    """The context of the other processes, if there are any."""
+    if not distributed:
+        return contextlib.nullcontext()
+    from jaxattn.training.processes import connected
+
+    return connected()
 
 
 def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
