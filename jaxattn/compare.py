@@ -13,6 +13,7 @@ from jaxattn.runs.console import Console
 
 SEEDS = 8
 EXECUTORS = ("here", "local", "slurm")
+OWN = ("dir", "attention", "seeds", "out", "executor", "mirror", "retry_failed", "runs", "csv")  # not of the training
 
 
 def parser() -> Parser:
@@ -36,6 +37,7 @@ def parser() -> Parser:
         "which needs the extra cluster; local: processes on this machine's CPU)",
     )
     what.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
+    what.add_argument("--retry-failed", action="store_true", help="train runs that failed again (default: leave them)")
     made_by_others = made.add_argument_group("what is there already")
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
     made_by_others.add_argument("--csv", metavar="FILE", help="results of any program: columns variant, seed, accuracy")
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line or what it names cannot be used.
     """
     values = vars(parser().parse_args(arguments))
-    own = {name: values.pop(name) for name in ("dir", "attention", "seeds", "out", "executor", "mirror", "runs", "csv")}
+    own = {name: values.pop(name) for name in OWN}
     _check(own, values)
     console = Console()
     if own["attention"] is not None:
@@ -65,7 +67,8 @@ def main(arguments: list[str]) -> None:
         result = compare.show(own["dir"], **values)
     else:
         seeds = SEEDS if own["seeds"] is None else own["seeds"]
-        result = compare.compare(own["attention"], seeds, own["out"], console, own["executor"], own["mirror"], **values)
+        how = {name: own[name] for name in ("executor", "mirror", "retry_failed")}
+        result = compare.compare(own["attention"], seeds, own["out"], console, **how, **values)
     console.line(str(result))
 
 
@@ -74,7 +77,7 @@ def _check(own: dict[str, Any], flags: dict[str, Any]) -> None:
     if len(ways) != 1:
         raise InputError("name one of: --attention with --out, --runs with --out, --csv, or the folder of a comparison")
     (way,) = ways
-    own_flags = own["mirror"] is not None or (own["seeds"] is not None and way != "csv")
+    own_flags = own["mirror"] is not None or own["retry_failed"] or (own["seeds"] is not None and way != "csv")
     if way != "attention" and (flags.keys() - {"data_dir"} or own_flags):
         raise InputError("flags of training go with --attention; runs that are there already keep their own")
     if way in ("attention", "runs") and own["out"] is None:

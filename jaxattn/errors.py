@@ -26,6 +26,10 @@ class InputError(ValueError):
         return [f"error: {self}"]
 
 
+class DivergenceError(InputError):
+    """Training whose loss stopped being finite; the same configuration does so again."""
+
+
 class UnavailableError(InputError):
     """A data set that is neither on this machine nor available from the network."""
 
@@ -62,6 +66,6 @@ def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
     return known[name]
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: Exception | str) -> str:
     """The first line of another library's error, at most 200 characters; its type where it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
+from jaxattn.runtime import require_device
 
 IMAGE = (32, 32, 3)
 HEADER = ("name", "parameters", "multiply-adds", "formula", "paper", "paper and code")
@@ -47,9 +48,13 @@ def rows(reduction: int = 16) -> list[Row]:
 
     Args:
         reduction: channels per hidden unit, where a module has hidden units.
+
+    Raises:
+        InputError: where JAX has no device to run on.
     """
     from jaxattn.attention.registry import GROUPS
 
+    require_device()
     return [_row(group, name, reduction) for group, modules in GROUPS.items() for name in modules]
 
 

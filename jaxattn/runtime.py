@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxattn.errors import InputError, first_line
+
 # Compiler options for a CPU. For programs that run once, whose time is mostly compilation:
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 # For programs that train and evaluate: jax 0.10 would otherwise fuse what `layers.winograd` keeps apart.
@@ -22,11 +24,31 @@ def tune() -> None:
 
     That for the compiler counts only if XLA has compiled nothing yet in this process, that for the thread only if JAX
     has not looked for devices yet.
+
+    Raises:
+        InputError: where JAX has no device to run on.
     """
     compile_faster()
     _cache_compiled_programs()
     _run_in_calling_thread()
     _keep_freed_memory()
+    require_device()
+
+
+def require_device() -> None:
+    """Has JAX look for its devices.
+
+    Raises:
+        InputError: where there is none of the platform that JAX was told to use.
+    """
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter where JAX was told of a GPU that is not there
+        reason = str(error).partition(" (set")[0] or "no such device here"
+        wanted = f"JAX_PLATFORMS={jax.config.values['jax_platforms']}"
+        raise InputError(f"JAX cannot use {wanted}: {first_line(reason)}; unset it, or name cpu") from error
 
 
 def on_cpu(options: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,4 +1,7 @@
-"""A job as tests run it: data set "tiny", a small network. JOBS_END names a variant that is killed."""
+"""A job as tests run it: data set "tiny", a small network.
+
+JOBS_END names a variant that is killed, JOBS_DIVERGE one that diverges.
+"""
 
 import functools
 import os
@@ -7,7 +10,7 @@ import signal
 import tiny
 
 
-def run(config, folder):
+def run(config, folder, on_cpu):
     from jaxattn import networks
     from jaxattn.comparison import cluster
     from jaxattn.data import DATASETS
@@ -17,4 +20,8 @@ def run(config, folder):
     program.create = functools.partial(networks.create, widths=(4, 4, 8), hidden=8)
     if config.attention == os.environ.get("JOBS_END"):
         os.kill(os.getpid(), signal.SIGKILL)
-    cluster.run(config, folder)
+    if config.attention == os.environ.get("JOBS_DIVERGE"):
+        from jaxattn.training import loop
+
+        loop._epoch = lambda program, mode, state, *rest: (state, float("nan"), 0.0)
+    cluster.run(config, folder, on_cpu)

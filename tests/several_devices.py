@@ -1,5 +1,7 @@
-"""One small run as a process of its own, on the devices that JAX's environment gives: `several_devices.py FOLDER`."""
+"""One small run as a process of its own, on the devices that JAX's environment gives: `several_devices.py
+FOLDER EPOCHS`."""
 
+import contextlib
 import json
 import os
 import sys
@@ -15,17 +17,15 @@ from jaxattn.model import CNN
 from jaxattn.training import processes, program
 
 
-def main(folder):
-    if "JAX_NUM_PROCESSES" in os.environ:
-        processes.connect()
+def main(folder, epochs):
     DATASETS["tiny"] = lambda data_dir: tiny.splits(80, 24)
     program.create = lambda attention, reduction, shape, **options: CNN(widths=(4, 8), hidden=16, **options)
     config = Config(
-        dataset="tiny", epochs=1, batch_size=24, augment="full", schedule="plateau", warmup_epochs=0.0,
+        dataset="tiny", epochs=epochs - 1, batch_size=24, augment="full", schedule="plateau", warmup_epochs=0.0,
         learning_rate=1e-3, attention_at="1,2", validation=0.25,
     )  # fmt: skip
     fit(config, Path(folder, "run"))
-    run = resume(Path(folder, "run"), epochs=2)  # the checkpoint is restored on all devices
+    run = resume(Path(folder, "run"), epochs=epochs)  # the checkpoint is restored on all devices
     name = f"process-{jax.process_index()}"
     leaves = {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree.leaves_with_path(run.variables)}
     np.savez(Path(folder, name + ".npz"), **leaves)
@@ -33,4 +33,5 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with processes.connected() if "JAX_NUM_PROCESSES" in os.environ else contextlib.nullcontext():
+        main(sys.argv[1], int(sys.argv[2]))

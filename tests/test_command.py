@@ -1,11 +1,15 @@
 """What commands make of errors: one line, the flag or command that mends it, and the exit code."""
 
+import importlib
+import os
 import pickle
+import subprocess
 import sys
 
 import pytest
 
 from jaxattn.cli.command import message, run_command
+from jaxattn.cli.parser import Parser
 from jaxattn.errors import InputError, Interrupted, UnavailableError
 
 
@@ -59,3 +63,40 @@ def test_exit_codes_and_what_is_printed(monkeypatch, capsys, error, code, out, e
     assert run(monkeypatch, error) == code
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == (out, err)
+
+
+def test_the_traceback_is_printed_after_the_line_where_asked(monkeypatch, capsys):
+    def main(arguments):
+        parser.parse_args(arguments)
+        try:
+            raise ZeroDivisionError("in my module")
+        except ZeroDivisionError as error:
+            raise InputError("my module failed") from error
+
+    parser = Parser(prog="command")
+    for arguments, lines in (([], 1), (["--traceback"], 9)):
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        with pytest.raises(SystemExit):
+            run_command(main)
+        printed = capsys.readouterr().err.splitlines()
+        assert printed[0] == "error: my module failed" and len(printed) >= lines
+        assert any("ZeroDivisionError: in my module" in line for line in printed) == bool(arguments)
+    assert vars(parser.parse_args(["--traceback"])) == {}
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "visualize", "report.__main__", "predict", "export"])
+def test_every_command_that_takes_a_run_can_print_the_traceback(command):
+    text = importlib.import_module(f"jaxattn.{command}").parser().format_help()
+    assert "--traceback" in text
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.of_a_notebook", "agk"])
+def test_commands_draw_whatever_backend_the_environment_names(tmp_path, backend):
+    code = """
+from jaxattn.cli.command import run_command
+from jaxattn.plots import canvas
+run_command(lambda arguments: print(len(canvas.encode(canvas.figure("title", "caption", (2, 2))))))
+"""
+    env = os.environ | {"MPLBACKEND": backend}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and int(done.stdout) > 1000

@@ -59,7 +59,7 @@ def pages(small_network, tmp_path_factory):
         patch.setattr("jax.jit", QUICKLY)
         patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
         patch.setattr(comparison, "load_run", lambda of: run(variants[of.name], CLASSES, (32, 32)))
-        found = comparison.write_page(folder, plan, runs, table, test, CLASSES, made_here=True)
+        found = comparison.write_page(folder, plan, runs, table, test, CLASSES, failures={})
     return {"page": found.as_uri(), "report": (folder / "se-s0" / "report.html").as_uri()}
 
 

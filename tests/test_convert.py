@@ -13,9 +13,9 @@ from jaxattn.errors import InputError
 from jaxattn.model import CNN
 
 
-def variables_of(name):
+def variables_of(name, image=(32, 32, 3)):
     model = CNN(attention=resolve(name))
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image)))
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(np.float32), shapes)
 

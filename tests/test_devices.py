@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import chex
@@ -23,14 +25,14 @@ from jaxattn.training import devices
 HERE = Path(__file__).parent
 
 
-def start(folder, **variables):
+def start(folder, epochs=2, **variables):
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     path = os.pathsep.join(map(str, (HERE.parent, HERE)))
     return subprocess.Popen(
-        [sys.executable, str(HERE / "several_devices.py"), str(folder)],
+        [sys.executable, str(HERE / "several_devices.py"), str(folder), str(epochs)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | cache | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"} | variables,
     )  # fmt: skip
@@ -69,15 +71,32 @@ def test_eight_devices_train_as_one(tmp_path, one_device):
     assert_same(tmp_path, 0, one_device, devices=8)
 
 
-def test_two_processes_train_as_one_and_the_first_alone_writes_and_prints(tmp_path, one_device):
+def two_processes(folder, epochs=2):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    both = [
-        start(tmp_path, JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(number))
-        for number in (0, 1)
-    ]
-    first, second = map(printed, both)
+    variables = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [start(folder, epochs, **variables, JAX_PROCESS_ID=str(number)) for number in (0, 1)]
+
+
+def test_where_the_first_of_two_processes_is_stopped_both_end_within_seconds(tmp_path):
+    first, second = both = two_processes(tmp_path, epochs=100_000)
+    try:
+        lines = tmp_path / "run" / "metrics.jsonl"
+        while not (lines.exists() and lines.stat().st_size):
+            assert [process.poll() for process in both] == [None, None]
+            time.sleep(0.05)
+        first.send_signal(signal.SIGINT)
+        _, errors = second.communicate(timeout=20)
+        assert "process 0 stopped; this one stops, too\n" in errors and second.returncode == 1
+        first.communicate(timeout=20)
+    finally:
+        for process in both:
+            process.kill()
+
+
+def test_two_processes_train_as_one_and_the_first_alone_writes_and_prints(tmp_path, one_device):
+    first, second = map(printed, two_processes(tmp_path))
     assert "on 2 x cpu" in first[0] and second == []
     for process in (0, 1):
         assert_same(tmp_path, process, one_device, devices=2)

@@ -21,12 +21,17 @@ import yaml
 from flax import linen as nn
 
 from jaxattn import Config, export, load_run
+from jaxattn import predict as predict_command
+from jaxattn.comparison.compare import of_runs
+from jaxattn.comparison.plan import Plan, write_plan
+from jaxattn.convert import to_exported
 from jaxattn.data.augment import normalize
 from jaxattn.errors import InputError
 from jaxattn.explain.inference import predict
 from jaxattn.exports import FORMATS, safetensors, stablehlo, torch
 from jaxattn.exports.template import with_settings
 from jaxattn.runs.checkpoint import named
+from jaxattn.runs.manifest import check_folder, read_manifest
 from jaxattn.runs.run import Run
 from jaxattn.training.program import network
 
@@ -36,11 +41,11 @@ IMAGES = tiny.splits().test.images
 RESULT = {"test_accuracy": 0.75, "test_images": 40}
 
 
-def run_of(attention="se", result=None, **flags):
+def run_of(attention="se", result=None, shape=SHAPE, **flags):
     """A run with random weights, in no folder."""
     config = Config(attention=attention, **{"dataset": "tiny", "epochs": 3} | flags)
-    model = network(config, 10, SHAPE)
-    like = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *SHAPE)))
+    model = network(config, 10, shape)
+    like = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
     random = np.random.default_rng(0)
 
     def draw(path, leaf):
@@ -231,7 +236,7 @@ def test_a_damaged_export_is_reported_in_one_line(tmp_path, kind, message):
 
 
 def test_state_dict_is_in_pytorchs_words_and_layouts():
-    params, state = (run := run_of("cbam")).variables["params"], torch.state_dict(run.variables)
+    params, state = (run := run_of("cbam")).variables["params"], to_exported(run.variables)
     block = ("conv.weight", "conv.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var",
              "norm.num_batches_tracked", "attention.channel.squeeze.weight", "attention.channel.excite.weight",
              "attention.spatial.conv.weight")  # fmt: skip
@@ -242,7 +247,7 @@ def test_state_dict_is_in_pytorchs_words_and_layouts():
     assert state["hidden.weight"][7, 5 * 16 + 2 * 4 + 3] == params["hidden"]["kernel"][(2 * 4 + 3) * 8 + 5, 7]
     mix = run_of("eca").variables
     np.testing.assert_array_equal(
-        torch.state_dict(mix)["block2.attention.mix.weight"][0, 0],
+        to_exported(mix)["block2.attention.mix.weight"][0, 0],
         mix["params"]["block_2"]["attention"]["mix"]["kernel"][:, 0, 0],
     )
 
@@ -280,17 +285,18 @@ def test_attention_without_a_pytorch_module_is_refused_with_what_is_possible(att
         {"attention": "se", "attention_at": "1,3", "attention_position": "after", "reduction": 2},
         {"attention": "cbam", "attention_at": "3", "reduction": 4, "dropout": 0.3},
         {"attention": "simam", "attention_position": "after", "attention_at": "2"},
+        {"attention": "se", "shape": (16, 40, 3)},
     ],
     ids=lambda flags: "-".join(map(str, flags.values())),
 )
 def test_logits_of_the_pytorch_module_are_ours(tmp_path, flags):
     pytorch = pytest.importorskip("torch")
-    run = run_of(**flags)
-    folder = write(tmp_path / "out", torch.contents(run, SHAPE))
+    run, shape = run_of(**flags), flags.get("shape", SHAPE)
+    folder = write(tmp_path / "out", torch.contents(run, shape))
     spec = importlib.util.spec_from_file_location("exported", folder / "model.py")
     exported = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(exported)
-    images = np.random.default_rng(1).integers(0, 256, (1000, *SHAPE), np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (1000, *shape), np.uint8)
     with pytorch.inference_mode():
         net = exported.load(folder / "model.pt")
         theirs = net(exported.preprocess(pytorch.from_numpy(images))).numpy()
@@ -375,3 +381,53 @@ class NeedsTheNumber(nn.Module):
 def test_a_module_that_must_know_the_number_of_images_is_reported():
     with pytest.raises(InputError, match="attention test_export:NeedsTheNumber cannot be exported for any number"):
         stablehlo.program(run_of("test_export:NeedsTheNumber"), SHAPE)
+
+
+# where a run is expected
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_an_export_where_a_run_is_expected_is_called_one(tmp_path, unfinished, monkeypatch, to):
+    pytest.importorskip(FORMATS[to].package)
+    monkeypatch.chdir(tmp_path)
+    export.main([str(unfinished), "--to", to, "--out", "out"])
+    message = f"out holds an export, {FORMATS[to].file}, and no run; name the folder of the run that was exported"
+    calls = [
+        lambda: load_run("out"),
+        lambda: predict_command.main(["out", "x.png"]),
+        lambda: export.main(["out", "--to", to]),
+        lambda: of_runs(["out"], "page"),
+    ]
+    for call in calls:
+        with pytest.raises(InputError) as caught:
+            call()
+        assert str(caught.value) == message
+
+
+def test_a_notebook_shows_an_export_that_was_loaded(tmp_path):
+    folder = write(tmp_path / "out", safetensors.contents(run_of("cbam", RESULT), SHAPE))
+    html = safetensors.load(folder)._repr_html_()
+    assert "test accuracy 75.00%" in html and "attention cbam" in html and str(folder) in html
+    assert "<svg" not in html and "report" not in html
+
+
+LEFT = (".DS_Store", "Thumbs.db", "desktop.ini", "lost+found", ".ipynb_checkpoints", "._x", ".directory", "@eaDir")
+
+
+@pytest.mark.parametrize("name", [*LEFT, "notes.txt", ".git"])
+def test_a_folder_with_what_systems_leave_in_it_is_empty(tmp_path, unfinished, name):
+    (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).touch()
+    calls = [
+        lambda: check_folder(tmp_path, read_manifest(unfinished)),
+        lambda: export.main([str(unfinished), "--to", "safetensors", "--out", str(tmp_path)]),
+        lambda: write_plan(tmp_path, Plan(read_manifest(unfinished).config, ("none", "se"), 1)),
+    ]
+    for call in calls:
+        for path in tmp_path.iterdir():
+            if path.name != name:
+                path.unlink()
+        if name in LEFT:
+            call()
+        else:
+            with pytest.raises(InputError, match="choose an empty or a new"):
+                call()

@@ -1,5 +1,6 @@
 """`python -m jaxattn.train --init`: a run that starts from weights that are there already."""
 
+import dataclasses
 import shutil
 
 import chex
@@ -14,7 +15,7 @@ from jaxattn.convert import to_torch
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
-from jaxattn.runs.weights import name_of, named
+from jaxattn.runs.weights import find, name_of, named
 from jaxattn.training import loop, program
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -104,11 +105,16 @@ def test_weights_are_read_from_exports_and_files_of_pytorch(started, unfinished,
     assert_taken_over(arrays(started(attention="se", init=str(path))), named(load_run(unfinished).variables))
 
 
-def test_an_exported_state_dict_is_read_too(started, unfinished, tmp_path):
+@pytest.mark.parametrize(("attention", "name"), [("cbam", ""), ("eca", "model.pt")])
+def test_an_export_to_pytorch_gives_back_every_parameter(tmp_path, quiet, attention, name):
     pytest.importorskip("torch")
-    export.main([str(unfinished), "--to", "torch", "--out", str(tmp_path / "out")])
-    found = arrays(started(attention="se", init=str(tmp_path / "out" / "model.pt")))
-    assert_taken_over(found, named(load_run(unfinished).variables))
+    first = fit(Config(**PLAIN | {"epochs": 1, "attention": attention}), tmp_path / "first", quiet)
+    export.main([str(first.folder), "--to", "torch", "--out", str(tmp_path / "out")])
+    manifest = read_manifest(first.folder)
+    config = dataclasses.replace(manifest.config, init=str(tmp_path / "out" / name))
+    found = find(dataclasses.replace(manifest, config=config), tmp_path / "second")
+    assert found.keys() == named(first.variables).keys()
+    assert_taken_over(found, named(first.variables))
 
 
 def test_a_line_says_what_was_taken_over_and_what_was_not(unfinished, tmp_path, capsys, monkeypatch):

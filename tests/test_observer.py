@@ -37,4 +37,7 @@ def test_an_observer_that_fails_is_warned_of_once_and_training_goes_on(tmp_path,
     assert seen == [(0, 40), (1, 1), (2, 2), (3, 3), 3]
     printed = capsys.readouterr().out
     assert printed.count("WARNING") == 1 and "Broken failed: ZeroDivisionError; training goes on" in printed
+    assert f"(see {tmp_path / 'run' / 'error.txt'})" in printed
+    text = (tmp_path / "run" / "error.txt").read_text()
+    assert text.count("Traceback") == 1 and "in start" in text and text.endswith("ZeroDivisionError\n")
     chex.assert_trees_all_equal(done.variables, alone.variables)

@@ -67,3 +67,15 @@ def test_the_compiler_is_given_only_flags_that_its_version_knows(monkeypatch, ve
     assert ("--xla_cpu_use_fusion_emitters=false" in flags) == given
     runtime.compile_faster()
     assert os.environ["XLA_FLAGS"].split() == flags  # a setting that is there already wins
+
+
+@pytest.mark.parametrize(
+    ("platform", "reason"), [("cuda", "no such device here"), ("cpuu", "not in the list of known")]
+)
+def test_a_platform_that_is_not_there_is_one_line(platform, reason):
+    code = "from jaxattn import runtime\nfrom jaxattn.cli import command\ncommand.run_command(lambda _: runtime.tune())"
+    env = os.environ | {"JAX_PLATFORMS": platform}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith(f"error: JAX cannot use JAX_PLATFORMS={platform}: ")
+    assert reason in line and line.endswith("; unset it, or name cpu")

@@ -5,9 +5,11 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn, final
 
+from jaxattn.cli.parser import TRACEBACK
 from jaxattn.errors import InputError, Interrupted
 
 HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
@@ -18,7 +20,11 @@ HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
 
 
 def run_command(main: Callable[[list[str]], None]) -> NoReturn:
-    """Runs `main` on the command line and exits: 0 done, 2 wrong input (one line), 130 or 143 stopped."""
+    """Runs `main` on the command line and exits: 0 done, 2 wrong input (one line), 130 or 143 stopped.
+
+    An exception that is no `InputError` is a bug, and keeps Python's traceback.
+    """
+    os.environ["MPLBACKEND"] = "agg"  # commands draw files; a notebook hands down a backend that may not be here
     gc.set_threshold(100_000)  # most of what imports and traces allocate lives on: a start takes a tenth longer without
     signal.signal(signal.SIGTERM, _terminate)
     if hasattr(sys.stdout, "reconfigure"):  # not in a notebook
@@ -28,6 +34,8 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {message(error)}", file=sys.stderr)
+        if TRACEBACK in sys.argv[1:]:
+            traceback.print_exception(error)
         sys.exit(2)
     except KeyboardInterrupt as error:
         if isinstance(error, Interrupted):

@@ -9,6 +9,8 @@ from jaxattn.config import Config, kind
 from jaxattn.errors import InputError
 from jaxattn.recipes import RECIPES
 
+TRACEBACK = "--traceback"
+
 
 @final
 class Parser(argparse.ArgumentParser):
@@ -17,6 +19,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any):
         """Takes the options of `argparse.ArgumentParser`."""
         super().__init__(allow_abbrev=False, formatter_class=_wide, **options)
+        self.add_argument(TRACEBACK, action=_OfTheCommand, nargs=0, help="print where an error is from, too")
 
     def error(self, message: str) -> NoReturn:
         """Raises the message as an `InputError`."""
@@ -33,6 +36,17 @@ class Parser(argparse.ArgumentParser):
             known = sorted(flag for flag in self._option_string_actions if flag.startswith("--"))
             raise InputError(f"unknown flag {rest[0]}; known are {', '.join(known)}")
         return parsed
+
+
+@final
+class _OfTheCommand(argparse.Action):
+    """A flag that `run_command` reads: nothing is stored."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**options | {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        pass
 
 
 def _wide(prog):

@@ -5,25 +5,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.progress import Progress
-from jaxattn.comparison.train import unfinished
+from jaxattn.comparison.train import Runs
 from jaxattn.config import Config
-from jaxattn.errors import InputError, Interrupted
+from jaxattn.errors import InputError
+from jaxattn.runs.failure import read_failure
 from jaxattn.runs.store import read_result
 
 SECONDS_BETWEEN_LOOKS = 2.0
 CORES = 2  # that a run on a CPU keeps busy
 
 
-def submit(folder: Path, plan: Plan, executor: str, progress: Progress, **parameters: Any) -> list[Path]:
-    """Submits each run that is not finished as a job, and waits for all of them.
+def submit(jobs: Path, runs: Runs, executor: str, progress: Progress, **parameters: Any) -> list[Path]:
+    """Submits each run as a job, and waits for all of them.
 
     Args:
-        folder: of the comparison; the jobs' logs are in its folder `jobs`.
-        plan: what to train.
+        jobs: folder of the jobs' logs.
+        runs: to train.
         executor: "slurm", or "local" for processes on this machine's CPU, one at a time for every two cores.
-        progress: is told of finished runs, and warns of jobs that failed.
+        progress: is told of finished runs and of those that fail, and warns of jobs that were lost.
         parameters: of the jobs, as submitit's `update_parameters` takes them.
 
     Returns:
@@ -31,33 +31,29 @@ def submit(folder: Path, plan: Plan, executor: str, progress: Progress, **parame
 
     Raises:
         InputError: where submitit is not installed.
-        Interrupted: on Ctrl-C; jobs of a cluster go on.
     """
-    manager = _manager(folder / "jobs", executor, parameters)
-    runs = unfinished(folder, plan)
-    waiting: list[Any] = []
+    manager = _manager(jobs, executor, parameters)
+    left, at_once = list(runs), max(1, (os.cpu_count() or 1) // CORES) if executor == "local" else len(runs)
+    waiting: list[tuple[Any, Path, Config]] = []
     taken: list[Path] = []
-    failed = []
-    at_once = max(1, (os.cpu_count() or 1) // CORES) if executor == "local" else len(runs)
-    try:
-        while runs or waiting:
-            starting, runs = runs[: at_once - len(waiting)], runs[at_once - len(waiting) :]
-            waiting += [(manager.submit(run, config, path), config, path) for path, config in starting]
-            done = [one for one in waiting if one[0].done()]
-            waiting = [one for one in waiting if one not in done]
-            for job, config, path in done:
-                result = read_result(path)
-                if result is not None:
-                    progress.finished(config, result)
-                elif job.exception() is None:
-                    taken.append(path)
-                else:
-                    failed.append((job, path))
-            time.sleep(SECONDS_BETWEEN_LOOKS if waiting else 0)
-    except KeyboardInterrupt as error:
-        raise Interrupted(folder, len(plan.runs()) - len(unfinished(folder, plan)), "compare") from error
-    if failed:
-        progress.warn(_said(failed))
+    lost: list[tuple[Any, Path]] = []
+    while left or waiting:
+        starting, left = left[: at_once - len(waiting)], left[at_once - len(waiting) :]
+        waiting += [(manager.submit(run, config, path, executor == "local"), path, config) for path, config in starting]
+        ended = [one for one in waiting if one[0].done()]
+        waiting = [one for one in waiting if one not in ended]
+        for job, path, config in ended:
+            if (result := read_result(path)) is not None:
+                progress.finished(config, result)
+            elif (failure := read_failure(path)) is not None:
+                progress.failed(config, failure)
+            elif job.exception() is None:
+                taken.append(path)
+            else:
+                lost.append((job, path))
+        time.sleep(SECONDS_BETWEEN_LOOKS if waiting else 0)
+    if lost:
+        progress.warn(_last_words(lost))
     return taken
 
 
@@ -71,18 +67,28 @@ def _manager(folder, executor, parameters):
     return manager
 
 
-def _said(failed):
-    """What the first of some failed jobs says last in its log."""
-    job, path = failed[0]
+def _last_words(lost):
+    """What the first of some jobs that ended without a result or a reason says last in its log."""
+    job, path = lost[0]
     lines = (job.stderr() or "").strip().splitlines()
     return (
-        f"{len(failed)} jobs failed; the same call tries again. The first, {path.name}, says in {job.paths.stderr}: "
+        f"{len(lost)} jobs failed; the same call tries again. The first, {path.name}, says in {job.paths.stderr}: "
         f"{lines[-1] if lines else 'nothing, so it was killed'}"
     )
 
 
-def run(config: Config, folder: Path) -> None:
-    """Trains one run, in a job; a run that another process is training is left to it."""
+def run(config: Config, folder: Path, on_cpu: bool = False) -> None:
+    """Trains one run, in a job; a run that another process is training is left to it.
+
+    Args:
+        config: what to train.
+        folder: of the run.
+        on_cpu: whether it leaves the machine's GPUs alone, each of which JAX would take all the memory of.
+    """
+    if on_cpu:
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
     from jaxattn.runs.console import Console
     from jaxattn.runs.fit import fit
 

@@ -16,7 +16,7 @@ from jaxattn.comparison.train import train
 from jaxattn.comparison.verdict import Comparison, judge
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, Interrupted
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import load_data, read_test
 from jaxattn.runs.manifest import read_manifest
@@ -29,10 +29,12 @@ class Result(NamedTuple):
     Attributes:
         table: mean, spread, difference and verdict of each variant.
         page: the HTML page; None for numbers that other programs made.
+        failures: why runs failed that did, by variant and seed; they are not in the table.
     """
 
     table: Comparison
     page: Path | None
+    failures: results.Failures
 
     @property
     def verdict(self) -> str:
@@ -52,8 +54,9 @@ class Result(NamedTuple):
         for variant, _, verdict in self.table.rows:
             mean = "no seed yet" if variant.mean is None else f"{variant.mean:.2%}"
             spread = "" if variant.sd is None else f" (sd {100 * variant.sd:.2f})"
-            said = "the baseline" if verdict is None else verdict.text
-            lines.append(f"{variant.name}: {mean}{spread}, {variant.n} seed{'s' * (variant.n != 1)}: {said}")
+            text = "the baseline" if verdict is None else verdict.text
+            counted = results.counted(variant.n, self.table.planned, self.failures.get(variant.name, {}))
+            lines.append(f"{variant.name}: {mean}{spread}, {counted}: {text}")
         return "\n".join([*lines, *([f"page: {self.page}"] if self.page else [])])
 
 
@@ -64,9 +67,12 @@ def compare(
     console: Console | None = None,
     executor: str = "here",
     mirror: str | Path | None = None,
+    retry_failed: bool = False,
     **flags: Any,
 ) -> Result:
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call goes on after a stop.
+
+    A run that fails stops no other, and the same call does not train it again.
 
     Args:
         attention: names of variants, or classes; the first is the baseline.
@@ -75,10 +81,11 @@ def compare(
         console: where lines go; by default standard output.
         executor: "here", or "local" or "slurm" for a job a run by submitit.
         mirror: a folder to copy each run to, and to restore from what `out` lacks; only for runs that train here.
+        retry_failed: whether runs that failed before are trained again.
         flags: fields of `Config` that all runs have in common.
 
     Raises:
-        InputError: where the input cannot be used, the folder holds another comparison, or a run fails.
+        InputError: where the input cannot be used, the folder holds another comparison, or no run can be finished.
         Interrupted: on Ctrl-C; what was trained is kept.
     """
     runtime.tune()
@@ -93,8 +100,8 @@ def compare(
     config, splits = load_data(Config(**flags, attention=names[0]), console)
     plan = write_plan(folder, Plan(config, names, seeds))
     console.line(_outlook(plan))
-    _train(folder, plan, executor, console, mirror)
-    return _judged(folder, plan, results.of_plan(folder, plan), splits.test, splits.classes)
+    failures = _train(folder, plan, executor, console, mirror, retry_failed)
+    return _judged(folder, plan, results.of_plan(folder, plan), splits.test, splits.classes, failures)
 
 
 _USUAL = 10, (32, 32, 3)  # classes and image shape
@@ -113,7 +120,7 @@ def show(folder: str | Path, data_dir: str | None = None) -> Result:
     runtime.tune()
     folder = Path(folder)
     plan = read_plan(folder)
-    return _from_runs(folder, plan, results.of_plan(folder, plan), data_dir)
+    return _from_runs(folder, plan, results.of_plan(folder, plan), data_dir, results.failures(folder, plan))
 
 
 def of_runs(folders: Sequence[str | Path], out: str | Path, data_dir: str | None = None) -> Result:
@@ -131,7 +138,7 @@ def of_runs(folders: Sequence[str | Path], out: str | Path, data_dir: str | None
     runs = results.of_folders([Path(folder) for folder in folders])
     first = next(run for of in runs.values() for run in of.values())
     plan = Plan(first.config, tuple(runs), max(map(len, runs.values())))
-    return _from_runs(Path(out), plan, runs, data_dir, made_here=False)
+    return _from_runs(Path(out), plan, runs, data_dir)
 
 
 def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = None) -> Result:
@@ -165,7 +172,7 @@ def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = 
             f"cannot read {path}: {reason}; give a CSV file with the columns variant, seed and accuracy"
         ) from error
     most = max(map(len, accuracies.values()), default=0)
-    return Result(judge(accuracies, baseline or next(iter(accuracies), ""), planned or most), None)
+    return Result(judge(accuracies, baseline or next(iter(accuracies), ""), planned or most), None, {})
 
 
 def _outlook(plan: Plan) -> str:
@@ -178,53 +185,66 @@ def _outlook(plan: Plan) -> str:
     return text
 
 
-def _train(folder: Path, plan: Plan, executor: str, console: Console, mirror: str | Path | None) -> None:
-    progress = Progress(plan, results.accuracies(results.of_plan(folder, plan)), console)
-    with progress.shown():
-        if executor == "here":
-            taken = train(folder, plan, progress, None if mirror is None else Path(mirror))
-        else:
-            taken = cluster.submit(folder, plan, executor, progress)
+def _train(
+    folder: Path, plan: Plan, executor: str, console: Console, mirror: str | Path | None, retry_failed: bool
+) -> results.Failures:
+    """Trains the runs that are neither finished nor left as failed; why those failed that did, now or before."""
+    finished = results.accuracies(results.of_plan(folder, plan))
+    failed = {} if retry_failed else results.failures(folder, plan)
+    progress = Progress(plan, finished, failed, console)
+    left = [
+        (path, config)
+        for path, config in plan.folders(folder)
+        if not any(config.seed in ended.get(config.attention, {}) for ended in (finished, failed))
+    ]
+    try:
+        with progress.shown():
+            if executor == "here":
+                taken = train(left, progress, None if mirror is None else Path(mirror))
+            else:
+                taken = cluster.submit(folder / "jobs", left, executor, progress)
+    except KeyboardInterrupt as error:
+        complete = sum(map(len, results.of_plan(folder, plan).values()))
+        raise Interrupted(folder, complete, "compare") from error
     if taken:
         console.warn(
             f"{len(taken)} runs are being trained by another process; run the command again when it has finished"
         )
+    if text := results.failed_runs(progress.failures):
+        console.warn(f"{text}; the same call leaves them out, and trains them again with retry_failed")
+    return progress.failures
 
 
 def _from_runs(
-    folder: Path,
-    plan: Plan,
-    runs: results.Runs,
-    data_dir: str | None,
-    made_here: bool = True,
+    folder: Path, plan: Plan, runs: results.Runs, data_dir: str | None, failures: results.Failures | None = None
 ) -> Result:
-    some = _one_of(folder, runs)
+    some = _one_of(folder, runs, failures)
     test = read_test(some.folder, data_dir)
     classes = read_manifest(some.folder).classes
-    return _judged(folder, plan, runs, test, classes, made_here)
+    return _judged(folder, plan, runs, test, classes, failures)
 
 
 def _judged(
-    folder: Path,
-    plan: Plan,
-    runs: results.Runs,
-    test: Split,
-    classes: tuple[str, ...],
-    made_here: bool = True,
-) -> Result:
-    _one_of(folder, runs)  # there must be one
+    folder: Path, plan: Plan, runs: results.Runs, test: Split, classes: tuple[str, ...],
+    failures: results.Failures | None,
+) -> Result:  # fmt: skip
+    """The result, with its page; `failures` are None for runs that the command for a comparison did not make."""
+    _one_of(folder, runs, failures)  # there must be one
     table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
-    page = write_page(folder, plan, runs, table, test, classes, made_here)
-    return Result(table, page)
+    page = write_page(folder, plan, runs, table, test, classes, failures)
+    return Result(table, page, failures or {})
 
 
-def _one_of(folder: Path, runs: results.Runs) -> results.Finished:
+def _one_of(folder: Path, runs: results.Runs, failures: results.Failures | None) -> results.Finished:
     """Any finished run.
 
     Raises:
         InputError: where there is none.
     """
     some = next((run for of in runs.values() for run in of.values()), None)
-    if some is None:
-        raise InputError(f"{folder} holds no finished run yet; run the command again that made it")
-    return some
+    if some is not None:
+        return some
+    first = next((failure for of in (failures or {}).values() for failure in of.values()), None)
+    if first is not None:
+        raise InputError(f"{folder} holds no finished run: {first.reason}", "retry_failed")
+    raise InputError(f"{folder} holds no finished run yet; run the command again that made it")

@@ -10,7 +10,7 @@ import numpy as np
 from jaxattn import __version__
 from jaxattn.comparison import figures, sections
 from jaxattn.comparison.plan import Plan
-from jaxattn.comparison.results import Runs, accuracies, predictions
+from jaxattn.comparison.results import Failures, Runs, accuracies, predictions
 from jaxattn.comparison.statistics import MARGIN, smallest_p
 from jaxattn.comparison.verdict import Comparison
 from jaxattn.data.splits import Split
@@ -45,8 +45,9 @@ SECTIONS = {
 
 
 def write_page(
-    folder: Path, plan: Plan, runs: Runs, table: Comparison, test: Split, classes: tuple[str, ...], made_here: bool
-) -> Path:
+    folder: Path, plan: Plan, runs: Runs, table: Comparison, test: Split, classes: tuple[str, ...],
+    failures: Failures | None,
+) -> Path:  # fmt: skip
     """Writes `compare.html` and the folder `figures`.
 
     Args:
@@ -56,7 +57,8 @@ def write_page(
         table: of `verdict.judge`.
         test: the test images.
         classes: names [K].
-        made_here: whether the command that made the runs extends them.
+        failures: why runs of the plan failed that did; None where the command for a comparison did not make them, and
+            so cannot extend it.
 
     Returns:
         The page.
@@ -66,7 +68,10 @@ def write_page(
     """
     answers = {name: {seed: predictions(run, test) for seed, run in of.items()} for name, of in runs.items()}
     values = _values(folder, plan, runs, table, answers, test, classes)
-    values["command"] = sections.command(folder, plan) if made_here else None
+    values["command"] = None if failures is None else sections.command(folder, plan)
+    values["failed"] = sections.failed(failures or {})
+    for row in values["rows"]:
+        row["failed"] = len((failures or {}).get(row["name"], {}))
     gates = _gates(runs, test, classes)
     values["gates"] = list(gates)
     drawn = _draw(plan, runs, table, values) | {f"gates-{name}": figure for name, figure in gates.items()}
@@ -92,6 +97,7 @@ def _values(folder, plan, runs, table, answers, test, classes) -> dict[str, Any]
     return {
         "title": f"{', '.join(plan.variants[1:])} against {plan.variants[0]} on {plan.config.dataset}",
         "baseline": table.baseline,
+        "planned": table.planned,
         "provisional": sections.provisional(table),
         "extended": ", then ".join(f"{n} seeds" for n in (*plan.extended, plan.seeds)) if plan.extended else "",
         "extended_error": EXTENSION,

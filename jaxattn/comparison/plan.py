@@ -9,6 +9,7 @@ from typing import Any, final
 from jaxattn.config import Config
 from jaxattn.errors import InputError
 from jaxattn.lock import exclusive_lock
+from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_json
 
 FREE = {"attention", "seed", "data_dir"}  # fields in which the runs of a comparison may differ
@@ -39,6 +40,10 @@ class Plan:
             for variant in self.variants
         ]
 
+    def folders(self, folder: Path) -> list[tuple[Path, Config]]:
+        """The same with the path of each run's folder, in the comparison's."""
+        return [(folder / name, config) for name, config in self.runs()]
+
 
 def run_name(variant: str, seed: int) -> str:
     """The name of a run's folder, such as "wide-se-s0"."""
@@ -55,7 +60,7 @@ def write_plan(folder: Path, wanted: Plan) -> Plan:
         InputError: where the folder holds another comparison or something else, or cannot be written.
     """
     try:
-        if folder.exists() and not (folder / "compare.json").exists() and any(folder.iterdir()):
+        if folder.exists() and not (folder / "compare.json").exists() and not is_empty(folder):
             raise InputError(f"{folder} holds no comparison; choose an empty or a new folder", "out")
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(folder, wait=True):

@@ -15,16 +15,22 @@ from rich.text import Text
 from jaxattn.comparison.plan import Plan
 from jaxattn.config import Config
 from jaxattn.runs.console import Console
+from jaxattn.runs.failure import Failure
 
 
 @final
 class Progress:
     """How far a comparison has come: runs done, mean accuracy and time left, by variant."""
 
-    def __init__(self, plan: Plan, accuracies: dict[str, dict[int, float]], console: Console):
-        """Takes the test accuracies (fractions) that are there already, by variant and seed."""
+    def __init__(
+        self, plan: Plan, accuracies: dict[str, dict[int, float]], failures: dict[str, dict[int, Failure]],
+        console: Console,
+    ):  # fmt: skip
+        """Takes what there is already, by variant and seed: test accuracies (fractions), and runs left as failed."""
         self._plan, self._console = plan, console
         self._accuracies = {variant: dict(accuracies.get(variant, {})) for variant in plan.variants}
+        self.failures = {variant: dict(failures.get(variant, {})) for variant in plan.variants}
+        self._lock = threading.Lock()  # never while something is printed: the live table prints and asks for it, too
         self._running: dict[Config, str] = {}
         self._seconds: list[float] = []
         self.stopped = threading.Event()
@@ -54,21 +60,36 @@ class Progress:
         """
         if self.stopped.is_set():
             raise KeyboardInterrupt
-        self._running[config] = text
+        with self._lock:
+            self._running[config] = text
 
     def finished(self, config: Config, result: dict[str, Any]) -> None:
         """Adds a finished run, by its `result.json`."""
+        with self._lock:
+            self._accuracies[config.attention][config.seed] = result["test_accuracy"]
+            self._seconds.append(result["seconds"])
+            line = self._ended(config, f"{result['test_accuracy']:.2%}")
+        self._console.line(line)
+
+    def failed(self, config: Config, failure: Failure) -> None:
+        """Adds a run that failed."""
+        with self._lock:
+            self.failures[config.attention][config.seed] = failure
+            line = self._ended(config, f"{failure}: {failure.reason}")
+        self._console.line(line)
+
+    def _ended(self, config: Config, text: str) -> str:
+        """The line on a run that has ended, which is no longer running."""
         self._running.pop(config, None)
-        self._accuracies[config.attention][config.seed] = result["test_accuracy"]
-        self._seconds.append(result["seconds"])
-        done = sum(map(len, self._accuracies.values()))
-        self._console.line(
-            f"[{done}/{len(self._plan.runs())}] {config.attention} seed {config.seed}: "
-            f"{result['test_accuracy']:.2%}   {self._left()}"
-        )
+        runs = len(self._plan.runs())
+        return f"[{runs - self._missing()}/{runs}] {config.attention} seed {config.seed}: {text}   {self._left()}"
+
+    def _missing(self) -> int:
+        ended = sum(len(self._accuracies[variant]) + len(self.failures[variant]) for variant in self._plan.variants)
+        return len(self._plan.runs()) - ended
 
     def _left(self) -> str:
-        missing = sum(self._plan.seeds - len(done) for done in self._accuracies.values())
+        missing = self._missing()
         if not missing:
             return "all runs are done"
         if not self._seconds:
@@ -77,12 +98,15 @@ class Progress:
         return f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
 
     def _table(self):
+        """What the live display draws, in a thread of its own."""
         table = Table("variant", "runs done", "mean test accuracy", box=None, padding=(0, 2, 0, 0))
-        for variant, done in self._accuracies.items():
-            mean = f"{statistics.mean(done.values()):.2%}" if done else ""
-            table.add_row(variant, f"{len(done)} of {self._plan.seeds}", mean)
-        running = [f"{one.attention} seed {one.seed}: {text}" for one, text in self._running.items()]
-        return Group(table, Text("\n".join([*running, self._left()])))
+        with self._lock:
+            for variant, done in self._accuracies.items():
+                mean = f"{statistics.mean(done.values()):.2%}" if done else ""
+                failed = f", {len(self.failures[variant])} failed" if self.failures[variant] else ""
+                table.add_row(variant, f"{len(done)} of {self._plan.seeds}{failed}", mean)
+            running = [f"{one.attention} seed {one.seed}: {text}" for one, text in self._running.items()]
+            return Group(table, Text("\n".join([*running, self._left()])))
 
 
 @final

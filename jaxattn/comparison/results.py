@@ -1,6 +1,7 @@
 """The finished runs of a comparison, and what is known of each test image."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.knockout import knockout_predictions
+from jaxattn.runs.failure import Failure, failure_of, read_failure
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_metrics, read_result
@@ -35,15 +37,31 @@ class Finished(NamedTuple):
 
 
 Runs = dict[str, dict[int, Finished]]  # by variant and seed
+Failures = dict[str, dict[int, Failure]]  # the same
 
 
 def of_plan(folder: Path, plan: Plan) -> Runs:
     """The runs of a plan that are finished, by variant in the plan's order, and seed."""
     runs: Runs = {variant: {} for variant in plan.variants}
-    for name, config in plan.runs():
-        if (folder / name / "config.json").exists() and (found := _finished(folder / name)) is not None:
-            runs[config.attention][config.seed] = found
+    for path, config in plan.folders(folder):
+        with contextlib.suppress(InputError):  # `failures` has it
+            if (path / "config.json").exists() and (run := _finished(path)) is not None:
+                runs[config.attention][config.seed] = run
     return runs
+
+
+def failures(folder: Path, plan: Plan) -> Failures:
+    """Why the runs of a plan failed that did, by variant and seed: as recorded, or because a file is damaged."""
+    failed: Failures = {variant: {} for variant in plan.variants}
+    for path, config in plan.folders(folder):
+        try:
+            finished = (path / "config.json").exists() and _finished(path) is not None
+            failure = None if finished else read_failure(path)
+        except InputError as error:
+            failure = failure_of(error, path)
+        if failure is not None:
+            failed[config.attention][config.seed] = failure
+    return failed
 
 
 def of_folders(folders: Iterable[Path]) -> Runs:
@@ -79,6 +97,24 @@ def _finished(folder: Path) -> Finished | None:
     if result is None or result["epochs"] < config.epochs:
         return None
     return Finished(folder, config, result, read_metrics(folder, result["epochs"]))
+
+
+def counted(finished: int, planned: int, failures: Mapping[int, Failure]) -> str:
+    """How many seeds of a variant are finished, and which failed: "7 of 8 seeds; seed 3 diverged in epoch 2"."""
+    if not failures:
+        return f"{finished} seed{'s' * (finished != 1)}"
+    return "; ".join(
+        [f"{finished} of {planned} seeds", *(f"seed {seed} {failures[seed]}" for seed in sorted(failures))]
+    )
+
+
+def failed_runs(failures: Failures) -> str:
+    """Names the runs that failed, and the first one's reason; empty where there are none."""
+    failed = [(f"{name} seed {seed}", failure) for name, of in failures.items() for seed, failure in of.items()]
+    if not failed:
+        return ""
+    names = ", ".join(f"{name} {failure}" for name, failure in failed)
+    return f"{len(failed)} run{'s' * (len(failed) != 1)} failed ({names}). {failed[0][0]}: {failed[0][1].reason}"
 
 
 def accuracies(runs: Runs) -> dict[str, dict[int, float]]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxattn.attention.cost import cost
 from jaxattn.comparison.figures import Cost, Interval
 from jaxattn.comparison.plan import Plan
-from jaxattn.comparison.results import Runs
+from jaxattn.comparison.results import Failures, Runs
 from jaxattn.comparison.statistics import class_differences, crossed_interval, t_interval
 from jaxattn.comparison.verdict import Comparison, Row
 from jaxattn.config import Config
@@ -104,6 +104,15 @@ def provisional(table: Comparison) -> str:
     """Says which variants wait for runs; empty if none."""
     waiting = [row.variant.name for row in table.rows if row.verdict and row.verdict.kind == "provisional"]
     return f"not all planned runs are finished ({', '.join(waiting)})." if waiting else ""
+
+
+def failed(failures: Failures) -> list[dict[str, Any]]:
+    """Each run that failed: its variant, its seed, that it diverged or failed, and why."""
+    return [
+        {"name": name, "seed": seed, "short": str(of[seed]), "reason": of[seed].reason}
+        for name, of in failures.items()
+        for seed in sorted(of)
+    ]
 
 
 def settings(config: Config) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxattn.errors import InputError, lookup
 from jaxattn.exports import FORMATS, Format
 from jaxattn.paths import local_path
+from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.run import Run
 
 
@@ -54,7 +55,7 @@ def _write(folder: Path, form: Format, contents: dict[str, bytes]) -> None:
         InputError: where the folder holds something else, or cannot be written.
     """
     try:
-        if folder.exists() and not (folder.is_dir() and ((folder / form.file).exists() or not any(folder.iterdir()))):
+        if folder.exists() and not (folder.is_dir() and ((folder / form.file).exists() or is_empty(folder))):
             raise InputError(f"{folder} is not empty and holds no {form.file}; choose an empty or a new folder", "out")
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

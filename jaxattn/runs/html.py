@@ -14,23 +14,26 @@ def summary(folder: Path, about: str, metrics: list[dict[str, Any]], result: dic
     Args:
         folder: of the run.
         about: what was trained.
-        metrics: a dict an epoch, as in `metrics.jsonl`.
+        metrics: a dict an epoch, as in `metrics.jsonl`; an export has none.
         result: as in `result.json`; None where the run has not finished.
     """
     accuracy = "not finished" if result is None else f"test accuracy {result['test_accuracy']:.2%}"
-    lines = [_line(metrics, key, colour) for key, colour in COLOURS.items() if key in metrics[-1]]
+    lines = [_line(metrics, key, colour) for key, colour in COLOURS.items() if metrics and key in metrics[-1]]
     values = [line[key] for line in metrics for key in COLOURS if key in line]
     report = folder / "report.html"
     link = f'<a href="{html.escape(report.as_posix())}">report</a>' if report.exists() else "no report yet"
     epochs = f"{len(metrics)} epoch{'s' * (len(metrics) != 1)}"
+    title, place = f"{html.escape(about)}<br>", f"<code>{html.escape(str(folder))}</code>"
+    if not metrics:  # of an export
+        return f"<div><strong>{accuracy}</strong> &middot; {title}<small>{place}</small></div>"
     chart = (
         f'<svg width="{WIDTH}" height="{HEIGHT}" style="overflow:visible; margin:4px" role="img" aria-label="accuracy'
     )
     return (
-        f"<div><strong>{accuracy}</strong> after {epochs} &middot; {html.escape(about)}<br>"
+        f"<div><strong>{accuracy}</strong> after {epochs} &middot; {title}"
         f'{chart} by epoch">{"".join(lines)}</svg><br>'
         f"<small>accuracy by epoch, from {min(values):.0%} to {max(values):.0%}; grey: train, colour: the monitored "
-        f"split. <code>{html.escape(str(folder))}</code>, {link}</small></div>"
+        f"split. {place}, {link}</small></div>"
     )
 
 

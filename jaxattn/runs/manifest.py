@@ -14,8 +14,10 @@ from jaxattn.errors import InputError
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import environment
 from jaxattn.runs.code import Code, check_unchanged
+from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_json
 
+EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
 FORMAT = 2  # of config.json; 1 is the same without `format` and `starts`
 
 
@@ -143,7 +145,7 @@ def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = F
         check_continues(folder, old, manifest, "out")
         check_unchanged(old.code, manifest.config.attention, folder, accept_changed_code)
         return dataclasses.replace(manifest, starts=old.starts)
-    if folder.exists() and (not folder.is_dir() or any(path.name != "config.json.part" for path in folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and is_empty(folder)):
         raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
     return manifest
 
@@ -184,11 +186,15 @@ def read_manifest(folder: Path) -> Manifest:
     """
     try:
         return parse_manifest((folder / "config.json").read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} holds no run: there is no config.json in it") from error
     except InputError as error:  # of a value in it
         raise InputError(f"{folder / 'config.json'}: {error}; start a new run") from error
     except (OSError, ValueError) as error:
+        exported = [name for name in EXPORTS if (folder / name).exists()]
+        if exported:
+            what = f"holds an export, {exported[0]}, and no run"
+            raise InputError(f"{folder} {what}; name the folder of the run that was exported") from error
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise InputError(f"{folder} holds no run: there is no config.json in it") from error
         raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from jaxattn.data.splits import Split
 from jaxattn.errors import first_line
 from jaxattn.runs.console import Console
+from jaxattn.runs.failure import TRACEBACK, keep_traceback
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import Run
 
@@ -66,12 +67,14 @@ class Observers(Observer):
         """Whether there are any: a run copies its variables from the device for them."""
         return bool(self._all)
 
-    def _tell(self, event, *arguments):
+    def _tell(self, event, run, *more):
+        folder = run.folder
         for i, observer in enumerate(self._all):
             try:
-                getattr(observer, event)(*arguments)
+                getattr(observer, event)(run, *more)
             except Exception as error:  # whatever it is: a run does not depend on who watches it
                 if i not in self._failed:
+                    where = f" (see {folder / TRACEBACK})" if keep_traceback(folder, error) else ""
                     name = type(observer).__name__
-                    self._console.warn(f"{name} failed: {first_line(error)}; training goes on")
+                    self._console.warn(f"{name} failed: {first_line(error)}; training goes on{where}")
                 self._failed.add(i)

@@ -19,7 +19,7 @@ from jaxattn.runs.run import read_variables
 from jaxattn.training.program import network
 from jaxattn.training.state import TrainState
 
-FILE = "model.safetensors"  # of an export
+FILES = ("model.safetensors", "model.pt")  # of exports
 Arrays = dict[str, np.ndarray]  # by name, such as "params/block_1/conv/kernel"
 
 
@@ -38,7 +38,7 @@ def find(manifest: Manifest, folder: Path) -> Arrays | None:
     source = manifest.config.init
     if source is None or checkpoint.epochs(folder / "checkpoints"):
         return None
-    arrays = read(source)
+    arrays = read(source, manifest.image_shape)
     if not any(name.startswith("params/") for name in _fitting(arrays, shapes(manifest))):
         raise InputError(
             f"no parameter of {source} has the name and the shape of one of this network; choose other weights", "init"
@@ -46,8 +46,12 @@ def find(manifest: Manifest, folder: Path) -> Arrays | None:
     return arrays
 
 
-def read(source: str | Path) -> Arrays:
-    """The weights of a run folder (those that were tested), of a safetensors export, or of a file of PyTorch weights.
+def read(source: str | Path, image_shape: tuple[int, int, int] | None = None) -> Arrays:
+    """The weights of a run folder (those that were tested), of an export, or of a file of PyTorch weights.
+
+    Args:
+        source: the folder or the file.
+        image_shape: (H, W, 3) of the network that takes them over; None for a square image.
 
     Raises:
         InputError: where there is none of these, or it is damaged.
@@ -55,11 +59,14 @@ def read(source: str | Path) -> Arrays:
     path = local_path(source, "init")
     if not path.exists():
         raise InputError(f"there are no weights at {path}; choose a run, an export or a file", "init")
-    if path.is_dir() and not (path / FILE).exists():
-        return read_variables(path)
-    file = path / FILE if path.is_dir() else path
+    file = path
+    if path.is_dir():
+        exported = [path / name for name in FILES if (path / name).exists()]
+        if not exported:
+            return read_variables(path)
+        file = exported[0]
     arrays = read_safetensors(file) if file.suffix == ".safetensors" else {}
-    return arrays if any(name.startswith("params/") for name in arrays) else named(load_torch(file))
+    return arrays if any(name.startswith("params/") for name in arrays) else named(load_torch(file, image_shape))
 
 
 def read_safetensors(file: Path) -> Arrays:
@@ -68,6 +75,7 @@ def read_safetensors(file: Path) -> Arrays:
     Raises:
         InputError: where it cannot be read.
     """
+    import ml_dtypes  # noqa: F401  # teaches NumPy bfloat16
     from safetensors.numpy import load_file
 
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
-from jaxattn.errors import InputError
+from jaxattn.errors import DivergenceError
 from jaxattn.training import devices
 from jaxattn.training.batch import epoch_rows
 from jaxattn.training.evaluation import evaluate
@@ -45,7 +45,7 @@ def train(
         progress: called with the epoch and the number of its finished steps.
 
     Raises:
-        InputError: where the loss stops being finite.
+        DivergenceError: where the loss stops being finite.
     """
     _, key = keys(config)
     batch_seconds = None
@@ -106,7 +106,7 @@ def calls(rows: np.ndarray, count: int) -> list[np.ndarray]:
 
 def _diverged(config, epoch, step, losses):
     kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
-    return InputError(
+    return DivergenceError(
         f"the loss stopped being finite in epoch {epoch}, step {step} ({losses}); "
         f"{kept}; a new run with a lower learning_rate than {config.learning_rate} may help"
     )

@@ -1,14 +1,65 @@
 """The processes that one run is spread over: which of them writes, and how they agree."""
 
+import contextlib
 import os
 import pickle
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxattn.errors import InputError
+
+END = "jaxattn/ended_early"  # a key of JAX's coordination service, which all processes reach
+GRACE = 1.0  # seconds in which a process may end by itself, with an error of its own
+PATIENCE = 5.0  # seconds in which it may take leave of the others
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[None]:
+    """The context in which this process is joined with the others; where it ends early in one, all end.
+
+    They would wait for that one for ever: for its part of a sum, and at their own end.
+
+    Raises:
+        InputError: as `connect`.
+    """
+    connect()
+    ending = threading.Event()
+    threading.Thread(target=_end_with_the_others, args=(ending,), daemon=True).start()
+    try:
+        yield
+    except BaseException:
+        ending.set()
+        with contextlib.suppress(Exception):  # another one ended, too
+            _client().key_value_set(END, str(jax.process_index()))
+        raise
+
+
+def _end_with_the_others(ending):
+    """Waits until a process ends early, then ends this one, whose main thread may be waiting for that one."""
+    try:
+        number = _client().blocking_key_value_get(END, 2**31 - 1)  # ms
+    except Exception:  # all have ended
+        return
+    if ending.wait(GRACE):
+        return
+    print(f"process {number} stopped; this one stops, too", file=sys.stderr, flush=True)
+    leave = threading.Timer(PATIENCE, os._exit, args=(1,))
+    leave.daemon = True
+    leave.start()
+    with contextlib.suppress(Exception):
+        _client().shutdown()  # lets the other one leave: it waits until all do
+    os._exit(1)
+
+
+def _client():
+    from jax._src import distributed  # JAX has no public name for it
+
+    return distributed.global_state.client
 
 
 def connect() -> None:
@@ -17,6 +68,8 @@ def connect() -> None:
     Raises:
         InputError: where the environment does not say it, or the others are not reached.
     """
+    if "jax_enable_preemption_service" in jax.config.values:  # it would keep SIGTERM to itself
+        jax.config.update("jax_enable_preemption_service", False)
     names = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
     try:
         numbers: dict[str, Any] = {key: int(os.environ[name]) for key, name in names.items() if name in os.environ}

@@ -11,69 +11,23 @@ Layers are ordered so that each accepts the output of the one before. The order 
 of the same shape.
 """
 
-import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxattn.errors import InputError, first_line
-from jaxattn.paths import local_path
+from jaxattn.convert.exported import ImageShape
+from jaxattn.convert.flat import from_chw, map_side, to_chw
+from jaxattn.errors import InputError
 
 
-def load_torch(path: str | Path) -> dict[str, Any]:
-    """The variables of `CNN` from a file of PyTorch weights.
-
-    Args:
-        path: `.npz` or `.safetensors` with one array per tensor, or `.pt`/`.pth` (needs torch) with a state dict, at
-            the top or under "state_dict" or "model_state_dict".
-
-    Returns:
-        As `from_torch` does.
-
-    Raises:
-        InputError: where the file cannot be read, or its weights are not those of this network.
-    """
-    path = local_path(path)
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pt": _read_pickle, ".pth": _read_pickle}
-    if path.suffix not in readers:
-        raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no suffix'!r}")
-    try:
-        state = readers[path.suffix](path)
-    except ImportError as error:
-        raise InputError(f"{path} needs the package {error.name}: pip install {error.name}") from error
-    except Exception as error:  # readers raise many types for damaged files
-        raise InputError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
-    return from_torch(state)
-
-
-def _read_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
-
-
-def _read_safetensors(path):
-    from safetensors.numpy import load_file
-
-    return load_file(path)
-
-
-def _read_pickle(path):
-    import torch
-
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for name in ("state_dict", "model_state_dict"):
-        state = state.get(name, state)
-    return {name: tensor.numpy() for name, tensor in state.items()}
-
-
-def from_torch(state: Mapping[str, Any]) -> dict[str, Any]:
+def from_torch(state: Mapping[str, Any], image_shape: ImageShape = None) -> dict[str, Any]:
     """The variables of `CNN` from a state dict.
 
     Args:
         state: arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in]; the inputs of the
             hidden layer are in the order C, H, W.
+        image_shape: (H, W, 3) of the network that takes the weights over; None for a square image.
 
     Returns:
         {"params": ..., "batch_stats": ...} in Flax's layouts: kernels [3, 3, Cin, Cout], dense [in, out]; the inputs of
@@ -102,7 +56,7 @@ def from_torch(state: Mapping[str, Any]) -> dict[str, Any]:
             block["attention"] = _attention(gates, channels)
         params[f"block_{i + 1}"] = block
         batch_stats[f"block_{i + 1}"] = {"norm": {"mean": norm["running_mean"], "var": norm["running_var"]}}
-    return {"params": params | _classifier(denses, channels), "batch_stats": batch_stats}
+    return {"params": params | _classifier(denses, channels, map_side(image_shape, blocks)), "batch_stats": batch_stats}
 
 
 def _attention(gates, channels):
@@ -116,7 +70,7 @@ def _attention(gates, channels):
     }
 
 
-def _classifier(denses, channels):
+def _classifier(denses, channels, side):
     """Parameters of the hidden layer and the head, from the two dense layers in either order.
 
     Raises:
@@ -130,17 +84,18 @@ def _classifier(denses, channels):
             "the head must read what the hidden layer outputs, but sizes differ; the weights are of another network"
         )
     return {
-        "hidden": {"kernel": _from_chw(hidden["weight"], channels), "bias": hidden["bias"]},
+        "hidden": {"kernel": from_chw(hidden["weight"], channels, side), "bias": hidden["bias"]},
         "head": {"kernel": head["weight"].T, "bias": head["bias"]},
     }
 
 
-def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_torch(variables: Mapping[str, Any], image_shape: ImageShape = None) -> dict[str, np.ndarray]:
     """The inverse of `from_torch`, under the names conv1, bn1, attention1.fc.0, attention1.fc.2, ..., fc1, fc2.
 
     Args:
         variables: those of `CNN` without attention or with squeeze-and-excitation. `channel` and `shuffled` have the
             same layers and are converted alike; the state dict does not say which of the three they belong to.
+        image_shape: (H, W, 3); None for a square image.
 
     Returns:
         Arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in].
@@ -171,7 +126,8 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 )
             state[f"attention{i}.fc.0.weight"] = np.transpose(block["attention"]["squeeze"]["kernel"])
             state[f"attention{i}.fc.2.weight"] = np.transpose(block["attention"]["excite"]["kernel"])
-    state["fc1.weight"] = to_chw(np.asarray(params["hidden"]["kernel"]), len(state[f"conv{blocks}.bias"]))
+    channels, side = len(state[f"conv{blocks}.bias"]), map_side(image_shape, blocks)
+    state["fc1.weight"] = to_chw(np.asarray(params["hidden"]["kernel"]), channels, side)
     state["fc1.bias"] = np.asarray(params["hidden"]["bias"])
     state["fc2.weight"], state["fc2.bias"] = np.transpose(params["head"]["kernel"]), np.asarray(params["head"]["bias"])
     return state
@@ -186,7 +142,8 @@ def _by_kind(state):
     layers: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
         layer, _, part = name.rpartition(".")
-        layers.setdefault(layer, {})[part] = value
+        if not _is_constant(part, value):
+            layers.setdefault(layer, {})[part] = value
     convs, norms, gates, denses = [], [], [], []
     for name, layer in layers.items():
         weight = layer.get("weight", np.zeros(()))
@@ -205,6 +162,11 @@ def _by_kind(state):
     return convs, norms, gates, denses
 
 
+def _is_constant(part, value):
+    """Whether a buffer is none of a layer: a counter, or the mean or deviation of an image's three colours."""
+    return (value.ndim == 0 and value.dtype.kind in "iu") or (part in ("mean", "std") and value.size == 3)
+
+
 def _take(layers, what, fits):
     """Removes the first layer whose weight fits, and returns it.
 
@@ -217,23 +179,3 @@ def _take(layers, what, fits):
     raise InputError(
         f"the weights must hold {what} to follow the layer before, but do not; they are of another network"
     )
-
-
-def _from_chw(weight, channels):
-    side = math.isqrt(weight.shape[1] // channels)
-    if channels * side * side != weight.shape[1]:
-        raise InputError(
-            f"the hidden layer must read {channels} channels of a square map, got {weight.shape[1]} inputs"
-        )
-    return weight.reshape(-1, channels, side, side).transpose(2, 3, 1, 0).reshape(-1, len(weight))
-
-
-def to_chw(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """The hidden layer's kernel [H W C, out], whose inputs are in the order H, W, C, as PyTorch's [out, C H W].
-
-    Args:
-        kernel: [H W C, out], of square maps.
-        channels: C.
-    """
-    side = math.isqrt(len(kernel) // channels)
-    return kernel.reshape(side, side, channels, -1).transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)

@@ -1,0 +1,148 @@
+"""Files of PyTorch weights, as training programs save them: the state dict may lie anywhere in a checkpoint."""
+
+import logging
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxattn.convert.exported import ImageShape, from_exported
+from jaxattn.convert.tutorial import from_torch
+from jaxattn.errors import InputError, first_line
+from jaxattn.paths import local_path
+
+Arrays = dict[str, np.ndarray]
+
+SAVE = "save the weights alone: torch.save(model.state_dict(), 'weights.pt')"
+DEPTH = 4  # of dicts in dicts
+AVERAGE = re.compile("ema|swa|averag", re.IGNORECASE)
+_LOG = logging.getLogger("jaxattn")
+
+
+def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, Any]:
+    """The variables of `CNN` from a file of PyTorch weights.
+
+    Of several sets of weights in it, the one that fits this network is taken; of several that fit, an average (such as
+    "ema"), else the first, and the log says which.
+
+    Args:
+        path: `.npz` or `.safetensors` with one array per tensor, or what `torch.save` wrote (`.pt`, `.pth`, `.pth.tar`,
+            `.bin`, `.ckpt`; needs torch): a state dict, at the top or anywhere in a checkpoint.
+        image_shape: (H, W, 3) of the network that takes the weights over; None for a square image.
+
+    Returns:
+        As `from_torch` does; of our own export, also the parameters of any attention.
+
+    Raises:
+        InputError: where the file cannot be read, or its weights are not those of this network.
+    """
+    path = local_path(path)
+    readers = {".npz": _read_npz, ".safetensors": _read_safetensors} | dict.fromkeys(
+        (".pt", ".pth", ".tar", ".bin", ".ckpt"), _read_pickle
+    )
+    if path.suffix not in readers:
+        raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no suffix'!r}")
+    try:
+        contents = readers[path.suffix](path)
+    except ImportError as error:
+        raise InputError(f"{path} needs the package {error.name}: pip install {error.name}") from error
+    except InputError:
+        raise
+    except Exception as error:  # readers raise many types for damaged files
+        raise InputError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
+    return _fitting(path, contents, image_shape)
+
+
+def _read_npz(path):
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _read_safetensors(path):
+    import ml_dtypes  # noqa: F401  # teaches NumPy bfloat16
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def _read_pickle(path):
+    """What `torch.save` wrote, tensors and plain values only. What torch says of a failure is never passed on.
+
+    Raises:
+        InputError: where it holds anything else.
+    """
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise InputError(f"{path} is a TorchScript archive, a program; {SAVE}")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))  # the first that is more than a tensor
+        if found:
+            raise InputError(f"{path} holds an object, {found[1]}, beside or instead of weights; {SAVE}") from error
+        reason = "it is damaged, or torch.save did not write it"
+        raise InputError(f"{path} cannot be read as {path.suffix}: {reason}; {SAVE}") from error
+
+
+def _fitting(path: Path, contents: Any, image_shape: ImageShape) -> dict[str, Any]:
+    """The variables of the set of weights in a file that fits."""
+    fitting: dict[str, dict[str, Any]] = {}
+    failures: dict[tuple[int, str], InputError] = {}
+    for place, state in _state_dicts(contents):
+        try:
+            fitting[place] = from_exported(state, image_shape) or from_torch(state, image_shape)
+        except InputError as error:
+            failures[len(state), place] = error
+    if not fitting and failures:
+        (_, place), largest = max(failures.items())
+        raise InputError(f"{path}{f', {place}' if place else ''}: {largest}") from largest
+    if not fitting:
+        raise InputError(f"{path} holds no arrays by name, but {_described(contents)}; {SAVE}")
+    taken = next((place for place in fitting if AVERAGE.search(place)), next(iter(fitting)))
+    if len(fitting) > 1:
+        places = " and ".join(place or "the top" for place in fitting)
+        _LOG.info("%s holds weights under %s; those under %s are taken", path, places, taken or "the top")
+    return fitting[taken]
+
+
+def _state_dicts(contents: Any, place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Arrays]]:
+    """Each dict of arrays by name in nested dicts and lists, with its place, such as "checkpoint.model"."""
+    if isinstance(contents, list | tuple):
+        contents = {str(number): value for number, value in enumerate(contents) if isinstance(value, Mapping)}
+    if not isinstance(contents, Mapping) or not depth:
+        return
+    found = {name: _array(value) for name, value in contents.items() if isinstance(name, str)}
+    arrays = {name: value for name, value in found.items() if value is not None}
+    if arrays:
+        yield place, arrays
+    for name, value in contents.items():
+        yield from _state_dicts(value, f"{place}.{name}".lstrip("."), depth - 1)
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """A tensor or an array as NumPy's, float32 instead of smaller types; None for counters and all else."""
+    if hasattr(value, "detach") and not hasattr(value, "__jax_array__"):  # of PyTorch
+        value = value.detach()
+        value = (value.float() if value.is_floating_point() else value).cpu().numpy()
+    if not isinstance(value, np.ndarray) or value.dtype.kind in "iubOSU":
+        return None
+    return value.astype(np.float32) if value.dtype.kind == "V" else value
+
+
+def _described(contents: Any) -> str:
+    """The type of an object and, of a dict, what its first keys hold."""
+    kind = type(contents).__name__
+    if not isinstance(contents, Mapping):
+        return f"a {kind}"
+    parts = [f"{name} ({type(value).__name__})" for name, value in list(contents.items())[:5]]
+    return f"a {kind} of {', '.join(map(str, parts)) or 'nothing'}"

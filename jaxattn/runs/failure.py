@@ -1,0 +1,97 @@
+"""Why a run failed: `failed.json`, and `error.txt` with the traceback of code that is not the run's own."""
+
+import contextlib
+import json
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxattn.errors import DivergenceError, InputError, first_line
+from jaxattn.runs import checkpoint
+from jaxattn.runs.environment import environment
+from jaxattn.runs.store import write_json, write_text
+from jaxattn.training.processes import is_first
+
+FILE, TRACEBACK = "failed.json", "error.txt"
+
+
+class Failure(NamedTuple):
+    """The contents of `failed.json`.
+
+    Attributes:
+        reason: one line.
+        epoch: the first that is not complete, from 1.
+        diverged: whether the loss stopped being finite.
+        versions: of jax and others, as in `result.json`.
+    """
+
+    reason: str
+    epoch: int
+    diverged: bool
+    versions: dict[str, str]
+
+    def __str__(self) -> str:
+        """In a few words, for a table."""
+        return f"diverged in epoch {self.epoch}" if self.diverged else "failed"
+
+
+@contextlib.contextmanager
+def recorded(folder: Path) -> Iterator[None]:
+    """The context in which a run trains: the records of an earlier failure go, and one of a failure is left.
+
+    A failure that has nothing to do with the run, such as a full disk, is not recorded.
+
+    Args:
+        folder: of the run, which this process has claimed.
+    """
+    if is_first():
+        for name in (FILE, TRACEBACK):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        if is_first():
+            _record(folder, error)
+        raise
+
+
+def is_of_this_run(error: Exception) -> bool:
+    """Whether a run failed by itself: not because of a folder that is in use, cannot be written or is not there."""
+    return not isinstance(error, OSError) and getattr(error, "setting", None) not in ("out", "resume", "data_dir")
+
+
+def failure_of(error: Exception, folder: Path) -> Failure:
+    """What is to say of an error that ended the run in a folder."""
+    reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
+    complete = checkpoint.epochs(folder / "checkpoints")
+    return Failure(reason, 1 + max(complete, default=0), isinstance(error, DivergenceError), environment()["versions"])
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """Why the run in a folder failed when it was trained last; None where it did not, or the record is damaged."""
+    try:
+        values: dict[str, Any] = json.loads((folder / FILE).read_text("utf-8"))
+        return Failure(str(values["reason"]), int(values["epoch"]), bool(values["diverged"]), values["versions"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep_traceback(folder: Path, error: Exception) -> bool:
+    """Adds the whole traceback of an error to `error.txt`; whether that could be written."""
+    path, text = folder / TRACEBACK, "".join(traceback.format_exception(error))
+    try:
+        earlier = path.read_text("utf-8") + "\n" if path.exists() else ""
+        write_text(path, earlier + text)
+    except OSError:
+        return False
+    return True
+
+
+def _record(folder, error):
+    if is_of_this_run(error):
+        with contextlib.suppress(OSError):  # the error itself is what counts
+            write_json(folder / FILE, failure_of(error, folder)._asdict())
+    if not isinstance(error, InputError) or error.__cause__ is not None:
+        keep_traceback(folder, error)

@@ -1,0 +1,21 @@
+"""What operating systems, file managers and notebooks leave in folders: a folder with nothing else is empty."""
+
+import re
+from pathlib import Path
+
+LEFT = re.compile(
+    r"\.DS_Store|\._.*|\.localized|\.fseventsd|\.Spotlight-V100|\.Trashes|\.Trash-\d+|\.directory|\.nfs[0-9a-f]+"
+    r"|(config|compare)\.json\.part"  # of a run that was killed as it began
+    r"|Thumbs\.db|desktop\.ini|System Volume Information|\$RECYCLE\.BIN|lost\+found"
+    r"|\.ipynb_checkpoints|@eaDir|#recycle",
+    re.IGNORECASE,
+)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing that anybody put there.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    return all(LEFT.fullmatch(path.name) for path in folder.iterdir())
