@@ -27,7 +27,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 # From the ground up: a folder or file imports only from lines above its own, or within its folder without a cycle.
 ORDER = [
     {"errors", "types"},
-    {"config", "lock", "runtime"},
+    {"config", "limits", "lock", "runtime"},
     {"layers"},
     {"attention"},
     {"model"},

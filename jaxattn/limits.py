@@ -1,0 +1,177 @@
+"""Limits for files that others may have written: their size is checked before they take memory.
+
+What has no limit of its own here is bounded by these: no reader takes more than a few times `WEIGHTS` or the limits that
+`data/cifar10` states.
+"""
+
+import io
+import json
+import math
+import os
+import stat
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from jaxattn.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TEXT = 8 << 20  # bytes of a JSON or CSV file; those of this package have some thousand
+WEIGHTS = 256 << 20  # bytes of a file of weights; the tutorial's network has 5 million
+DEPTH = 50  # of nested objects and lists in a JSON file; those of this package have 3
+MEMBERS = 1000  # arrays in a file
+
+
+def open_file(path: Path, limit: int) -> BinaryIO:
+    """A regular file, opened to read bytes.
+
+    Args:
+        path: of the file.
+        limit: bytes that it may have.
+
+    Raises:
+        InputError: where it has more, or is a device or a pipe, which may have no end.
+        OSError: where it cannot be read.
+    """
+    # Without O_NONBLOCK, a pipe into which nobody writes would be waited for.
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    about = os.fstat(file.fileno())
+    problem = None
+    if not stat.S_ISREG(about.st_mode):
+        problem = "must be a file, it is a device or a pipe; copy its contents into a file"
+    elif about.st_size > limit:
+        problem = f"must have at most {limit:,} bytes, it has {about.st_size:,}; choose another file"
+    if problem:
+        file.close()
+        raise InputError(f"{path} {problem}")
+    return file
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The contents of a regular file.
+
+    Args:
+        path: of the file.
+        limit: bytes that it may have; no more are read.
+
+    Raises:
+        InputError: as `open_file`.
+        OSError: where it cannot be read.
+    """
+    with open_file(path, limit) as file:
+        return file.read(limit)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; see `parse_json`.
+
+    Raises:
+        ValueError: as `parse_json`; an `InputError` where the file is larger than `TEXT`.
+        OSError: where it cannot be read.
+    """
+    return parse_json(read_bytes(path, TEXT))
+
+
+def parse_json(content: str | bytes) -> Any:
+    """The value in a JSON text of UTF-8, whose numbers and strings can be computed with, written and printed.
+
+    Raises:
+        ValueError: where it is no JSON; is nested deeper than `DEPTH`; a number is not finite or an integer does not fit
+            into 64 bits; or a string holds a NUL or half of a surrogate pair.
+    """
+    too_deep = f"it is nested more than {DEPTH} deep"
+    try:
+        value = json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
+    level = [value]
+    for _ in range(DEPTH):
+        for one in level:
+            _check(one)
+        level = [part for one in level if isinstance(one, dict | list) for part in _parts(one)]
+        if not level:
+            return value
+    raise ValueError(too_deep)
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return (*value, *value.values()) if isinstance(value, dict) else value
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, str):
+        value.encode()  # an error for half a surrogate pair
+        if "\0" in value:
+            raise ValueError(f"a string holds a NUL: {value!r:.40}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"numbers must be finite, found {value}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"integers must fit into 64 bits, found one of {value.bit_length()}")
+
+
+def parse_npz(content: bytes, limit: int) -> "dict[str, np.ndarray]":
+    """The arrays [...] of numbers or text in an `.npz` file, by name.
+
+    The sizes that the file states are compared with each other and with the limit before anything is unpacked.
+
+    Args:
+        content: of the file.
+        limit: bytes that all arrays may have together.
+
+    Raises:
+        Exception: of many types, where it is damaged, holds anything else, or is larger.
+    """
+    if content.count(zipfile.stringCentralDir) > MEMBERS:
+        raise ValueError(f"it must hold at most {MEMBERS} arrays")
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        members = file.infolist()
+        size = sum(member.file_size for member in members)
+        if size > limit:
+            raise ValueError(f"its arrays must have at most {limit:,} bytes, they have {size:,}")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("it holds two arrays of one name")
+        return {member.filename.removesuffix(".npy"): _parse_npy(file.read(member)) for member in members}
+
+
+def _parse_npy(content: bytes) -> "np.ndarray":
+    import numpy as np
+
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):  # a later one is only for names of fields
+        raise ValueError(f"arrays must have version 1.0 or 2.0 of NumPy's format, found {version}")
+    read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
+    shape, is_fortran, dtype = read_header(stream)
+    if dtype.kind not in "biufUS" or not dtype.itemsize:
+        raise ValueError(f"arrays must hold numbers, found {dtype}")
+    if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+        raise ValueError(f"an array of shape {list(shape)} must have {math.prod(shape) * dtype.itemsize:,} bytes")
+    flat = np.frombuffer(content, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if is_fortran else "C").astype(dtype.newbyteorder("="))
+
+
+def parse_safetensors(content: bytes) -> "dict[str, np.ndarray]":
+    """The arrays [...] of numbers in a safetensors file, by name.
+
+    Args:
+        content: of the file. The library compares its header with its size before it copies an array.
+
+    Raises:
+        Exception: of many types, where it is damaged.
+    """
+    from safetensors.numpy import load
+
+    header = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or header > min(TEXT, len(content) - 8):
+        raise ValueError(f"its header must have at most {TEXT:,} bytes and end within the file, it states {header:,}")
+    try:
+        arrays = load(content)
+    except KeyError as error:  # of a type that NumPy lacks
+        raise ValueError(f"arrays of type {error} cannot be read; convert them to float32") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"arrays must hold real numbers, {name!r:.40} is {array.dtype}")
+    return arrays
