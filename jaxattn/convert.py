@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from jaxattn.errors import InputError, first_line
+from jaxattn.limits import WEIGHTS, parse_npz, parse_safetensors, read_bytes
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:
@@ -40,6 +41,8 @@ def load_torch(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no suffix'!r}")
     try:
         state = readers[path.suffix](path)
+    except InputError:
+        raise
     except ImportError as error:
         raise InputError(f"{path} needs the package {error.name}: pip install {error.name}") from error
     except Exception as error:  # readers raise many types for damaged files
@@ -48,14 +51,15 @@ def load_torch(path: str | Path) -> dict[str, Any]:
 
 
 def _read_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    arrays = parse_npz(read_bytes(path, WEIGHTS), WEIGHTS)
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"arrays must hold real numbers, {name!r:.40} is {array.dtype}")
+    return arrays
 
 
 def _read_safetensors(path):
-    from safetensors.numpy import load_file
-
-    return load_file(path)
+    return parse_safetensors(read_bytes(path, WEIGHTS))
 
 
 def _read_pickle(path):

@@ -1,9 +1,9 @@
 """Limits for files that others may have written: their size is checked before they take memory.
 
-What has no limit of its own here is bounded by these: no reader takes more than a few times `WEIGHTS` or the limits that
-`data/cifar10` states.
+These hold for the small files of runs and for weights; `data/cifar10` and `data/image_file.py` state their own.
 """
 
+import contextlib
 import io
 import json
 import math
@@ -23,6 +23,8 @@ TEXT = 8 << 20  # bytes of a JSON or CSV file; those of this package have some t
 WEIGHTS = 256 << 20  # bytes of a file of weights; the tutorial's network has 5 million
 DEPTH = 50  # of nested objects and lists in a JSON file; those of this package have 3
 MEMBERS = 1000  # arrays in a file
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
+_ZIP_MEMBER = b"PK\1\2"  # begins the entry of each member in the directory of a zip file
 
 
 def open_file(path: Path, limit: int) -> BinaryIO:
@@ -36,17 +38,15 @@ def open_file(path: Path, limit: int) -> BinaryIO:
         InputError: where it has more, or is a device or a pipe, which may have no end.
         OSError: where it cannot be read.
     """
-    # Without O_NONBLOCK, a pipe into which nobody writes would be waited for.
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
-    about = os.fstat(file.fileno())
-    problem = None
-    if not stat.S_ISREG(about.st_mode):
-        problem = "must be a file, it is a device or a pipe; copy its contents into a file"
-    elif about.st_size > limit:
-        problem = f"must have at most {limit:,} bytes, it has {about.st_size:,}; choose another file"
-    if problem:
-        file.close()
-        raise InputError(f"{path} {problem}")
+    with contextlib.ExitStack() as opened:
+        # Without O_NONBLOCK, a pipe into which nobody writes would be waited for.
+        file = opened.enter_context(open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)))
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise InputError(f"{path} must be a file, it is a device or a pipe; copy its contents into a file")
+        if about.st_size > limit:
+            raise InputError(f"{path} must have at most {limit:,} bytes, it has {about.st_size:,}; choose another file")
+        opened.pop_all()
     return file
 
 
@@ -79,8 +79,8 @@ def parse_json(content: str | bytes) -> Any:
     """The value in a JSON text of UTF-8, whose numbers and strings can be computed with, written and printed.
 
     Raises:
-        ValueError: where it is no JSON; is nested deeper than `DEPTH`; a number is not finite or an integer does not fit
-            into 64 bits; or a string holds a NUL or half of a surrogate pair.
+        ValueError: where it is no JSON or is nested deeper than `DEPTH`; a number is not finite, or an integer does not
+            fit into 64 bits; or a string holds a NUL or half of a surrogate pair.
     """
     too_deep = f"it is nested more than {DEPTH} deep"
     try:
@@ -124,7 +124,7 @@ def parse_npz(content: bytes, limit: int) -> "dict[str, np.ndarray]":
     Raises:
         Exception: of many types, where it is damaged, holds anything else, or is larger.
     """
-    if content.count(zipfile.stringCentralDir) > MEMBERS:
+    if content.count(_ZIP_MEMBER) > MEMBERS:
         raise ValueError(f"it must hold at most {MEMBERS} arrays")
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         members = file.infolist()

@@ -1,17 +1,18 @@
 """What a comparison trains: variants of the attention, seeds, and everything that they have in common."""
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
 from jaxattn.errors import InputError
+from jaxattn.limits import read_json
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs.store import write_json
 
 FREE = {"attention", "seed", "data_dir"}  # fields in which the runs of a comparison may differ
+MAX_SEEDS = 1000  # a run each: of more, nobody waits for the last
 
 
 @final
@@ -74,13 +75,26 @@ def read_plan(folder: Path) -> Plan:
     """
     path = folder / "compare.json"
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = read_json(path)
         config = Config.from_json(values["config"])
-        return Plan(config, tuple(values["variants"]), int(values["seeds"]), tuple(values["extended"]))
+        plan = Plan(config, tuple(values["variants"]), values["seeds"], tuple(values["extended"]))
+        _check(plan, values)
+        return plan
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no comparison: there is no compare.json in it") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error}; start a new comparison") from error
+
+
+def _check(plan: Plan, values: dict[str, Any]) -> None:
+    if not (isinstance(values["variants"], list) and plan.variants and all(type(one) is str for one in plan.variants)):
+        raise ValueError("variants must be a list of names")
+    if not all(type(one) is int and 0 < one <= MAX_SEEDS for one in (plan.seeds, *plan.extended)):
+        raise ValueError(f"seeds must be whole numbers from 1 to {MAX_SEEDS:,}, found {plan.seeds!r:.40}")
+    if len({run_name(variant, 0) for variant in plan.variants}) < len(plan.variants):
+        raise ValueError("two variants have the same name or folder")
+    for variant in plan.variants:
+        dataclasses.replace(plan.config, attention=variant)
 
 
 def difference(one: Config, other: Config) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxattn.convert import load_torch
 from jaxattn.errors import InputError, first_line
+from jaxattn.limits import WEIGHTS, parse_safetensors, read_bytes
 from jaxattn.runs import checkpoint
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.console import Console
@@ -68,10 +69,10 @@ def read_safetensors(file: Path) -> Arrays:
     Raises:
         InputError: where it cannot be read.
     """
-    from safetensors.numpy import load_file
-
     try:
-        return load_file(file)
+        return parse_safetensors(read_bytes(file, WEIGHTS))
+    except InputError:
+        raise
     except Exception as error:  # whatever a damaged file makes the reader raise
         raise InputError(f"{file} cannot be read as safetensors: {first_line(error)}") from error
 

@@ -99,9 +99,10 @@ class _Interpreter:
             "STACK_GLOBAL": lambda _: self._stack.append(_callable(".".join(self._last(2)))),
             "REDUCE": lambda _: self._call(*self._last(2)),
             "BUILD": lambda _: self._build(*self._last(1)),
+            "TUPLE1": lambda _: self._stack.append(tuple(self._last(1))),
+            "TUPLE2": lambda _: self._stack.append(tuple(self._last(2))),
+            "TUPLE3": lambda _: self._stack.append(tuple(self._last(3))),
         }
-        for count in (1, 2, 3):
-            self._operations[f"TUPLE{count}"] = lambda _, n=count: self._stack.append(tuple(self._last(n)))
         for prefix in ("", "BIN", "LONG_BIN"):
             self._operations[f"{prefix}PUT"] = lambda key: self._memo.update({key: self._stack[-1]})
             self._operations[f"{prefix}GET"] = lambda key: self._stack.append(self._memo[key])
