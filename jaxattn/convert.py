@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxattn.array_file import parse_npz, parse_safetensors
 from jaxattn.errors import InputError, first_line
-from jaxattn.limits import WEIGHTS, parse_npz, parse_safetensors, read_bytes
+from jaxattn.limits import WEIGHTS, read_bytes
 
 
 def load_torch(path: str | Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 ORDER = [
     {"errors", "types"},
     {"config", "limits", "lock", "runtime"},
+    {"array_file"},
     {"layers"},
     {"attention"},
     {"model"},

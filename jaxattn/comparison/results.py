@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxattn.array_file import parse_npz
 from jaxattn.comparison.plan import Plan, difference
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.knockout import CONDITIONS, knockout_predictions
-from jaxattn.limits import parse_npz, read_bytes
+from jaxattn.limits import read_bytes
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_metrics, read_result

@@ -17,8 +17,8 @@ from jaxattn.data.augment import MEAN, STD
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.card import card
-from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.limits import read_json
+from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import Run
 from jaxattn.runs.weights import read_safetensors, shapes

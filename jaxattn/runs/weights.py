@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxattn.array_file import parse_safetensors
 from jaxattn.convert import load_torch
 from jaxattn.errors import InputError, first_line
-from jaxattn.limits import WEIGHTS, parse_safetensors, read_bytes
+from jaxattn.limits import WEIGHTS, read_bytes
 from jaxattn.runs import checkpoint
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.console import Console
