@@ -55,7 +55,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
         OSError: where it cannot be read.
     """
     with open_file(path, limit) as file:
-        return file.read(limit)
+        return file.read(os.fstat(file.fileno()).st_size)  # not the limit, for which memory would be taken
 
 
 def read_json(path: Path) -> Any:

@@ -1,18 +1,19 @@
 """Image files of any format as the uint8 array that a network takes."""
 
 import io
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxattn.data import png_chunks
 from jaxattn.errors import InputError, first_line
 from jaxattn.limits import read_bytes
 
-MAX_BYTES = 256 << 20  # of a file; Pillow limits the pixels (`MAX_IMAGE_PIXELS`), each of which takes some 16 bytes
+MAX_BYTES = (
+    256 << 20
+)  # of a file; Pillow limits the pixels (`MAX_IMAGE_PIXELS`), each of which takes up to 20 bytes: 1.8 GB
 # The formats that cameras, the web and microscopes have. Pillow reads others by another program, or without a limit.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 BACKGROUND = (255, 255, 255)  # behind a transparent image
@@ -77,25 +78,9 @@ def _opened(content):
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise
     except Exception:
-        if not content.startswith(_PNG):
+        if not content.startswith(png_chunks.SIGNATURE):
             raise
-        return unpacked(_without_metadata(content))
-
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def _without_metadata(content):
-    """A PNG with only those of its chunks that its pixels depend on, and its EXIF if that is undamaged."""
-    kept, start = [_PNG], len(_PNG)
-    while start + 8 <= len(content):
-        length, name = struct.unpack_from(">I4s", content, start)
-        chunk = content[start : start + 12 + length]
-        is_whole = chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
-        if name in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND") or (name == b"eXIf" and is_whole):
-            kept.append(chunk)
-        start += 12 + length
-    return b"".join(kept)
+        return unpacked(png_chunks.without_metadata(content))
 
 
 # What each orientation of EXIF's but the first asks for.
