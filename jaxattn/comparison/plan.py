@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs.store import write_json
@@ -75,26 +75,25 @@ def read_plan(folder: Path) -> Plan:
     """
     path = folder / "compare.json"
     try:
-        values: dict[str, Any] = read_json(path)
-        config = Config.from_json(values["config"])
-        plan = Plan(config, tuple(values["variants"]), values["seeds"], tuple(values["extended"]))
-        _check(plan, values)
-        return plan
+        return _parsed(read_json(path))
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no comparison: there is no compare.json in it") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged: {error}; start a new comparison") from error
+        raise InputError(f"{path} is damaged: {first_line(error)}; start a new comparison") from error
 
 
-def _check(plan: Plan, values: dict[str, Any]) -> None:
-    if not (isinstance(values["variants"], list) and plan.variants and all(type(one) is str for one in plan.variants)):
+def _parsed(values: dict[str, Any]) -> Plan:
+    config, names = Config.from_json(values["config"]), values["variants"]
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise ValueError("variants must be a list of names")
-    if not all(type(one) is int and 0 < one <= MAX_SEEDS for one in (plan.seeds, *plan.extended)):
-        raise ValueError(f"seeds must be whole numbers from 1 to {MAX_SEEDS:,}, found {plan.seeds!r:.40}")
-    if len({run_name(variant, 0) for variant in plan.variants}) < len(plan.variants):
+    for number in (values["seeds"], *values["extended"]):
+        if type(number) is not int or not 0 < number <= MAX_SEEDS:
+            raise ValueError(f"seeds must be a whole number from 1 to {MAX_SEEDS:,}, found {number!r:.40}")
+    if len({run_name(name, 0) for name in names}) < len(names):
         raise ValueError("two variants have the same name or folder")
-    for variant in plan.variants:
-        dataclasses.replace(plan.config, attention=variant)
+    for name in names:
+        dataclasses.replace(config, attention=name)
+    return Plan(config, tuple(names), values["seeds"], tuple(values["extended"]))
 
 
 def difference(one: Config, other: Config) -> str | None:

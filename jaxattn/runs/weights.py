@@ -75,7 +75,8 @@ def read_safetensors(file: Path) -> Arrays:
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes the reader raise
-        raise InputError(f"{file} cannot be read as safetensors: {first_line(error)}") from error
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{file} cannot be read as safetensors: {reason}") from error
 
 
 def take_over(state: TrainState, arrays: Arrays | None, source: str | None, console: Console) -> TrainState:
