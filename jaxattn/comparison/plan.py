@@ -91,8 +91,6 @@ def _parsed(values: dict[str, Any]) -> Plan:
             raise ValueError(f"seeds must be a whole number from 1 to {MAX_SEEDS:,}, found {number!r:.40}")
     if len({run_name(name, 0) for name in names}) < len(names):
         raise ValueError("two variants have the same name or folder")
-    for name in names:
-        dataclasses.replace(config, attention=name)
     return Plan(config, tuple(names), values["seeds"], tuple(values["extended"]))
 
 
