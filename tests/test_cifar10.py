@@ -410,6 +410,18 @@ def test_pickle_that_forges_pointers_with_numpy_is_refused(tmp_path):
     assert_refused(tmp_path, "data_batch_1")
 
 
+def test_deeply_nested_key_of_a_pickle_is_refused_and_does_not_crash(tmp_path):
+    (write_python(tmp_path) / "data_batch_1").write_bytes(b"\x80\x02}(" + b")" + b"\x85" * 900_000 + b"K\x01u.")
+    assert_refused(tmp_path, "data_batch_1", "a key is no text")
+
+
+def test_labels_of_the_other_byte_order_are_the_same_labels(tmp_path):
+    def write(images, labels):
+        return pickle.dumps({"data": planes(images), "labels": labels.astype(">i2")}, protocol=2)
+
+    assert_whole(archives.read(write_python(tmp_path, write)))
+
+
 def broken_batch(**change):
     content = {"data": planes(TEST_IMAGES), "labels": TEST_LABELS.tolist(), **change}
     return pickle.dumps({key: value for key, value in content.items() if value is not None}, protocol=3)
@@ -595,6 +607,103 @@ def test_damaged_tfds_folder_is_refused_in_one_line(tmp_path, file_format, damag
 
 def test_tfds_folder_of_images_of_another_size_is_refused(tmp_path):
     assert_refused(write_tfds(tmp_path, side=28), "32x32x3", "[28, 28, 3]")
+
+
+# TFDS folders of another version, or of another data set: nothing is wrong with them, so nobody is told to delete them.
+
+
+def with_unknown_field(folder):
+    info = json.loads((folder / "dataset_info.json").read_text())
+    (folder / "dataset_info.json").write_text(json.dumps(info | {"shardDigests": ["0"]}))
+
+
+def with_unknown_format(folder):
+    info = (folder / "dataset_info.json").read_text()
+    (folder / "dataset_info.json").write_text(info.replace('"array_record"', '"bagz"'))
+
+
+def with_unknown_feature(folder):
+    text = (folder / "features.json").read_text()
+    (folder / "features.json").write_text(text.replace("image_feature.Image", "image_feature.ImageV2"))
+
+
+def with_unknown_content_of_a_feature(folder):
+    text = (folder / "features.json").read_text()
+    (folder / "features.json").write_text(text.replace('"dtype": "uint8"', '"dtype": "uint8", "colourSpace": "x"'))
+
+
+def with_unknown_encoding(folder):
+    text = (folder / "features.json").read_text()
+    (folder / "features.json").write_text(text.replace('"dtype": "uint8"', '"dtype": "uint8", "encodingFormat": "jxl"'))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_unknown_field,
+        with_unknown_format,
+        with_unknown_feature,
+        with_unknown_content_of_a_feature,
+        with_unknown_encoding,
+    ],
+)
+def test_tfds_folder_of_a_newer_version_is_not_called_corrupt(tmp_path, change):
+    import tensorflow_datasets
+
+    folder = write_tfds(tmp_path)
+    change(folder)
+    with pytest.raises(InputError) as caught:
+        cifar10.load(tmp_path)
+    message = str(caught.value)
+    assert str(folder) in message and "delete" not in message and "corrupt" not in message, message
+    assert f"by a version of TFDS that {tensorflow_datasets.__version__} does not understand" in message
+    assert message.endswith("install a newer tensorflow-datasets, or choose another folder")
+
+
+@pytest.mark.parametrize("change", [lose_split, rename_image, have_other_classes])
+def test_tfds_folder_of_another_data_set_is_not_called_corrupt(tmp_path, change):
+    change(write_tfds(tmp_path))
+    with pytest.raises(InputError, match="it is another data set, choose another folder") as caught:
+        cifar10.load(tmp_path)
+    assert "delete" not in str(caught.value)
+
+
+def test_no_module_that_a_tfds_folder_names_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "planted.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = write_tfds(tmp_path)
+    text = (folder / "features.json").read_text()
+    name = "tensorflow_datasets.core.features.text_feature.Text"
+    (folder / "features.json").write_text(text.replace(name, "planted.Text"))
+    assert_refused(tmp_path, "planted.Text")
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("../{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}", ["must lie in it"]),
+        ("{DATASET:>1000000000}-{SPLIT}.{FILEFORMAT}", ["named in a way that is not known here"]),
+    ],
+)
+def test_tfds_folder_whose_files_would_lie_elsewhere_or_have_huge_names_is_refused(tmp_path, template, words):
+    folder = write_tfds(tmp_path)
+    info = json.loads((folder / "dataset_info.json").read_text())
+    for split in info["splits"]:
+        split["filepathTemplate"] = template
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    assert_refused(tmp_path, str(folder), *words)
+
+
+def test_numbers_that_a_tfds_folder_states_take_no_memory(tmp_path):
+    folder = write_tfds(tmp_path)
+    text = (folder / "features.json").read_text()
+    (folder / "features.json").write_text(text.replace('"numClasses": "10"', f'"numClasses": "{2**40}"'))
+    (folder / "label.labels.txt").unlink()
+    assert_refused(tmp_path, "in 1099511627776 classes")
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info["splits"][0]["shardLengths"] = [str(2**40), "1"]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    assert_refused(tmp_path, "more than 200,000 examples")
 
 
 # PNG.

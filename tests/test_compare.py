@@ -1,6 +1,7 @@
 """Comparing variants over seeds: what is trained, what is kept, what is refused, and the page."""
 
 import functools
+import io
 import json
 import os
 import re
@@ -208,11 +209,77 @@ def test_pages_link_to_reports_that_are_there(compared, tmp_path):
 def test_predictions_are_kept_and_made_again_where_they_are_damaged(compared, tmp_path):
     folder = shutil.copytree(compared[0], tmp_path / "c")
     run = results.of_plan(folder, read_plan(folder))["se"][0]
-    test = tiny.splits().test
+    test, path = tiny.splits().test, run.folder / results.PREDICTIONS
     kept = results.predictions(run, test)
     assert np.mean(kept["intact"] == test.labels) == pytest.approx(run.result["test_accuracy"])
-    (run.folder / results.PREDICTIONS).write_bytes(b"PK half a file")
-    chex.assert_trees_all_equal(results.predictions(run, test), kept)
+    content = path.read_bytes()
+    with np.load(path) as file:
+        of = file["of"]
+    damages = [b"PK half a file", b"", *(content[: len(content) * part // 8] for part in range(1, 8))]
+    damages.append(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    changes = (
+        {"one": kept["one"][:-1]},
+        {"one": kept["one"].astype(float)},
+        {"one": kept["one"] + 10},
+        {"one": kept["one"] - 10},
+        {"other": kept["one"]},
+    )
+    for change in changes:
+        stream = io.BytesIO()
+        np.savez_compressed(stream, of=of, **kept | change)
+        damages.append(stream.getvalue())
+    stream = io.BytesIO()
+    np.savez_compressed(stream, of=of, **{name: kept[name] for name in ("intact", "mean", "other image")})
+    for damage in (*damages, stream.getvalue()):
+        path.write_bytes(damage)
+        chex.assert_trees_all_equal(results.predictions(run, test), kept)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a,1,nan", "line 3: columns must be variant, seed"),
+        ("a,1,inf", "line 3: "),
+        ("a,1,1.01", "line 3: "),
+        ("a,1,-0.1", "line 3: "),
+        (f"a,{2**63},0.5", "line 3: "),
+        ("a,1e3,0.5", "line 3: "),
+        ("a\0b,1,0.5", "line 3: "),
+        ("a,1", "line 3: "),
+        ("a,0,0.5", "line 3: seed 0 of a is there twice"),
+        (f"{'x' * 200_000},1,0.5", "field larger than field limit"),
+        ("\n".join(f"a,{seed},0.5" for seed in range(1, 300)), "at most 200 variants and as many seeds"),
+        ("\n".join(f"b{variant},1,0.5" for variant in range(300)), "at most 200 variants and as many seeds"),
+        ("x" * (9 << 20), "must have at most 8,388,608 bytes"),
+    ],
+)
+def test_a_line_of_a_csv_file_that_cannot_be_judged_is_named(tmp_path, line, reason):
+    (tmp_path / "x.csv").write_text(f"variant,seed,accuracy\na,0,0.5\n{line}\n")
+    with pytest.raises(InputError, match=reason) as caught:
+        of_csv(tmp_path / "x.csv")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"variants": "se"}, "variants must be a list of names"),
+        ({"variants": []}, "variants must be a list of names"),
+        ({"variants": ["none", 1]}, "variants must be a list of names"),
+        ({"variants": ["se", "se"]}, "two variants have the same name"),
+        ({"seeds": 10**12}, "seeds must be a whole number from 1 to 1,000"),
+        ({"seeds": 2.5}, "seeds must be a whole number from 1 to 1,000, found 2.5"),
+        ({"extended": [0]}, "seeds must be a whole number"),
+        ({"extended": 1}, "is damaged"),
+        ({"config": []}, "is damaged"),
+    ],
+)
+def test_a_damaged_plan_is_reported(compared, tmp_path, change, reason):
+    values = json.loads((compared[0] / "compare.json").read_text())
+    (tmp_path / "compare.json").write_text(json.dumps(values | change))
+    with pytest.raises(InputError, match=reason):
+        read_plan(tmp_path).runs()
 
 
 def test_numbers_of_other_programs_are_judged(tmp_path):

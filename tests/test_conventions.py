@@ -28,7 +28,8 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 ORDER = [
     {"errors", "types"},
     {"metrics", "paths", "recipes"},
-    {"config", "lock", "runtime"},
+    {"config", "limits", "lock", "runtime"},
+    {"array_file"},
     {"layers"},
     {"attention"},
     {"model"},

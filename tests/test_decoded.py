@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from jaxattn.data import decoded, shapes
-from jaxattn.data.announce import Listener, announced_to
+from jaxattn.data.announce import Listener, announce, announced_to
 from jaxattn.data.cifar10 import load
 
 
@@ -117,3 +117,23 @@ def test_an_entry_of_other_numbers_is_replaced(folder, cache):
     (entry,) = cache.iterdir()
     np.save(entry / "train_labels.npy", np.zeros(160, np.int32))  # as a power cut may leave them
     assert load(folder).digest() == tiny.splits().digest()
+
+
+def failing(*_):
+    raise RuntimeError("the step does not compile")
+
+
+@pytest.mark.parametrize("listener", [Listener(announced=failing), Listener(kept=failing)])
+def test_an_error_of_the_listener_is_not_taken_for_a_damaged_entry(folder, cache, listener):
+    load(folder)
+    with announced_to(listener), pytest.raises(RuntimeError, match="the step does not compile"):
+        decoded.cached(folder, never)
+
+
+def test_an_error_of_the_listener_is_not_taken_for_a_cache_without_a_place(folder, monkeypatch):
+    def finish(folder):
+        announce(10, (32, 32, 3), 160)
+
+    monkeypatch.setattr(decoded.prefetch, "finish", finish)
+    with announced_to(Listener(announced=failing)), pytest.raises(RuntimeError, match="the step does not compile"):
+        decoded.cached(folder, never)

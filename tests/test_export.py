@@ -221,7 +221,7 @@ def damage(folder, kind):
         ("of a run", "is not of an export"),
         ("truncated", "cannot be read as safetensors"),
         ("fewer arrays", r"params/block_1/attention/channel/excite/kernel is None, not \(1, 4\)"),
-        ("other classes", r"params/head/bias is \(10,\), not \(4,\)"),
+        ("other classes", r"params/head/bias is \(10,\) float32, not \(4,\)"),
     ],
 )
 def test_a_damaged_export_is_reported_in_one_line(tmp_path, kind, message):

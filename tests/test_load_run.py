@@ -17,6 +17,7 @@ from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
 from jaxattn.runs.run import best_epoch
+from jaxattn.runs.store import RESULT
 from jaxattn.training import program
 
 SHAPE = (32, 32, 3)
@@ -204,6 +205,15 @@ def test_a_value_in_the_configuration_that_is_not_known_is_named(folder, tmp_pat
         (f'{LINE}\n{{"epoch": 2}}\n'.encode(), "'train_loss' is missing"),
         (LINE.replace('"val_loss": 1', '"val_loss": "low"').encode(), "'val_loss' must be a number, found 'low'"),
         (b"\xff\xfe\n", "codec can't decode"),
+        (LINE.replace('"train_loss": 1', '"train_loss": NaN').encode(), "numbers must be finite, found nan"),
+        (LINE.replace('"train_loss": 1', '"train_loss": true').encode(), "'train_loss' must be a number, found True"),
+        (LINE.replace('"train_loss": 1', f'"train_loss": {10**400}').encode(), "integers must fit into 64 bits"),
+        (
+            LINE.replace('"val_accuracy": 1', '"val_accuracy": 2').encode(),
+            "'val_accuracy' must be a fraction from 0 to 1",
+        ),
+        (LINE.replace('"epoch": 1', '"epoch": 1.0').encode(), "'epoch' must be a whole number above 0, found 1.0"),
+        (b"[" * 100_000, "nested more than 50 deep"),
     ],
 )
 def test_damaged_metrics_are_reported(folder, content, message):
@@ -222,6 +232,27 @@ def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, co
     (folder / "result.json").unlink()
     after = resume(folder, console=quiet).result
     assert after.keys() == before.keys() and after["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("test_accuracy", "high", "'test_accuracy' must be a number"),
+        ("test_accuracy", 1.5, "'test_accuracy' must be a fraction from 0 to 1, found 1.5"),
+        ("tested_epoch", "2", "'tested_epoch' must be a whole number above 0"),
+        ("epochs", None, "'epochs' must be a whole number above 0"),
+        ("dataset_hash", ["a"], "'dataset_hash' must be text"),
+        ("versions", {"jax": 1}, "'versions' must be an object of texts"),
+        ("device", "\ud800", "surrogates not allowed"),
+    ],
+)
+def test_a_result_of_other_kinds_of_values_is_reported(folder, key, value, message):
+    result = dict.fromkeys(RESULT, 1) | {"dataset": "x", "dataset_hash": "x", "device": "x", "monitored": None}
+    result |= {"test_accuracy": 0.5, "versions": {}}
+    (folder / "result.json").write_text(json.dumps(result))
+    assert load_run(folder).result == result
+    (folder / "result.json").write_text(json.dumps(result | {key: value}))
+    assert_reported(folder, rf"result\.json is damaged: .*{message}")
 
 
 def test_loading_leaves_the_weights_on_this_machines_device(folder):

@@ -3,6 +3,7 @@
 import errno
 import functools
 import hashlib
+import io
 import shutil
 import tarfile
 import threading
@@ -339,6 +340,124 @@ def test_wrong_mirrors_are_refused_in_one_line_and_nothing_is_written(run, stopp
 def test_neither_folder_nor_mirror_holds_a_run(tmp_path):
     with pytest.raises(InputError, match=r"run holds no run: there is no config.json in it$"):
         resume(tmp_path / "run", observers=[Mirror(tmp_path / "mirror")])
+
+
+# what others may have put into a mirror
+
+
+def plain(name, content=b"x"):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    return member, io.BytesIO(content)
+
+
+def special(name, kind, target=""):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member, None
+
+
+def rewritten(stopped, *members, without=""):
+    """The mirror, whose archive holds other members, too, or lacks one; its digest is right."""
+    stream = io.BytesIO()
+    with tarfile.open(stopped / "epoch-2.tar") as old, tarfile.open(fileobj=stream, mode="w") as new:
+        for member in old:
+            if not (without and member.name.startswith(without)):
+                new.addfile(member, old.extractfile(member))
+        for member, content in members:
+            new.addfile(member, content)
+    replace(stopped, stream.getvalue())
+
+
+def replace(stopped, content):
+    (stopped / "epoch-2.tar").write_bytes(content)
+    (stopped / "epoch-2.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  epoch-2.tar\n")
+
+
+def assert_refused(run, stopped, tmp_path, reason):
+    before = files(tmp_path)
+    for out in (tmp_path / "new", tmp_path / "ahead"):
+        with pytest.raises(InputError, match=reason) as caught:
+            run(out, stopped)
+        assert "\n" not in str(caught.value) and str(stopped) in str(caught.value)
+    assert files(tmp_path) == before and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        plain("../escaped"),
+        plain("/tmp/escaped"),
+        plain("checkpoints/../../escaped"),
+        plain("checkpoints/best/x"),
+        plain("checkpoints/epoch-x.safetensors"),
+        plain("checkpoints/epoch-02.safetensors"),
+        plain("tensorboard/../escaped"),
+        plain("tensorboard/.hidden"),
+        plain("tensorboard/a\\..\\b"),
+        plain("result.json"),
+        plain("anything"),
+        special("tensorboard/link", tarfile.SYMTYPE, "/etc/passwd"),
+        special("tensorboard/hard", tarfile.LNKTYPE, "config.json"),
+        special("tensorboard/device", tarfile.CHRTYPE),
+        special("tensorboard/pipe", tarfile.FIFOTYPE),
+    ],
+    ids=lambda member: member[0].name,
+)
+def test_an_archive_that_holds_anything_but_a_run_is_refused_and_nothing_is_written(run, stopped, tmp_path, member):
+    rewritten(stopped, member)
+    assert_refused(run, stopped, tmp_path, r"is no archive of a run: .*; choose another mirror")
+
+
+@pytest.mark.parametrize("without", ["config.json", "metrics.jsonl", "checkpoints/epoch-2"])
+def test_an_archive_that_lacks_what_a_run_needs_is_refused(run, stopped, tmp_path, without):
+    rewritten(stopped, without=without)
+    assert_refused(run, stopped, tmp_path, "must hold config.json, metrics.jsonl and the checkpoint of epoch 2")
+
+
+def test_an_archive_with_a_name_twice_is_refused(run, stopped, tmp_path):
+    rewritten(stopped, plain("config.json"))
+    assert_refused(run, stopped, tmp_path, "it holds config.json twice")
+
+
+def test_a_file_with_a_right_digest_that_is_no_archive_is_refused(run, stopped, tmp_path):
+    for content in (b"", b"no archive", (stopped / "epoch-2.tar").read_bytes()[:5000]):
+        replace(stopped, content)
+        assert_refused(run, stopped, tmp_path, "is no archive of a run|must hold config.json")
+
+
+def test_an_archive_above_the_limits_is_refused(run, stopped, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "MAX_FILES", 3)
+        assert_refused(run, stopped, tmp_path, "it has more than 3 files")
+    monkeypatch.setattr(mirror, "MAX_BYTES", 1000)
+    assert_refused(run, stopped, tmp_path, "epoch-2.tar must have at most 1,000 bytes")
+
+
+def test_a_new_run_folder_is_restored_whole_or_not_at_all(run, stopped, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(archive, "write", killed_at(2, archive.write))
+        run(tmp_path / "new", stopped)
+    assert not (tmp_path / "new").exists()
+    assert_same_run(run(tmp_path / "new", stopped).folder, whole)
+    assert names(tmp_path) == ["mirror", "new"]
+
+
+def test_no_link_in_a_mirror_is_followed(run, stopped, tmp_path):
+    for name in ("result.json", "epoch-3.tar"):
+        (stopped / name).symlink_to(tmp_path / "mine")
+    run(tmp_path / "new", stopped)
+    assert names(stopped) == ["epoch-3.sha256", "epoch-3.tar", "result.json"]
+    assert not any(path.is_symlink() for path in stopped.iterdir()) and names(tmp_path) == ["mirror", "new"]
+
+
+def test_what_a_user_keeps_beside_the_tensorboard_files_does_not_spoil_the_mirror(unfinished, tmp_path):
+    folder = shutil.copytree(unfinished, tmp_path / "run")
+    (folder / "tensorboard").mkdir()
+    (folder / "tensorboard" / "my notes.txt").write_text("mine")
+    (folder / "tensorboard" / "events.out.tfevents.1").write_text("events")
+    held = archive.read_files(archive.pack(folder), tmp_path, 2)
+    assert "tensorboard/events.out.tfevents.1" in held and "tensorboard/my notes.txt" not in held
 
 
 # the command

@@ -1,10 +1,13 @@
 """`python -m jaxattn.predict`: any image file, its class, its maps, and one line for what is no image."""
 
+import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jaxattn import predict
 from jaxattn.data.image_file import read_image
@@ -83,6 +86,64 @@ def test_a_rotated_image_is_rotated_back(tmp_path):
     exif[0x0112] = 3  # orientation: upside down
     Image.fromarray(pixels).save(tmp_path / "rotated.png", exif=exif)
     np.testing.assert_array_equal(read_image(tmp_path / "rotated.png", 32, 32), pixels[::-1])
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+
+
+def png_with(name, content, is_whole=True):
+    """A PNG of PIXELS with one more chunk before them."""
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS).save(stream, "png")
+    checksum = zlib.crc32(name + content) if is_whole else 0
+    chunk = struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+    return stream.getvalue()[:33] + chunk + stream.getvalue()[33:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_with(b"tEXt", b"Comment\0text", is_whole=False),
+        png_with(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1 << 21))),  # more than Pillow takes for a text
+        png_with(b"iCCP", b"x", is_whole=False),
+        png_with(b"gAMA", b"", is_whole=False),
+        png_with(b"eXIf", b"no EXIF"),
+        png_with(b"eXIf", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", is_whole=False),
+        png_with(b"pHYs", b"1"),
+    ],
+)
+def test_the_pixels_of_an_image_are_taken_whatever_its_metadata(tmp_path, content):
+    (tmp_path / "image.png").write_bytes(content)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", 32, 32), PIXELS)
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0nonsense", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+)
+def test_broken_exif_of_a_jpeg_is_left_out(tmp_path, exif):
+    made("RGB").save(tmp_path / "image.jpeg", exif=exif)
+    np.testing.assert_allclose(read_image(tmp_path / "image.jpeg", 32, 32)[16, 16], COLOUR, atol=6)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_images_are_turned_as_pillow_turns_them(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(PIXELS).save(tmp_path / "image.png", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / "image.png"))
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", 32, 32), np.asarray(expected))
+
+
+def test_sixteen_bits_are_rounded_to_eight(tmp_path):
+    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    Image.fromarray(values).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png", 32, 32)[..., 0], (values / 257).round())
+
+
+def test_a_format_that_another_program_would_read_is_refused(tmp_path):
+    made("RGB").save(tmp_path / "image.eps")
+    with pytest.raises(InputError, match="is not an image that Pillow can read"):
+        read_image(tmp_path / "image.eps", 32, 32)
 
 
 def damaged(tmp_path, kind):

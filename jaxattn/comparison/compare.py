@@ -1,6 +1,5 @@
 """`compare`: trains variants of the attention with the same seeds, judges them, and writes the page."""
 
-import csv
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxattn import runtime
 from jaxattn.comparison import cluster, results
+from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.page import write_page
 from jaxattn.comparison.plan import Plan, read_plan, write_plan
 from jaxattn.comparison.progress import Progress
@@ -152,25 +152,7 @@ def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = 
     Raises:
         InputError: where the file cannot be read as such.
     """
-    accuracies: dict[str, dict[int, float]] = {}
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            for number, line in enumerate(csv.DictReader(file, skipinitialspace=True), 2):
-                try:
-                    variant, seed, accuracy = line["variant"], int(line["seed"]), float(line["accuracy"])
-                except (KeyError, TypeError, ValueError) as error:
-                    raise InputError(
-                        f"{path}, line {number}: columns must be variant, seed (a whole number) and accuracy (a "
-                        f"fraction), got {dict(line)}"
-                    ) from error
-                if seed in accuracies.setdefault(variant, {}):
-                    raise InputError(f"{path}, line {number}: seed {seed} of {variant} is there twice")
-                accuracies[variant][seed] = accuracy
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"cannot read {path}: {reason}; give a CSV file with the columns variant, seed and accuracy"
-        ) from error
+    accuracies = read_csv(Path(path))
     most = max(map(len, accuracies.values()), default=0)
     return Result(judge(accuracies, baseline or next(iter(accuracies), ""), planned or most), None, {})
 

@@ -1,18 +1,19 @@
 """What a comparison trains: variants of the attention, seeds, and everything that they have in common."""
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
+from jaxattn.limits import read_json
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_json
 
 FREE = {"attention", "seed", "data_dir"}  # fields in which the runs of a comparison may differ
+MAX_SEEDS = 1000  # a run each: of more, nobody waits for the last
 
 
 @final
@@ -79,13 +80,23 @@ def read_plan(folder: Path) -> Plan:
     """
     path = folder / "compare.json"
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
-        config = Config.from_json(values["config"])
-        return Plan(config, tuple(values["variants"]), int(values["seeds"]), tuple(values["extended"]))
+        return _parsed(read_json(path))
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no comparison: there is no compare.json in it") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged: {error}; start a new comparison") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: {first_line(error)}; start a new comparison") from error
+
+
+def _parsed(values: dict[str, Any]) -> Plan:
+    config, names = Config.from_json(values["config"]), values["variants"]
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise ValueError("variants must be a list of names")
+    for number in (values["seeds"], *values["extended"]):
+        if type(number) is not int or not 0 < number <= MAX_SEEDS:
+            raise ValueError(f"seeds must be a whole number from 1 to {MAX_SEEDS:,}, found {number!r:.40}")
+    if len({run_name(name, 0) for name in names}) < len(names):
+        raise ValueError("two variants have the same name or folder")
+    return Plan(config, tuple(names), values["seeds"], tuple(values["extended"]))
 
 
 def difference(one: Config, other: Config) -> str | None:

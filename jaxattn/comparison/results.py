@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxattn.array_file import parse_npz
 from jaxattn.comparison.plan import Plan, difference
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.explain.knockout import knockout_predictions
+from jaxattn.explain.knockout import CONDITIONS, knockout_predictions
+from jaxattn.limits import read_bytes
 from jaxattn.runs.failure import Failure, failure_of, read_failure
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.run import load_run
@@ -132,16 +134,29 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
         test: its test images.
     """
     path, made_of = run.folder / PREDICTIONS, f"{run.result['dataset_hash']} {run.result['tested_epoch']}"
-    try:
-        with np.load(path) as kept:
-            if str(kept["of"]) == made_of:
-                return {name: kept[name] for name in kept.files if name != "of"}
-    except (OSError, ValueError, KeyError):
-        pass  # there are none, or a killed process left half a file
+    kept = _kept(path, made_of, len(test), len(read_manifest(run.folder).classes))
+    if kept is not None:
+        return kept
     loaded = load_run(run.folder)
-    found = knockout_predictions(loaded.model, loaded.variables, test.images)
+    predicted = knockout_predictions(loaded.model, loaded.variables, test.images)
     draft = path.with_name(path.name + ".part")
     with draft.open("wb") as file:
-        np.savez_compressed(file, of=np.array(made_of), **found)  # type: ignore[arg-type]  # NumPy's stubs
+        np.savez_compressed(file, of=np.array(made_of), **predicted)  # type: ignore[arg-type]  # NumPy's stubs
     draft.replace(path)
-    return found
+    return predicted
+
+
+def _kept(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
+    """The predictions in a file; None where there are none, they are of other weights or images, or it is damaged."""
+    limit = (1 << 16) + 8 * len(CONDITIONS) * images
+    try:
+        arrays = parse_npz(read_bytes(path, 2 * limit), limit)
+        is_current = str(arrays.pop("of")) == made_of
+    except Exception:  # NumPy and zipfile raise many types
+        return None
+    complete = list(arrays) in (["intact"], list(CONDITIONS))  # a network without a gate has only one
+    possible = (
+        array.shape == (images,) and array.dtype.kind in "iu" and array.min() >= 0 and array.max() < classes
+        for array in arrays.values()
+    )
+    return arrays if is_current and complete and all(possible) else None

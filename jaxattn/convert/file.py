@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxattn.array_file import parse_npz, parse_safetensors
 from jaxattn.convert.exported import ImageShape, from_exported
 from jaxattn.convert.tutorial import from_torch
 from jaxattn.errors import InputError, first_line
+from jaxattn.limits import WEIGHTS, open_file, read_bytes
 from jaxattn.paths import local_path
 
 Arrays = dict[str, np.ndarray]
@@ -58,15 +60,15 @@ def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, An
 
 
 def _read_npz(path):
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    arrays = parse_npz(read_bytes(path, WEIGHTS), WEIGHTS)
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"arrays must hold real numbers, {name!r:.40} is {array.dtype}")
+    return arrays
 
 
 def _read_safetensors(path):
-    import ml_dtypes  # noqa: F401  # teaches NumPy bfloat16
-    from safetensors.numpy import load_file
-
-    return load_file(path)
+    return parse_safetensors(read_bytes(path, WEIGHTS))
 
 
 def _read_pickle(path):
@@ -77,6 +79,7 @@ def _read_pickle(path):
     """
     import torch
 
+    open_file(path, WEIGHTS).close()
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):

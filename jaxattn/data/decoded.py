@@ -32,22 +32,28 @@ def cached(folder: Path, read: Callable[[], Splits]) -> Splits:
         folder: whose files are the source.
         read: decodes them; masks are not cached.
     """
+    prefetched = prefetch.finish(folder)
     try:
-        prefetched = prefetch.finish(folder)
         entry = prefetched or cache_folder() / "data" / _digest(folder)
     except (OSError, RuntimeError):  # no home directory
         return read()
-    with contextlib.suppress(Exception):  # whatever a missing or damaged entry raises
-        splits = _load(entry, check=prefetched is None)
-        kept(entry)
-        return splits
+    splits, digest = _load(entry, is_checked=prefetched is not None) or (None, None)
+    if splits is not None:
+        announce(len(splits.classes), splits.train.images.shape[1:], len(splits.train))
+        if splits.digest() == digest:
+            with contextlib.suppress(OSError):
+                os.utime(entry)
+            kept(entry)
+            return splits
     splits = read()
 
     def save():
-        with contextlib.suppress(OSError):
+        try:
             _save(entry, splits)
             _delete_old(entry.parent)
-            kept(entry)
+        except OSError:
+            return
+        kept(entry)
 
     later(save)
     return splits
@@ -61,18 +67,18 @@ def _digest(folder):
     return sha.hexdigest()[:32]
 
 
-def _load(entry, check):
-    about = json.loads((entry / "about.json").read_text())
-    parts = {
-        part: Split(*(np.load(entry / f"{part}_{name}.npy", mmap_mode="r") for name in ("images", "labels")))
-        for part in _PARTS
-    }
-    splits = Splits(about["name"], tuple(about["classes"]), **parts, known_digest=None if check else about["digest"])
-    announce(len(splits.classes), splits.train.images.shape[1:], len(splits.train))
-    if splits.digest() != about["digest"]:
-        raise ValueError(f"{entry} is damaged")
-    os.utime(entry)
-    return splits
+def _load(entry: Path, is_checked: bool) -> tuple[Splits, str] | None:
+    """What an entry holds, and the digest that it should have; None where it is missing or cannot be read."""
+    try:
+        about = json.loads((entry / "about.json").read_text())
+        parts = {
+            part: Split(*(np.load(entry / f"{part}_{name}.npy", mmap_mode="r") for name in ("images", "labels")))
+            for part in _PARTS
+        }
+        known = about["digest"] if is_checked else None
+        return Splits(about["name"], tuple(about["classes"]), **parts, known_digest=known), about["digest"]
+    except Exception:  # NumPy raises many types for damaged files
+        return None
 
 
 def _save(entry, splits):

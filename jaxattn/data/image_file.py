@@ -1,14 +1,21 @@
 """Image files of any format as the uint8 array that a network takes."""
 
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxattn.errors import InputError
+from jaxattn.data import png_chunks
+from jaxattn.errors import InputError, first_line
+from jaxattn.limits import read_bytes
 from jaxattn.paths import local_path
 
+# Of a file; Pillow limits the pixels (`MAX_IMAGE_PIXELS`), each of which takes up to 20 bytes: 1.8 GB.
+MAX_BYTES = 256 << 20
+# The formats that cameras, the web and microscopes have. Pillow reads others by another program, or without a limit.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 BACKGROUND = (255, 255, 255)  # behind a transparent image
 
 
@@ -18,25 +25,30 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
     Of several frames the first is read. The image is cropped around its centre to the aspect ratio of height and width,
     then resized with an antialiasing bicubic filter. 16-bit values are scaled to 8 bits.
 
+    Metadata that cannot be read is left out.
+
     Args:
-        path: a file of any format, size and mode that Pillow reads, except 32-bit floats and 32-bit integers.
+        path: a file of one of `FORMATS`, of any size and mode that Pillow reads, except 32-bit floats and integers.
         height, width: pixels.
 
     Returns:
         uint8 [height, width, 3], RGB.
 
     Raises:
-        InputError: where the file is missing, is not an image, is damaged, or has too many pixels.
+        InputError: where the file is missing, is not an image, is damaged, or has too many pixels or bytes.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     path = local_path(path)
     try:
+        content = read_bytes(path, MAX_BYTES)
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                opened.load()
-                image = _to_rgb(ImageOps.exif_transpose(opened), opened.format)
+            image = _to_rgb(_opened(content))
+        return _fitted(image, height, width)
+    except InputError:
+        raise
     except UnidentifiedImageError as error:
         raise InputError(
             f"{path} is not an image that Pillow can read; give a PNG, JPEG, WebP, GIF, TIFF or similar file"
@@ -46,9 +58,8 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
             f"{path} must have at most {Image.MAX_IMAGE_PIXELS:,} pixels, it has more; scale it down first"
         ) from error
     except Exception as error:  # Pillow's readers raise many types for damaged files
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"cannot read the image {path}: {reason}; check the path, or save the image again") from error
-    return _fitted(image, height, width)
 
 
 def resize_images(
@@ -68,18 +79,59 @@ def _fitted(image, height, width):
     return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
 
 
-def _to_rgb(image, file_format):
-    """The Pillow image in RGB.
+def _opened(content):
+    """The Pillow image, whose pixels are unpacked; a PNG without its metadata where that cannot be read."""
+    from PIL import Image
+
+    Image.init()  # an older Pillow lacks a format
+    formats = [name for name in FORMATS if name in Image.OPEN]
+
+    def unpacked(content):
+        image = Image.open(io.BytesIO(content), formats=formats)
+        image.load()
+        return image
+
+    try:
+        return unpacked(content)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise
+    except Exception:
+        if not content.startswith(png_chunks.SIGNATURE):
+            raise
+        return unpacked(png_chunks.without_metadata(content))
+
+
+# What each orientation of EXIF's but the first asks for.
+_TURNS = dict(enumerate((
+    "FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90",
+), 2))  # fmt: skip
+
+
+def _upright(image):
+    """The Pillow image, turned as its EXIF says, if that can be read."""
+    from PIL import Image
+
+    try:
+        turn = _TURNS.get(image.getexif().get(0x0112))
+    except Exception:  # of many types
+        return image
+    return image.transpose(Image.Transpose[turn]) if turn else image
+
+
+def _to_rgb(image):
+    """The Pillow image in RGB, upright.
 
     Raises:
         ValueError: where its values are 32-bit.
     """
     from PIL import Image
 
-    if image.mode == "F" or (image.mode == "I" and file_format != "PNG"):
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         raise ValueError(f"its values (mode {image.mode}) have no known range; convert it to 8 or 16 bits per channel")
+    image = _upright(image)
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 255
-        image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+        values = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        image = Image.fromarray(((values + np.uint32(128)) // 257).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")
     layers = Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA")

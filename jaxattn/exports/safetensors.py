@@ -17,6 +17,7 @@ from jaxattn.data.augment import MEAN, STD
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.card import card
+from jaxattn.limits import read_json
 from jaxattn.paths import local_path
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.code import Code, check_trusted, check_unchanged, digests
@@ -82,23 +83,35 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
     arrays, like = read_safetensors(folder / FILE), shapes(manifest)
     wanted = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(like)}
     for name in sorted(wanted.keys() | arrays.keys()):
-        found, needed = (tree[name].shape if name in tree else None for tree in (arrays, wanted))
+        found, needed = (_kind(tree[name]) if name in tree else None for tree in (arrays, wanted))
         if found != needed:
-            raise InputError(f"{folder / FILE} is of another network or version: {name} is {found}, not {needed}")
+            raise InputError(f"{folder / FILE} is of another network or version: {name:.80} is {found}, not {needed}")
     variables = jax.tree.map_with_path(lambda path, leaf: jnp.asarray(arrays[name_of(path)], leaf.dtype), like)
     model = network(manifest.config, len(manifest.classes), manifest.image_shape)
     about = manifest.config, manifest.classes, manifest.image_shape, model
     return Run(folder, *about, variables, epoch, [], result, tuple(notes))
 
 
+def _kind(array: Any) -> str:
+    return f"{array.shape} {array.dtype}"
+
+
 def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code]:
     try:
-        values = json.loads(path.read_text("utf-8"))
-        height, width, channels = values["image_shape"]
+        values = read_json(path)
         config = Config.from_json({"data_dir": Config.data_dir, **values["config"]})
-        manifest = Manifest(config, tuple(values["classes"]), (height, width, channels), dataset_hash="")
-        return manifest, int(values["epoch"]), values["result"], dict(values["code"])
+        classes, shape = values["classes"], values["image_shape"]
+        if not (isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)):
+            raise ValueError(f"classes must be a list of names, found {classes!r:.40}")
+        if not (isinstance(shape, list) and len(shape) == 3 and all(type(one) is int and one > 0 for one in shape)):
+            raise ValueError(f"image_shape must be [H, W, 3], found {shape!r:.40}")
+        height, width, channels = shape
+        result, epoch, code = values["result"], values["epoch"], values["code"]
+        if type(epoch) is not int or not (result is None or isinstance(result, dict)) or not isinstance(code, dict):
+            raise ValueError(f"epoch must be a whole number, result and code objects, found {epoch!r:.40}")
+        manifest = Manifest(config, tuple(classes), (height, width, channels), dataset_hash="")
+        return manifest, epoch, result, code
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} holds no export: there is no config.json in it") from error
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged, or is not of an export: {error!r}") from error

@@ -3,23 +3,32 @@
 import errno
 import io
 import os
+import re
+import shutil
 import tarfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint
 
 Files = dict[str, bytes]  # contents by path in the run folder
+MAX_BYTES = 512 << 20  # of an archive; one of the tutorial's network has 13 to 26 million
+MAX_FILES = 10_000  # in an archive
+
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]*"  # of a path: no folder above, no hidden file
+_CHECKPOINT = rf"checkpoints/(epoch-[1-9][0-9]*\.safetensors|[1-9][0-9]*(/{_PART})+)"  # the second by Orbax
+_NAMES = re.compile(rf"config\.json|metrics\.jsonl|{_CHECKPOINT}|tensorboard(/{_PART})+")
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
 def write(path: Path, data: bytes) -> None:
-    """Writes a file, through to the device as far as the file system can.
+    """Writes a file, through to the device as far as the file system can. A link by its name is replaced, not followed.
 
     Raises:
         OSError: where that fails; half a file may be left then.
     """
+    path.unlink(missing_ok=True)
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
@@ -33,50 +42,104 @@ def write(path: Path, data: bytes) -> None:
 def pack(folder: Path) -> bytes:
     """An archive of what a run needs to go on; the same files give the same bytes."""
     tensorboard = [path for path in sorted((folder / "tensorboard").rglob("*")) if path.is_file()]
-    inner = [*checkpoint.files(folder / "checkpoints"), *tensorboard]
+    paths = [folder / "config.json", folder / "metrics.jsonl", *checkpoint.files(folder / "checkpoints"), *tensorboard]
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        for path in (folder / "config.json", folder / "metrics.jsonl", *inner):
+        for path in paths:
+            name = path.relative_to(folder).as_posix()
+            if not _NAMES.fullmatch(name):  # a file of the user's, which would be refused when it is read
+                continue
             data = path.read_bytes()
-            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return stream.getvalue()
 
 
-def read_files(archive: bytes) -> Files:
-    """The files in an archive."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        return {member.name: opened.extractfile(member).read() for member in opened if member.isfile()}  # type: ignore[union-attr]
+def read_files(archive: bytes, path: Path, epoch: int) -> Files:
+    """The files in an archive, which anyone may have written: it holds those of a run folder and nothing else.
+
+    Args:
+        archive: its contents.
+        path: where it is from, for messages.
+        epoch: the epoch whose checkpoint it must hold.
+
+    Raises:
+        InputError: where it is no archive, or holds anything else: other names, links, devices, a name twice.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+            files = _checked_files(opened)
+    except (tarfile.TarError, ValueError, EOFError, OverflowError) as error:
+        raise InputError(
+            f"{path} is no archive of a run: {first_line(error)}; choose another mirror", "mirror"
+        ) from error
+    checkpoint_names = f"checkpoints/epoch-{epoch}.safetensors", f"checkpoints/{epoch}/"
+    complete = {"config.json", "metrics.jsonl"} <= files.keys()
+    if not (complete and any(name.startswith(checkpoint_names) for name in files)):
+        raise InputError(
+            f"{path} must hold config.json, metrics.jsonl and the checkpoint of epoch {epoch}, and does not; "
+            "choose another mirror",
+            "mirror",
+        )
+    return files
+
+
+def _checked_files(archive: tarfile.TarFile) -> Files:
+    files: Files = {}
+    for number, member in enumerate(archive):
+        if number >= MAX_FILES:
+            raise ValueError(f"it has more than {MAX_FILES:,} files")
+        if member.isdir():
+            continue
+        name = tarfile.data_filter(member, "/").name
+        if not member.isreg() or member.issparse() or name != member.name or not _NAMES.fullmatch(name):
+            raise ValueError(f"it holds {member.name!r:.80}, which is no file of a run folder")
+        if name in files:
+            raise ValueError(f"it holds {name} twice")
+        files[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+    return files
 
 
 def unpack(files: Files, folder: Path) -> None:
-    """Writes the files of a run folder; the checkpoints last, each whole or not at all.
+    """Writes the files of a run folder: a new folder whole or not at all, in one that exists each checkpoint so.
 
     Raises:
         InputError: where that fails.
     """
-    drafts: dict[str, Path] = {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(folder):
-            for name, data in files.items():
-                parts = PurePosixPath(name).parts
-                if parts[0] == "checkpoints":  # a name that is not an epoch's, and is removed with the next checkpoint
-                    drafts[parts[1]] = folder / "checkpoints" / f"{parts[1]}.orbax-checkpoint-tmp"
-                    path = drafts[parts[1]].joinpath(*parts[2:])
-                else:
-                    path = folder.joinpath(*parts)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                draft = path.with_name(path.name + ".part")
-                write(draft, data)
-                os.replace(draft, path)
-            for epoch, draft in sorted(drafts.items()):
-                if not (folder / "checkpoints" / epoch).exists():
-                    os.replace(draft, folder / "checkpoints" / epoch)
+        if folder.exists():
+            with exclusive_lock(folder):
+                _write_into(folder, files)
+        else:
+            draft = folder.with_name(f".{folder.name}.restored")
+            draft.mkdir(parents=True, exist_ok=True)
+            with exclusive_lock(draft):
+                for path in draft.iterdir():  # of a process that was killed
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                _write_into(draft, files)
+                draft.rename(folder)
     except BlockingIOError:
         return  # another process trains there: claiming the folder says so
     except OSError as error:
         raise InputError(
             f"cannot write the run folder {folder}: {error.strerror}; choose another one", "out"
         ) from error
+
+
+def _write_into(folder: Path, files: Files) -> None:
+    """Writes files into a folder, the checkpoints last, each whole or not at all."""
+    drafts: dict[str, Path] = {}
+    for name, data in files.items():
+        first, *rest = name.split("/")
+        path = folder / name
+        if first == "checkpoints":  # a name that is not an epoch's, and is removed with the next checkpoint
+            drafts[rest[0]] = folder / first / f"{rest[0]}.orbax-checkpoint-tmp"
+            path = drafts[rest[0]].joinpath(*rest[1:])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(path.name + ".part")
+        write(draft, data)
+        os.replace(draft, path)
+    for epoch, draft in sorted(drafts.items()):
+        if not (folder / "checkpoints" / epoch).exists():
+            os.replace(draft, folder / "checkpoints" / epoch)

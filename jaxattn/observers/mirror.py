@@ -9,14 +9,14 @@ locks, so nothing here needs one.
 import contextlib
 import hashlib
 import re
-import shutil
 import threading
 from pathlib import Path
 from typing import final
 
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, first_line
-from jaxattn.observers.archive import Files, pack, read_files, unpack, write
+from jaxattn.limits import read_bytes
+from jaxattn.observers.archive import MAX_BYTES, Files, pack, read_files, unpack, write
 from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
@@ -25,7 +25,7 @@ from jaxattn.runs.observer import Observer
 from jaxattn.runs.run import Run
 
 ENDINGS = ("result.json", "report.html")  # copied as they are, for people to open
-_OURS = re.compile(r"epoch-(\d+)\.(tar|sha256)")
+_OURS = re.compile(r"epoch-([1-9][0-9]*)\.(tar|sha256)")
 _PATIENCE = 0.2  # seconds before a line says that the last copy is waited for
 
 
@@ -105,7 +105,7 @@ class Mirror(Observer):
         if self._held < epoch:
             self._console.line(f"the mirror {self._root} lacks epoch {epoch} and the result")
             return
-        shutil.copyfile(run.folder / "result.json", self._root / "result.json")
+        write(self._root / "result.json", (run.folder / "result.json").read_bytes())
         self._console.line(f"mirrored in {self._root}")
 
     def _wait(self):
@@ -122,6 +122,8 @@ class Mirror(Observer):
         path, marker = (self._root / f"epoch-{epoch}.{kind}" for kind in ("tar", "sha256"))
         try:
             marker.unlink(missing_ok=True)
+            if len(archive) > MAX_BYTES:
+                raise InputError(f"its archive has {len(archive):,} bytes, more than {MAX_BYTES:,}")
             write(path, archive)
             write(marker, f"{_sha256(archive)}  {path.name}\n".encode())
         except Exception as error:  # whatever it is: a run does not depend on its mirror
@@ -146,16 +148,17 @@ def newest(root: Path, console: Console) -> tuple[int, Files] | None:
     """The newest epoch that a mirror holds complete, and its files by their path in the run folder; None without one.
 
     Raises:
-        InputError: where the folder holds other files and no epoch.
+        InputError: where the folder holds other files and no epoch, or an archive that is not of a run.
         OSError: where it cannot be read.
     """
     names = {path.name for path in root.iterdir()}
     epochs = (int(match[1]) for match in map(_OURS.fullmatch, names) if match and match[2] == "tar")
     for epoch in sorted(epochs, reverse=True):
         if f"epoch-{epoch}.sha256" in names:
-            archive = (root / f"epoch-{epoch}.tar").read_bytes()
-            if (root / f"epoch-{epoch}.sha256").read_text(errors="replace").split()[:1] == [_sha256(archive)]:
-                return epoch, read_files(archive)
+            path = root / f"epoch-{epoch}.tar"
+            archive = read_bytes(path, MAX_BYTES)
+            if read_bytes(path.with_suffix(".sha256"), 4096).split()[:1] == [_sha256(archive).encode()]:
+                return epoch, read_files(archive, path, epoch)
             console.warn(f"epoch {epoch} in the mirror {root} is damaged and left out")
     if any(not name.startswith(".") and not _OURS.fullmatch(name) for name in names):
         raise InputError(f"{root} holds other files; choose an empty or a new folder for the mirror", "mirror")
@@ -166,7 +169,7 @@ def copy_report(run: Run, root: str | Path, console: Console) -> None:
     """Copies the report of a finished run into its mirror; a line says so where that fails."""
     try:
         if (Path(root) / "result.json").read_bytes() == (run.folder / "result.json").read_bytes():
-            shutil.copyfile(run.folder / "report.html", Path(root) / "report.html")
+            write(Path(root) / "report.html", (run.folder / "report.html").read_bytes())
     except OSError as error:
         console.line(f"the mirror {root} lacks the report: {_reason(error)}")
 

@@ -16,11 +16,13 @@ import jax
 import numpy as np
 
 from jaxattn.errors import InputError, first_line
+from jaxattn.limits import read_bytes
 from jaxattn.runs.store import write_bytes
 
 _NAME = re.compile(r"epoch-(\d+)\.safetensors|(\d+)")  # the second is a folder that Orbax wrote
+MAX_BYTES = 2 << 30  # of a checkpoint, which anyone may have written
 _KINDS = "biuf"  # of types that safetensors holds everywhere
-_DRAFT = re.compile(r"epoch-\d+\.safetensors\.part|\d+\.orbax-checkpoint-tmp.*")  # what a killed process leaves
+_DRAFT = re.compile(r"epoch-\d+\.safetensors\..+|\d+\.orbax-checkpoint-tmp.*")  # what a killed process leaves
 
 
 class DamagedCheckpointError(InputError):
@@ -121,7 +123,7 @@ def read(folder: Path, epoch: int) -> tuple[Path, dict[str, np.ndarray]]:
             from jaxattn.runs.orbax_checkpoint import read_orbax
 
             return path, named(read_orbax(path))
-        return path, _unpack(path.read_bytes())
+        return path, _unpack(read_bytes(path, MAX_BYTES))
     except Exception as error:  # whatever a damaged file makes its reader raise
         raise DamagedCheckpointError(f"checkpoint {path} is damaged: {first_line(error)}") from error
 

@@ -1,13 +1,13 @@
 """Why a run failed: `failed.json`, and `error.txt` with the traceback of code that is not the run's own."""
 
 import contextlib
-import json
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxattn.errors import DivergenceError, InputError, first_line
+from jaxattn.limits import read_json
 from jaxattn.runs import checkpoint
 from jaxattn.runs.environment import environment
 from jaxattn.runs.store import write_json, write_text
@@ -72,7 +72,7 @@ def failure_of(error: Exception, folder: Path) -> Failure:
 def read_failure(folder: Path) -> Failure | None:
     """Why the run in a folder failed when it was trained last; None where it did not, or the record is damaged."""
     try:
-        values: dict[str, Any] = json.loads((folder / FILE).read_text("utf-8"))
+        values: dict[str, Any] = read_json(folder / FILE)
         return Failure(str(values["reason"]), int(values["epoch"]), bool(values["diverged"]), values["versions"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

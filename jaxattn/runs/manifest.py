@@ -4,13 +4,13 @@ import contextlib
 import dataclasses
 import datetime
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
 from jaxattn.errors import InputError
+from jaxattn.limits import TEXT, parse_json, read_bytes
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import environment
 from jaxattn.runs.code import Code, check_unchanged
@@ -185,7 +185,7 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: where the folder holds no run, or a damaged one.
     """
     try:
-        return parse_manifest((folder / "config.json").read_bytes())
+        return parse_manifest(read_bytes(folder / "config.json", TEXT))
     except InputError as error:  # of a value in it
         raise InputError(f"{folder / 'config.json'}: {error}; start a new run") from error
     except (OSError, ValueError) as error:
@@ -206,7 +206,7 @@ def parse_manifest(data: bytes) -> Manifest:
         ValueError: where they hold no manifest.
     """
     try:
-        values = json.loads(data)
+        values = parse_json(data)
         written = values.pop("format", 1)
         if written not in (1, FORMAT):
             raise InputError(f"it is of format {written!r}, and this version of jaxattn reads formats up to {FORMAT}")

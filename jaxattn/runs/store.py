@@ -2,11 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from jaxattn.errors import InputError
+from jaxattn.limits import TEXT, parse_json, read_bytes, read_json
 
 METRICS = ("epoch", "train_loss", "train_accuracy", "learning_rate")  # of every line
 MONITORED = ("val_loss", "val_accuracy")  # of every line or of none
@@ -18,6 +20,9 @@ RESULT = (
     "epochs",
     "monitored",
     "dataset",
+    "dataset_hash",
+    "seconds",
+    "parameters",
     "versions",
     "device",
 )
@@ -31,7 +36,7 @@ def read_metrics(folder: Path, epochs: int) -> list[dict[str, Any]]:
     """
     path = folder / "metrics.jsonl"
     try:
-        metrics = [json.loads(line) for line in path.read_text().splitlines()[:epochs]]
+        metrics = [parse_json(line) for line in read_bytes(path, TEXT).splitlines()[:epochs]]
         for line in metrics:
             _check(line, METRICS)
             if metrics[0].keys() & set(MONITORED):
@@ -58,7 +63,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     try:
         if not path.exists():
             return None
-        result = json.loads(path.read_text())
+        result = read_json(path)
         _check(result, RESULT)
         return result
     except (OSError, ValueError) as error:
@@ -73,9 +78,37 @@ def _check(values: Any, names: Iterable[str]) -> None:
     missing = [name for name in names if name not in values]
     if missing:
         raise ValueError(f"{missing[0]!r} is missing")
-    for name in names:
-        if name.endswith(("loss", "accuracy", "rate")) and not isinstance(values[name], int | float):
-            raise ValueError(f"{name!r} must be a number, found {values[name]!r:.40}")
+    for name, value in values.items():
+        rule = next((text for text, pattern, holds in _RULES if pattern.fullmatch(name) and not holds(value)), None)
+        if rule:
+            raise ValueError(f"{name!r:.40} must be {rule}, found {value!r:.40}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# What the values by these names must be, whichever file they are in.
+_RULES: tuple[tuple[str, re.Pattern[str], Callable[[Any], bool]], ...] = (
+    ("a number", re.compile(".*(_loss|_accuracy|_rate|_share)|seconds|images_per_second"), _is_number),
+    (
+        "a fraction from 0 to 1",
+        re.compile(".*_accuracy(_with_flips)?"),
+        lambda value: _is_number(value) and 0 <= value <= 1,
+    ),
+    (
+        "a whole number above 0",
+        re.compile(".*epochs?|parameters|test_images"),
+        lambda value: type(value) is int and value > 0,
+    ),
+    ("text", re.compile("dataset|dataset_hash|device"), lambda value: isinstance(value, str)),
+    ("text or null", re.compile("monitored"), lambda value: value is None or isinstance(value, str)),
+    (
+        "an object of texts",
+        re.compile("versions"),
+        lambda value: isinstance(value, dict) and all(isinstance(one, str) for one in value.values()),
+    ),
+)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

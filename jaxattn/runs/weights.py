@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxattn.array_file import parse_safetensors
 from jaxattn.convert import load_torch
 from jaxattn.errors import InputError, first_line
+from jaxattn.limits import WEIGHTS, read_bytes
 from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint
 from jaxattn.runs.checkpoint import name_of, named
@@ -75,13 +77,13 @@ def read_safetensors(file: Path) -> Arrays:
     Raises:
         InputError: where it cannot be read.
     """
-    import ml_dtypes  # noqa: F401  # teaches NumPy bfloat16
-    from safetensors.numpy import load_file
-
     try:
-        return load_file(file)
+        return parse_safetensors(read_bytes(file, WEIGHTS))
+    except InputError:
+        raise
     except Exception as error:  # whatever a damaged file makes the reader raise
-        raise InputError(f"{file} cannot be read as safetensors: {first_line(error)}") from error
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{file} cannot be read as safetensors: {reason}") from error
 
 
 def take_over(state: TrainState, arrays: Arrays | None, source: str | None, console: Console) -> TrainState:

@@ -11,6 +11,7 @@ from jaxtyping import Int32, UInt8
 from jaxattn.data.cifar10 import unpickle
 from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError
+from jaxattn.limits import open_file, read_bytes
 
 #: The names of the classes, in the order of their labels.
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -22,7 +23,10 @@ _FOLDERS = {"cifar-10-batches-bin": ".bin", "cifar-10-batches-py": ""}  # {unpac
 _BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 _PLANES = (3, 32, 32)  # both versions store an image as its red, its green and its blue plane
 _PIXELS = 3 * 32 * 32
-_MAX_BYTES = 1 << 30  # of one batch; the published ones have 31 million
+# Limits of what is read, each at least twice that of the published archives: 31 million bytes a batch, 186 in all.
+_MAX_BATCH = 64_000_000
+_MAX_TOTAL = 6 * _MAX_BATCH + 10_000_000
+_MAX_MEMBERS = 100
 _ADVICE = "replace it with a complete copy, or delete it"
 
 _Batch = tuple[UInt8[np.ndarray, "N 32 32 3"], Int32[np.ndarray, " N"]]  # images and labels
@@ -62,22 +66,44 @@ def read(path: Path) -> Splits:
 
 def _folder(path: Path) -> dict[str, bytes]:
     names = [batch + end for end in _FOLDERS.values() for batch in _BATCHES]
-    return {name: (path / name).read_bytes() for name in names if (path / name).is_file()}
+    return {name: read_bytes(path / name, _MAX_BATCH) for name in names if (path / name).is_file()}
+
+
+class _Unzipped:
+    """What is read of an unzipped stream, up to a limit: the packed file does not show how much it will be."""
+
+    def __init__(self, stream: gzip.GzipFile):
+        self._stream, self._left = stream, _MAX_TOTAL
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`.
+
+        Raises:
+            tarfile.ReadError: beyond the limit.
+        """
+        content = self._stream.read(min(size, self._left + 1))
+        self._left -= len(content)
+        if self._left < 0:
+            raise tarfile.ReadError(f"it has more than {_MAX_TOTAL:,} bytes when it is unpacked")
+        return content
 
 
 def _tar(path: Path) -> dict[str, bytes]:
     """The batches in an archive, by file name. Only members with exactly the paths of batches are read."""
     wanted = {f"{folder}/{batch}{end}": batch + end for folder, end in _FOLDERS.items() for batch in _BATCHES}
     files = {}
-    with gzip.open(path) as unzipped:
-        with tarfile.open(fileobj=unzipped, mode="r|") as tar:
-            for member in tar:
+    with open_file(path, _MAX_TOTAL) as packed, gzip.open(packed) as unzipped:
+        stream = _Unzipped(unzipped)
+        with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]  # it needs only `read`
+            for number, member in enumerate(tar):
+                if number >= _MAX_MEMBERS:
+                    raise tarfile.ReadError(f"it has more than {_MAX_MEMBERS} members")
                 name = wanted.get(member.name.removeprefix("./"))
-                if name and member.size > _MAX_BYTES:
-                    raise tarfile.ReadError(f"{member.name} has {member.size:,} bytes, more than {_MAX_BYTES:,}")
-                if name and member.isfile() and (file := tar.extractfile(member)):
+                if name and member.size > _MAX_BATCH:
+                    raise tarfile.ReadError(f"{member.name} has {member.size:,} bytes, more than {_MAX_BATCH:,}")
+                if name and member.isfile() and not member.issparse() and (file := tar.extractfile(member)):
                     files[name] = file.read()
-        while unzipped.read(1 << 20):  # gzip's checksum, at the end, covers the whole file
+        while stream.read(1 << 20):  # gzip's checksum, at the end, covers the whole file
             pass
     return files
 
@@ -94,12 +120,20 @@ def _parse_python(where: str, content: bytes) -> _Batch:
     """Images [N, 32, 32, 3] and labels [N] of a batch that is a pickled dict."""
     try:
         batch = unpickle.load_dict(content)
-        pixels, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
+        pixels, labels = (_array(batch[key]) for key in ("data", "labels"))
     except Exception as error:  # a damaged pickle may raise anything
         raise InputError(
             f"{where}: must be a pickled dict with data and labels, but {_reason(error)}; {_ADVICE}"
         ) from error
     return _checked(where, pixels, labels)
+
+
+def _array(value: object) -> np.ndarray:
+    if isinstance(value, list) and all(isinstance(one, int) for one in value):
+        return np.array(value)
+    if not isinstance(value, np.ndarray):
+        raise TypeError("data and labels must be arrays or lists of integers")
+    return value
 
 
 def _checked(where: str, pixels: np.ndarray, labels: np.ndarray) -> _Batch:

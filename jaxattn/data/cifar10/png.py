@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SUB = 1  # PNG's filter type 1: every byte is stored as its difference from the pixel to its left
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow's decoder of some others runs another program
 _BLOCK = 100  # images decoded at once: buffers small enough for malloc to keep
 
 
@@ -31,7 +32,7 @@ def encode(images: UInt8[np.ndarray, "N H W 3"]) -> list[bytes]:
 
 
 def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray, "N {height} {width} 3"]:
-    """The pixels uint8 [N, H, W, 3] of N image files, PNG or any other format that Pillow reads.
+    """The pixels uint8 [N, H, W, 3] of N image files, in a format that data sets hold: PNG, JPEG, GIF, BMP or WebP.
 
     Args:
         files: the contents of the files, at least one.
@@ -58,13 +59,10 @@ def _decode_block(files: Sequence[bytes], height: int, width: int) -> UInt8[np.n
         # A PNG filter may refer to the row above. At the top of an image that row is all zeros: hence the blank rows.
         blank = bytes(1 + 3 * width)
         rows = b"".join(_rows(file, len(header), height * len(blank)) + blank for file in files)
-        tall = _pixels(_png(len(files) * (height + 1), width, rows))
+        total = len(files) * (height + 1)
+        tall = _pixels(_png(total, width, rows), total, width)
         return tall.reshape(-1, height + 1, width, 3)[:, :height]
-    images = [_pixels(file) for file in files]
-    for image in images:
-        if image.shape[:2] != (height, width):
-            raise ValueError(f"expected an image of {height}x{width} pixels, got {image.shape[0]}x{image.shape[1]}")
-    return np.stack(images)
+    return np.stack([_pixels(file, height, width) for file in files])
 
 
 def _rows(file: bytes, start: int, size: int) -> bytes:
@@ -82,16 +80,19 @@ def _rows(file: bytes, start: int, size: int) -> bytes:
                 raise ValueError("a PNG's checksum does not match its pixels")
             compressed.append(file[start + 8 : end])
         start = end + 4
-    rows = zlib.decompress(b"".join(compressed))
-    if len(rows) != size:
-        raise ValueError(f"a PNG holds {len(rows)} bytes of pixels, expected {size}")
+    unzip = zlib.decompressobj()
+    rows = unzip.decompress(b"".join(compressed), size + 1)  # a small file may hold gigabytes
+    if len(rows) != size or not unzip.eof:
+        raise ValueError(f"a PNG must hold {size} bytes of pixels, it holds more or less")
     return rows
 
 
-def _pixels(file: bytes) -> UInt8[np.ndarray, "H W 3"]:
+def _pixels(file: bytes, height: int, width: int) -> UInt8[np.ndarray, "{height} {width} 3"]:
     from PIL import Image
 
-    with Image.open(io.BytesIO(file)) as image:
+    with Image.open(io.BytesIO(file), formats=_FORMATS) as image:
+        if image.size != (width, height):  # before they are unpacked
+            raise ValueError(f"expected an image of {height}x{width} pixels, got {image.height}x{image.width}")
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 

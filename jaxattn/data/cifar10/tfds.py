@@ -3,18 +3,16 @@
 import os
 import re
 import shutil
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from jaxattn.data.announce import announce
-from jaxattn.data.cifar10 import png
+from jaxattn.data.cifar10 import description, png, records
+from jaxattn.data.cifar10.description import PARTS, damaged
 from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError
 
-_PARTS = ("train", "test")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -48,79 +46,50 @@ def read(folder: Path, size: int, classes: int) -> Splits:
     Raises:
         InputError: where files are missing or damaged, or hold other images.
     """
-    if not (folder / "dataset_info.json").is_file():
-        raise _damaged(folder, "there is no dataset_info.json")
-    import tensorflow_datasets as tfds
-
+    name, features, shards = description.read(folder)
     try:
-        info = tfds.builder_from_directory(str(folder)).info
-        features, splits = info.features, info.splits
-        shards = {
-            part: dict(zip(map(Path, splits[part].filepaths), splits[part].shard_lengths, strict=True))
-            for part in _PARTS
-        }
         image, label = features["image"], features["label"]
-        shape, names = tuple(image.shape), tuple(label.names)
-    except Exception as error:  # the protobuf, JSON and file code of TFDS raises many types
-        raise _damaged(folder, error) from error
-    if shape not in ((size, size, 3), (None, None, 3)) or image.np_dtype != np.uint8 or len(names) != classes:
+        shape, dtype, count = tuple(image.shape), image.np_dtype, label.num_classes
+        names = tuple(label.names) if count == classes else ()  # their number is only stated: it may be any
+    except Exception:  # they may be features of any class
+        shape, dtype, count, names = (), "another type", 0, ()
+    if shape not in ((size, size, 3), (None, None, 3)) or dtype != np.uint8 or len(names) != classes:
         raise InputError(
             f"{folder} must hold images of {size}x{size}x3 bytes in {classes} classes, found shape {list(shape)} of "
-            f"{image.np_dtype} in {len(names)} classes; it is another data set, choose another folder"
+            f"{dtype} in {count} classes; it is another data set, choose another folder"
         )
     announce(len(names), (size, size, 3), sum(shards["train"].values()))
     parts = {part: _read_split(folder, files, size, "id" in features) for part, files in shards.items()}
     try:
-        return Splits(info.name, names, parts["train"], parts["test"])
+        return Splits(name, names, parts["train"], parts["test"])
     except InputError as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
 
 
 def _read_split(folder: Path, shards: dict[Path, int], size: int, has_id: bool) -> Split:
     from tensorflow_datasets.proto import tf_example_pb2
 
-    examples = []
+    examples, left = [], records.MAX_BYTES
     for path, length in shards.items():
         try:
-            records = _records(path)
-            for record in records:
+            contents = records.read(path, left)
+            left -= sum(map(len, contents))
+            for record in contents:
                 feature = tf_example_pb2.Example.FromString(record).features.feature
                 key = feature["id"].bytes_list.value[0] if has_id else b""
                 examples.append((key, feature["image"].bytes_list.value[0], feature["label"].int64_list.value[0]))
         except Exception as error:
-            raise _damaged(path, error) from error
-        if len(records) != length:
-            raise _damaged(path, f"it must hold {length} records and holds {len(records)}")
+            raise damaged(path, error) from error
+        if len(contents) != length:
+            raise damaged(path, f"it must hold {length} records and holds {len(contents)}")
     if not examples:
-        raise _damaged(folder, "it has an empty split")
+        raise damaged(folder, "it has an empty split")
     examples.sort(key=lambda example: example[0])
     _, files, labels = zip(*examples, strict=True)
     try:
         return Split(png.decode(files, size, size), np.array(labels, np.int32))
     except Exception as error:
-        raise _damaged(folder, error) from error
-
-
-def _records(path: Path) -> list[bytes]:
-    """The records of one file, in file order."""
-    if ".array_record" in path.name:
-        from array_record.python import array_record_module
-
-        return array_record_module.ArrayRecordReader(os.fspath(path)).read_all()
-    if ".tfrecord" in path.name:
-        return list(_tfrecords(path.read_bytes()))
-    raise ValueError("only array_record and tfrecord files can be read")
-
-
-def _tfrecords(content: bytes) -> Iterator[bytes]:
-    """The records of a file, each stored as length (8 bytes, little-endian), checksum (4), the record, checksum (4)."""
-    start = 0
-    while start < len(content):
-        (length,) = struct.unpack_from("<Q", content, start)
-        if start + length + 16 > len(content):
-            raise ValueError("the last record is truncated")
-        yield content[start + 12 : start + 12 + length]
-        start += length + 16
+        raise damaged(folder, error) from error
 
 
 def write(folder: Path, splits: Splits) -> None:
@@ -149,7 +118,7 @@ def _write_draft(draft: Path, version: str, splits: Splits) -> None:
     from tensorflow_datasets.proto import tf_example_pb2
 
     infos = []
-    for part in _PARTS:
+    for part in PARTS:
         split = getattr(splits, part)
         path = draft / f"{splits.name}-{part}.array_record-00000-of-00001"
         # One record per group, as TFDS itself writes: fast to read in any order.
@@ -178,9 +147,3 @@ def _write_draft(draft: Path, version: str, splits: Splits) -> None:
         check_data=False,  # it would read the first example through TensorFlow
         supervised_keys=("image", "label"),
     )
-
-
-def _damaged(path: Path, reason: str | Exception) -> InputError:
-    if isinstance(reason, Exception):
-        reason = " ".join(f"{type(reason).__name__}: {reason}".split())[:200]
-    return InputError(f"the TFDS data set at {path} is incomplete or corrupt: {reason}; delete the folder and retry")

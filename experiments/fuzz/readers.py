@@ -1,0 +1,336 @@
+"""The readers of files that others may have written: a valid file and what reads it; a new one is one line."""
+
+import gzip
+import hashlib
+import importlib.util
+import io
+import json
+import pickle
+import random
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import save
+
+from jaxattn.comparison import results
+from jaxattn.comparison.compare import of_csv
+from jaxattn.comparison.plan import read_plan
+from jaxattn.config import Config
+from jaxattn.convert import load_torch, to_torch
+from jaxattn.data.cifar10 import archives, png, tfds
+from jaxattn.data.image_file import read_image
+from jaxattn.data.splits import Split, Splits
+from jaxattn.exports import safetensors
+from jaxattn.observers import archive, mirror
+from jaxattn.runs import store
+from jaxattn.runs.console import Console
+from jaxattn.runs.manifest import read_manifest
+from jaxattn.runs.weights import read_safetensors
+
+RNG = np.random.default_rng(0)
+LOSSES = {f"{part}_{name}": 0.5 for part in ("train", "val") for name in ("loss", "accuracy")}
+METRICS = "".join(json.dumps({"epoch": i, **LOSSES, "learning_rate": 0.1, "seconds": 1.5}) + "\n" for i in (1, 2))
+RESULT = {
+    "test_loss": 1.5, "test_accuracy": 0.5, "test_images": 40, "best_epoch": 2, "tested_epoch": 2, "epochs": 2,
+    "seconds": 3.0, "parameters": 1000, "monitored": "validation", "dataset": "cifar10", "dataset_hash": "0" * 64,
+    "versions": {"jax": "0.7"}, "device": "cpu",
+}  # fmt: skip
+MANIFEST = {"classes": list("abc"), "image_shape": [32, 32, 3], "dataset_hash": "0" * 64}
+MADE_OF, IMAGES = "hash 2", 40
+
+
+class Reader(NamedTuple):
+    """A reader of one file.
+
+    Attributes:
+        write: writes a valid file, and what must lie beside it, into an empty folder; gives the path of the file.
+        read: reads the file at that path; gives anything, or raises an InputError.
+        pack: what is done to contents before they are written, such as compression.
+    """
+
+    write: Callable[[Path], Path]
+    read: Callable[[Path], Any]
+    pack: Callable[[bytes, Path], bytes] = lambda content, path: content
+
+
+def _file(name: str, content: Callable[[], bytes]) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content())
+        return folder / name
+
+    return write
+
+
+def _split(count: int) -> Split:
+    return Split(RNG.integers(0, 256, (count, 32, 32, 3), np.uint8), np.arange(count, dtype=np.int32) % 10)
+
+
+def _tfds(name: str) -> Callable[[Path], Path]:
+    """One file of a TFDS folder, by a pattern of its name."""
+
+    def write(folder: Path) -> Path:
+        root = folder / "cifar10" / "3.0.2"
+        tfds.write(root, Splits("cifar10", archives.CLASSES, _split(3), _split(1)))
+        if "tfrecord" in name:
+            _as_tfrecord(root)
+        return next(root.glob(name))
+
+    return write
+
+
+def _as_tfrecord(root: Path) -> None:
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    for path in list(root.glob("*.array_record*")):
+        records = ArrayRecordReader(str(path)).read_all()
+        frames = [len(record).to_bytes(8, "little") + bytes(4) + record + bytes(4) for record in records]
+        path.with_name(path.name.replace("array_record", "tfrecord")).write_bytes(b"".join(frames))
+        path.unlink()
+    about = (root / "dataset_info.json").read_text().replace("array_record", "tfrecord")
+    (root / "dataset_info.json").write_text(about)
+
+
+def _record(folder: Path) -> Path:
+    """The record of the only test image, without its frame."""
+    path = _tfds("*test.tfrecord*")(folder)
+    path.write_bytes(path.read_bytes()[12:-4])
+    return path
+
+
+def _framed(content: bytes, path: Path) -> bytes:
+    return len(content).to_bytes(8, "little") + bytes(4) + content + bytes(4)
+
+
+def _record_image(folder: Path) -> Path:
+    path = _record(folder)
+    path.write_bytes(png.encode(_split(1).images)[0])
+    return path
+
+
+def _example(content: bytes, path: Path) -> bytes:
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    example = tf_example_pb2.Example()
+    example.features.feature["id"].bytes_list.value.append(b"test_00000")
+    example.features.feature["image"].bytes_list.value.append(content)
+    example.features.feature["label"].int64_list.value.append(1)
+    return _framed(example.SerializeToString(), path)
+
+
+def _read_tfds(path: Path) -> Splits:
+    return tfds.read(path.parent, 32, 10)
+
+
+def _batch(kind: str) -> bytes:
+    split = _split(2)
+    pixels = split.images.transpose(0, 3, 1, 2).reshape(2, -1)
+    if kind == "python":
+        return pickle.dumps({b"data": pixels, b"labels": split.labels.tolist(), b"filenames": [b"x", b"y"]}, 2)
+    return np.concatenate([split.labels[:, None].astype(np.uint8), pixels], 1).tobytes()
+
+
+def _cifar(kind: str, packed: bool) -> Callable[[Path], Path]:
+    folder_name, end = {"python": ("cifar-10-batches-py", ""), "binary": ("cifar-10-batches-bin", ".bin")}[kind]
+    names = [f"{folder_name}/data_batch_{i}{end}" for i in range(1, 6)] + [f"{folder_name}/test_batch{end}"]
+
+    def write(folder: Path) -> Path:
+        if packed:
+            (folder / f"cifar-10-{kind}.tar.gz").write_bytes(_tar({name: _batch(kind) for name in names}))
+            return folder / f"cifar-10-{kind}.tar.gz"
+        for name in names:
+            path = _file(name, lambda: _batch(kind))(folder)
+        return path
+
+    return write
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def _gzip(content: bytes, path: Path) -> bytes:
+    return gzip.compress(content, 1)
+
+
+def _gzipped(write: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    def packed(folder: Path) -> Path:
+        path = write(folder)
+        path.write_bytes(_gzip(path.read_bytes(), path))
+        return path
+
+    return packed
+
+
+def _image(form: str, mode: str = "RGB") -> Callable[[], bytes]:
+    def content() -> bytes:
+        stream, exif = io.BytesIO(), Image.Exif()
+        exif[0x0112] = 6
+        extra = {"pnginfo": _text()} if form == "png" else {}
+        image = Image.fromarray(RNG.integers(0, 256, (9, 12, 3), np.uint8)).convert(mode)
+        image.save(stream, form, **extra, **({"exif": exif} if form in ("png", "jpeg", "webp", "tiff") else {}))
+        return stream.getvalue()
+
+    return content
+
+
+def _text() -> Any:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("Comment", "a" * 50, zip=True)
+    return info
+
+
+def _weights() -> dict[str, np.ndarray]:
+    """Weights in PyTorch's layout, of a network of one block."""
+    norm = {"scale": np.ones(4, "f4"), "bias": np.zeros(4, "f4")}
+    block = {"conv": {"kernel": np.ones((3, 3, 3, 4), "f4"), "bias": np.zeros(4, "f4")}, "norm": norm}
+    dense = {"kernel": np.ones((16, 5), "f4"), "bias": np.zeros(5, "f4")}
+    head = {"kernel": np.ones((5, 3), "f4"), "bias": np.zeros(3, "f4")}
+    stats = {"block_1": {"norm": {"mean": np.zeros(4, "f4"), "var": np.ones(4, "f4")}}}
+    state = to_torch({"params": {"block_1": block, "hidden": dense, "head": head}, "batch_stats": stats})
+    return {name: np.ascontiguousarray(value) for name, value in state.items()}
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def _npy() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, _weights()["conv1.weight"])
+    return stream.getvalue()
+
+
+def _zipped(content: bytes, path: Path) -> bytes:
+    stream = io.BytesIO(_npz(**{name: value for name, value in _weights().items() if name != "conv1.weight"}))
+    with zipfile.ZipFile(stream, "a") as file:
+        file.writestr("conv1.weight.npy", content)
+    return stream.getvalue()
+
+
+def _safetensors() -> bytes:
+    return save(_weights())
+
+
+def _pt() -> bytes:
+    import torch
+
+    stream = io.BytesIO()
+    torch.save({name: torch.tensor(value) for name, value in _weights().items()}, stream)
+    return stream.getvalue()
+
+
+def _json(values: Any) -> Callable[[], bytes]:
+    return lambda: json.dumps(values).encode()
+
+
+def _mirror(folder: Path) -> Path:
+    files = {"config.json": _json(Config().to_json() | MANIFEST)(), "metrics.jsonl": METRICS.encode(),
+             "checkpoints/epoch-2.safetensors": _safetensors(), "tensorboard/events.out.tfevents.1": b"x"}  # fmt: skip
+    path = _file("epoch-2.tar", lambda: _tar(files))(folder)
+    _hashed(path.read_bytes(), path)
+    return path
+
+
+def _hashed(content: bytes, path: Path) -> bytes:
+    path.with_suffix(".sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+    return content
+
+
+def _restore(path: Path) -> None:
+    shutil.rmtree(path.parent / "outside", ignore_errors=True)
+    found = mirror.newest(path.parent, Console(quiet=True))
+    if found is not None:
+        archive.unpack(found[1], path.parent / "outside" / "run")
+    inside = {path.name, "epoch-2.sha256", "outside"}
+    assert {one.name for one in path.parent.iterdir()} <= inside, "something was written elsewhere"
+
+
+def _predictions() -> bytes:
+    return _npz(of=np.array(MADE_OF), **dict.fromkeys(results.CONDITIONS, np.arange(IMAGES) % 10))
+
+
+EXPORT = {"config": Config().to_json(), **MANIFEST, "epoch": 2, "result": RESULT}
+PLAN = {"config": Config().to_json(), "variants": ["none", "se"], "seeds": 3, "extended": [2]}
+
+READERS = {
+    "cifar-python": Reader(_cifar("python", True), archives.read, _gzip),
+    "cifar-binary": Reader(_cifar("binary", True), archives.read, _gzip),
+    "cifar-gzip": Reader(_gzipped(_cifar("binary", True)), archives.read),
+    "cifar-python-batch": Reader(_cifar("python", False), lambda path: archives.read(path.parent)),
+    "cifar-binary-batch": Reader(_cifar("binary", False), lambda path: archives.read(path.parent)),
+    "tfds-info": Reader(_tfds("dataset_info.json"), _read_tfds),
+    "tfds-features": Reader(_tfds("features.json"), _read_tfds),
+    "tfds-labels": Reader(_tfds("label.labels.txt"), _read_tfds),
+    "array-record": Reader(_tfds("*test.array_record*"), _read_tfds),
+    "tfrecord": Reader(_tfds("*test.tfrecord*"), _read_tfds),
+    "record": Reader(_record, _read_tfds, _framed),
+    "record-image": Reader(_record_image, _read_tfds, _example),
+    "csv": Reader(_file("x.csv", lambda: b"variant,seed,accuracy\na,0,0.5\na,1,0.6\nb,0,0.7\nb,1,0.8\n"), of_csv),
+    "config": Reader(
+        _file("config.json", _json(Config().to_json() | MANIFEST)), lambda path: read_manifest(path.parent)
+    ),
+    "metrics": Reader(_file("metrics.jsonl", METRICS.encode), lambda path: store.read_metrics(path.parent, 2)),
+    "result": Reader(_file("result.json", _json(RESULT)), lambda path: store.read_result(path.parent)),
+    "plan": Reader(_file("compare.json", _json(PLAN)), lambda path: read_plan(path.parent).runs()),
+    "export": Reader(_file("config.json", _json(EXPORT)), safetensors._read_config),
+    "predictions": Reader(
+        _file("predictions.npz", _predictions), lambda path: results._kept(path, MADE_OF, IMAGES, 10)
+    ),
+    "npz": Reader(_file("model.npz", lambda: _npz(**_weights())), load_torch),
+    "npy": Reader(_file("model.npz", _npy), load_torch, _zipped),
+    "safetensors": Reader(_file("model.safetensors", _safetensors), load_torch),
+    "own-safetensors": Reader(_file("model.safetensors", _safetensors), read_safetensors),
+    "png": Reader(_file("x.png", _image("png", "RGBA")), lambda path: read_image(path, 8, 8)),
+    "jpeg": Reader(_file("x.jpeg", _image("jpeg")), lambda path: read_image(path, 8, 8)),
+    "webp": Reader(_file("x.webp", _image("webp")), lambda path: read_image(path, 8, 8)),
+    "gif": Reader(_file("x.gif", _image("gif", "P")), lambda path: read_image(path, 8, 8)),
+    "tiff": Reader(_file("x.tiff", _image("tiff")), lambda path: read_image(path, 8, 8)),
+    "bmp": Reader(_file("x.bmp", _image("bmp")), lambda path: read_image(path, 8, 8)),
+    "mirror": Reader(_mirror, _restore, _hashed),
+}
+if importlib.util.find_spec("torch"):
+    READERS["pt"] = Reader(_file("model.pt", _pt), load_torch)
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """Contents with one to three mutations: bytes changed, cut out, repeated, moved, or replaced by telling ones."""
+    telling = (b"\0", b"\xff", b"-1", b"1e999", b"NaN", b"null", b'""', b"[]", b"{}", b"9" * 20, b"../", b"\\ud800")
+    for _ in range(rng.randint(1, 3)):
+        start = rng.randrange(len(content) + 1)
+        end = min(len(content), start + rng.choice((1, 1, 2, 4, 8, 64, 1024)))
+        before, piece, after = content[:start], content[start:end], content[end:]
+        content = rng.choice((
+            lambda: before + bytes(byte ^ 1 << rng.randrange(8) for byte in piece) + after,  # noqa: B023
+            lambda: before + after,  # noqa: B023
+            lambda: before,  # noqa: B023
+            lambda: before + piece * rng.choice((2, 50)) + after,  # noqa: B023
+            lambda: after + before,  # noqa: B023
+            lambda: before + rng.choice(telling) + after,  # noqa: B023
+            lambda: before + rng.choice(telling) + piece + after,  # noqa: B023
+            lambda: before + rng.randbytes(len(piece)) + after,  # noqa: B023
+        ))()  # fmt: skip
+    return content
+
+
+def mutations(content: bytes, seed: int) -> Iterator[bytes]:
+    """Mutations of a valid file, without end."""
+    rng = random.Random(seed)
+    while True:
+        yield mutated(content, rng)

@@ -1,0 +1,20 @@
+"""The chunks that a PNG consists of."""
+
+import struct
+import zlib
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+
+
+def without_metadata(content: bytes) -> bytes:
+    """A PNG with only those of its chunks that its pixels depend on, and its EXIF if that is undamaged."""
+    kept, start = [SIGNATURE], len(SIGNATURE)
+    while start + 8 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, start)
+        chunk = content[start : start + 12 + length]
+        is_whole = chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
+        if name in _PIXELS or (name == b"eXIf" and is_whole):
+            kept.append(chunk)
+        start += 12 + length
+    return b"".join(kept)

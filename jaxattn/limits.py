@@ -1,0 +1,105 @@
+"""Limits for files that others may have written: their size is checked before they take memory.
+
+These hold for the small files of runs and for weights; `data/cifar10` and `data/image_file.py` state their own.
+"""
+
+import contextlib
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from jaxattn.errors import InputError
+
+TEXT = 8 << 20  # bytes of a JSON or CSV file; those of this package have some thousand
+WEIGHTS = 256 << 20  # bytes of a file of weights; the tutorial's network has 5 million
+DEPTH = 50  # of nested objects and lists in a JSON file; those of this package have 3
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
+
+
+def open_file(path: Path, limit: int) -> BinaryIO:
+    """A regular file, opened to read bytes.
+
+    Args:
+        path: of the file.
+        limit: bytes that it may have.
+
+    Raises:
+        InputError: where it has more, or is a device or a pipe, which may have no end.
+        OSError: where it cannot be read.
+    """
+    with contextlib.ExitStack() as opened:
+        # Without O_NONBLOCK, a pipe into which nobody writes would be waited for.
+        file = opened.enter_context(open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)))
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise InputError(f"{path} must be a file, it is a device or a pipe; copy its contents into a file")
+        if about.st_size > limit:
+            raise InputError(f"{path} must have at most {limit:,} bytes, it has {about.st_size:,}; choose another file")
+        opened.pop_all()
+    return file
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The contents of a regular file.
+
+    Args:
+        path: of the file.
+        limit: bytes that it may have; no more are read.
+
+    Raises:
+        InputError: as `open_file`.
+        OSError: where it cannot be read.
+    """
+    with open_file(path, limit) as file:
+        return file.read(os.fstat(file.fileno()).st_size)  # not the limit, for which memory would be taken
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; see `parse_json`.
+
+    Raises:
+        ValueError: as `parse_json`; an `InputError` where the file is larger than `TEXT`.
+        OSError: where it cannot be read.
+    """
+    return parse_json(read_bytes(path, TEXT))
+
+
+def parse_json(content: str | bytes) -> Any:
+    """The value in a JSON text of UTF-8, whose numbers and strings can be computed with, written and printed.
+
+    Raises:
+        ValueError: where it is no JSON or is nested deeper than `DEPTH`; a number is not finite, or an integer does not
+            fit into 64 bits; or a string holds a NUL or half of a surrogate pair.
+    """
+    too_deep = f"it is nested more than {DEPTH} deep"
+    try:
+        value = json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
+    level = [value]
+    for _ in range(DEPTH):
+        for one in level:
+            _check(one)
+        level = [part for one in level if isinstance(one, dict | list) for part in _parts(one)]
+        if not level:
+            return value
+    raise ValueError(too_deep)
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return (*value, *value.values()) if isinstance(value, dict) else value
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, str):
+        value.encode()  # an error for half a surrogate pair
+        if "\0" in value:
+            raise ValueError(f"a string holds a NUL: {value!r:.40}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"numbers must be finite, found {value}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"integers must fit into 64 bits, found one of {value.bit_length()}")
