@@ -5,8 +5,10 @@ python -m jaxattn.compare --attention none se --seeds 8 --out DIR
 
 from typing import Any
 
+from jaxattn import runtime
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
+from jaxattn.cli.runs import CODE_FLAGS, add_code_flags
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 from jaxattn.runs.console import Console
@@ -41,6 +43,7 @@ def parser() -> Parser:
     made_by_others = made.add_argument_group("what is there already")
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
     made_by_others.add_argument("--csv", metavar="FILE", help="results of any program: columns variant, seed, accuracy")
+    add_code_flags(made)
     add_config_flags(made, DATASETS, without=("attention", "seed"))
     return made
 
@@ -53,21 +56,24 @@ def main(arguments: list[str]) -> None:
     """
     values = vars(parser().parse_args(arguments))
     own = {name: values.pop(name) for name in OWN}
+    code = {name: values.pop(name) for name in CODE_FLAGS}
     _check(own, values)
     console = Console()
     if own["attention"] is not None:
         console.note("loading JAX and the data")
+    runtime.tune()
     from jaxattn.comparison import compare
 
     if own["csv"] is not None:
         result = compare.of_csv(own["csv"], own["seeds"])
     elif own["runs"] is not None:
-        result = compare.of_runs(own["runs"], own["out"], **values)
+        result = compare.of_runs(own["runs"], own["out"], **values, **code)
     elif own["dir"] is not None:
-        result = compare.show(own["dir"], **values)
+        result = compare.show(own["dir"], **values, **code)
     else:
         seeds = SEEDS if own["seeds"] is None else own["seeds"]
         how = {name: own[name] for name in ("executor", "mirror", "retry_failed")}
+        how["accept_changed_code"] = code["accept_changed_code"]
         result = compare.compare(own["attention"], seeds, own["out"], console, **how, **values)
     console.line(str(result))
 

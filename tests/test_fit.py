@@ -16,12 +16,13 @@ import tiny
 
 import jaxattn
 from jaxattn import ATTENTION, CNN, Config, fit, load_run, networks, resume
+from jaxattn.comparison.compare import compare
 from jaxattn.data import DATASETS
 from jaxattn.data.announce import announce
 from jaxattn.data.augment import normalize, to_float
 from jaxattn.errors import InputError, Interrupted, UnavailableError
 from jaxattn.lock import exclusive_lock
-from jaxattn.runs import checkpoint, compiled, data, warmup
+from jaxattn.runs import checkpoint, compiled, data, environment, warmup
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.training import initial, loop, program
@@ -343,6 +344,12 @@ def test_without_cifar10_shapes_are_trained_on_after_a_warning(tmp_path, capsys,
     assert done.config.dataset == done.result["dataset"] == "shapes"
     printed = capsys.readouterr().out
     assert "WARNING" in printed and "no CIFAR-10 anywhere" in printed
+    warning = "CIFAR-10 was not available and no data set was named: the built-in data set shapes was used instead"
+    assert done.result["notes"] == list(load_run(tmp_path / "run").notes) == [warning]
+    assert fit(dataclasses.replace(done.config, dataset="shapes"), tmp_path / "named").result["notes"] == []
+    with pytest.raises(UnavailableError, match="no CIFAR-10 anywhere"):  # a comparison is of one data set
+        compare(["none", "se"], 1, tmp_path / "compared", **tiny.CONFIG | {"dataset": None})
+    assert not (tmp_path / "compared").exists()
     with pytest.raises(UnavailableError):
         fit(Config(**tiny.CONFIG | {"dataset": "cifar10"}), tmp_path / "other")
 
@@ -445,6 +452,44 @@ def test_resuming_on_other_images_is_refused(tmp_path, quiet, monkeypatch):
     monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
     with pytest.raises(InputError, match="on other images"):
         resume(tmp_path / "run", console=quiet)
+
+
+def test_a_run_that_goes_on_elsewhere_says_so_and_keeps_both_environments(tmp_path, capsys, monkeypatch):
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", Console(quiet=True))
+    here = environment.environment()
+    elsewhere = here | {"host": "a desk", "versions": here["versions"] | {"jax": "0.99"}}
+    monkeypatch.setattr("jaxattn.runs.start.environment", lambda: elsewhere)
+    done = resume(tmp_path / "run", epochs=2)
+    note = f"from epoch 2 on: jax 0.99 instead of {jax.__version__}, host a desk instead of {here['host']}"
+    assert f"{note}; results are those of one machine and version up to rounding only" in capsys.readouterr().out
+    assert done.result["notes"] == list(done.notes) == list(load_run(tmp_path / "run").notes) == [note]
+    starts = read_manifest(tmp_path / "run").starts
+    assert [(start.epoch, start.environment) for start in starts] == [(0, here), (1, elsewhere)]
+    fit(done.config, tmp_path / "run", Console(quiet=True))  # nothing is left to train, so nothing is recorded
+    assert read_manifest(tmp_path / "run").starts == starts
+
+
+def test_a_configuration_of_an_earlier_format_is_read_whole_or_refused(tmp_path, quiet):
+    fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
+    path = tmp_path / "run" / "config.json"
+    values = json.loads(path.read_text())
+    first = {name: value for name, value in values.items() if name not in ("format", "starts")}
+    path.write_text(json.dumps(first))
+    assert load_run(tmp_path / "run").notes == ()
+    grown = resume(tmp_path / "run", epochs=2, console=quiet)
+    assert grown.notes == ("versions and machine of epochs 1 to 1 were not recorded",)
+    for damaged, message in (
+        (
+            {k: v for k, v in first.items() if k != "muon_decay"},
+            "configuration lacks muon_decay; it was written by",
+        ),
+        (values | {"format": 3}, "it is of format 3, and this version of jaxattn reads formats up to 2"),
+        (values | {"starts": [{}]}, "is damaged"),
+        (values | {"starts": [values["starts"][0] | {"epoch": "1"}]}, "is damaged"),
+    ):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=message):
+            load_run(tmp_path / "run")
 
 
 def test_ctrl_c_says_what_is_kept_and_the_run_resumes(tmp_path, quiet, monkeypatch):

@@ -19,6 +19,8 @@ from flax import linen as nn
 from jaxattn import CNN, Config, fit, load_run, resume
 from jaxattn.attention import Gate
 from jaxattn.attention.chain import Chain
+from jaxattn.comparison.compare import compare, of_runs, show
+from jaxattn.comparison.plan import run_name
 from jaxattn.errors import InputError
 from jaxattn.exports import safetensors
 from jaxattn.runs import code
@@ -394,3 +396,26 @@ def test_a_run_may_start_from_weights_whose_code_is_not_imported(trained, packag
     package(gates="raise RuntimeError")
     done = fit(Config(init=str(folder), **CONFIG), tmp_path / "plain", quiet)
     assert done.result["epochs"] == 1
+
+
+# compared
+
+
+def test_old_and_new_code_are_never_averaged_as_one_variant(package, tmp_path, quiet):
+    name = package(__init__="", gates=own())
+    flags = {k: v for k, v in CONFIG.items() if k != "dataset"} | {"dataset": "tiny"}
+    compare(["none", name], 1, tmp_path / "compared", quiet, **flags)
+    package(gates=own(factor=2))
+    with pytest.raises(InputError, match=f"^the code of {name} has changed since .*-s0 was trained with it") as caught:
+        compare(["none", name], 2, tmp_path / "compared", quiet, **flags)
+    assert caught.value.setting == "accept_changed_code"
+    assert not (tmp_path / "compared" / "none-s1").exists()  # nothing more was trained
+    result = compare(["none", name], 2, tmp_path / "compared", quiet, accept_changed_code=True, **flags)
+    note = f"{run_name(name, 0)}: the code of {name} has changed since it was trained (accepted)"
+    assert result.notes == (note,) and f"note: {note}" in str(result)
+    assert f"{note}." in (tmp_path / "compared" / "compare.html").read_text()
+    package(gates=own(imports="raise RuntimeError"))
+    for opened in (lambda: show(tmp_path / "compared"),
+                   lambda: of_runs([tmp_path / "compared" / run_name(name, 0)], tmp_path / "of")):  # fmt: skip
+        with pytest.raises(InputError, match=f"names the attention module {name}, whose code would run"):
+            opened()

@@ -1,36 +1,35 @@
 """Addresses are no paths: wherever a path is given, "gs://bucket/run" is refused and no folder of that name is made."""
 
+import importlib
 import sys
 
 import pytest
 
-from jaxattn import compare, export, predict, train, visualize
 from jaxattn.cli.command import run_command
 from jaxattn.errors import InputError
 from jaxattn.paths import local_path
-from jaxattn.report import __main__ as report
 
-COMMANDS = {
-    "train --dataset shapes --out URL": train,
-    "train --dataset shapes --mirror URL": train,
-    "train --resume URL": train,
-    "train --dataset cifar10 --data-dir URL": train,
-    "train --data-dir URL": train,
-    "train --dataset shapes --init URL": train,
-    "compare URL": compare,
-    "compare --attention none se --dataset shapes --out URL": compare,
-    "compare --attention none se --dataset shapes --out compared --mirror URL": compare,
-    "compare --runs URL --out compared": compare,
-    "compare --csv URL": compare,
-    "report URL": report,
-    "report RUN --out URL": report,
-    "visualize URL": visualize,
-    "visualize RUN --out URL": visualize,
-    "predict URL image.png": predict,
-    "predict RUN URL": predict,
-    "export URL --to safetensors": export,
-    "export RUN --to safetensors --out URL": export,
-}
+COMMANDS = (
+    "train --dataset shapes --out URL",
+    "train --dataset shapes --mirror URL",
+    "train --resume URL",
+    "train --dataset cifar10 --data-dir URL",
+    "train --data-dir URL",
+    "train --dataset shapes --init URL",
+    "compare URL",
+    "compare --attention none se --dataset shapes --out URL",
+    "compare --attention none se --dataset shapes --out compared --mirror URL",
+    "compare --runs URL --out compared",
+    "compare --csv URL",
+    "report URL",
+    "report RUN --out URL",
+    "visualize URL",
+    "visualize RUN --out URL",
+    "predict URL image.png",
+    "predict RUN URL",
+    "export URL --to safetensors",
+    "export RUN --to safetensors --out URL",
+)
 
 
 @pytest.mark.parametrize("scheme", ["gs://bucket/run", "https://host/run"])
@@ -41,8 +40,10 @@ def test_an_address_is_refused_in_one_line_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     words = command.replace("URL", scheme).replace("RUN", str(unfinished)).split()
     monkeypatch.setattr(sys, "argv", words)
+    name = "jaxattn.report.__main__" if words[0] == "report" else f"jaxattn.{words[0]}"
+    main = importlib.import_module(name).main
     with pytest.raises(SystemExit) as caught:
-        run_command(COMMANDS[command].main)
+        run_command(main)
     error = capsys.readouterr().err
     assert caught.value.code == 2 and error.count("\n") == 1
     assert f"error: {scheme} is an address, and only paths of this machine can be used" in error

@@ -16,7 +16,9 @@ SECONDS_BETWEEN_LOOKS = 2.0
 CORES = 2  # that a run on a CPU keeps busy
 
 
-def submit(jobs: Path, runs: Runs, executor: str, progress: Progress, **parameters: Any) -> list[Path]:
+def submit(
+    jobs: Path, runs: Runs, executor: str, progress: Progress, accept_changed_code: bool = False, **parameters: Any
+) -> list[Path]:
     """Submits each run as a job, and waits for all of them.
 
     Args:
@@ -39,7 +41,10 @@ def submit(jobs: Path, runs: Runs, executor: str, progress: Progress, **paramete
     lost: list[tuple[Any, Path]] = []
     while left or waiting:
         starting, left = left[: at_once - len(waiting)], left[at_once - len(waiting) :]
-        waiting += [(manager.submit(run, config, path, executor == "local"), path, config) for path, config in starting]
+        waiting += [
+            (manager.submit(run, config, path, executor == "local", accept_changed_code), path, config)
+            for path, config in starting
+        ]
         ended = [one for one in waiting if one[0].done()]
         waiting = [one for one in waiting if one not in ended]
         for job, path, config in ended:
@@ -77,12 +82,13 @@ def _last_words(lost):
     )
 
 
-def run(config: Config, folder: Path, on_cpu: bool = False) -> None:
+def run(config: Config, folder: Path, on_cpu: bool = False, accept_changed_code: bool = False) -> None:
     """Trains one run, in a job; a run that another process is training is left to it.
 
     Args:
         config: what to train.
         folder: of the run.
+        accept_changed_code: as of `fit`.
         on_cpu: whether it leaves the machine's GPUs alone, each of which JAX would take all the memory of.
     """
     if on_cpu:
@@ -93,7 +99,7 @@ def run(config: Config, folder: Path, on_cpu: bool = False) -> None:
     from jaxattn.runs.fit import fit
 
     try:
-        fit(config, folder, Console())
+        fit(config, folder, Console(), accept_changed_code=accept_changed_code)
     except InputError as error:
         if not isinstance(error.__cause__, BlockingIOError):
             raise

@@ -17,10 +17,11 @@ from jaxattn.comparison.verdict import Comparison, judge
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, Interrupted
+from jaxattn.paths import local_path
+from jaxattn.runs import compiled
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import load_data, read_test
-from jaxattn.runs.manifest import read_manifest
-from jaxattn.training.program import build, template
+from jaxattn.training.program import build
 
 
 class Result(NamedTuple):
@@ -30,11 +31,13 @@ class Result(NamedTuple):
         table: mean, spread, difference and verdict of each variant.
         page: the HTML page; None for numbers that other programs made.
         failures: why runs failed that did, by variant and seed; they are not in the table.
+        notes: what a reader must know of single runs, a sentence each.
     """
 
     table: Comparison
     page: Path | None
     failures: results.Failures
+    notes: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -57,10 +60,11 @@ class Result(NamedTuple):
             text = "the baseline" if verdict is None else verdict.text
             counted = results.counted(variant.n, self.table.planned, self.failures.get(variant.name, {}))
             lines.append(f"{variant.name}: {mean}{spread}, {counted}: {text}")
-        return "\n".join([*lines, *([f"page: {self.page}"] if self.page else [])])
+        notes = [f"note: {note}" for note in self.notes]
+        return "\n".join([*lines, *notes, *([f"page: {self.page}"] if self.page else [])])
 
 
-def compare(
+def compare(  # noqa: PLR0913
     attention: Sequence[Any],
     seeds: int = 8,
     out: str | Path = "comparison",
@@ -68,6 +72,8 @@ def compare(
     executor: str = "here",
     mirror: str | Path | None = None,
     retry_failed: bool = False,
+    *,
+    accept_changed_code: bool = False,
     **flags: Any,
 ) -> Result:
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call goes on after a stop.
@@ -82,63 +88,80 @@ def compare(
         executor: "here", or "local" or "slurm" for a job a run by submitit.
         mirror: a folder to copy each run to, and to restore from what `out` lacks; only for runs that train here.
         retry_failed: whether runs that failed before are trained again.
-        flags: fields of `Config` that all runs have in common.
+        accept_changed_code: whether runs count, and go on, with a module of your own whose code has changed since.
+        flags: fields of `Config` that all runs have in common; the data set is cifar10 where none is named.
 
     Raises:
         InputError: where the input cannot be used, the folder holds another comparison, or no run can be finished.
         Interrupted: on Ctrl-C; what was trained is kept.
     """
     runtime.tune()
-    console, folder = console or Console(), Path(out)
+    console, folder = console or Console(), local_path(out, "out")
+    mirror = None if mirror is None else local_path(mirror, "mirror")
+    flags["dataset"] = flags.get("dataset") or "cifar10"  # never another one, which other runs might not have
     names = tuple(dict.fromkeys(Config(attention=variant).attention for variant in attention))
     if mirror is not None and executor != "here":
         raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
     if len(names) < 2 or seeds < 1:
         raise InputError(f"a comparison takes 2 or more variants and 1 or more seeds, got {len(names)} and {seeds}")
     for name in names:
-        template(build(Config(**flags, attention=name), *_USUAL, 1))  # wrong names are found before the data is loaded
+        one = Config(**flags, attention=name)
+        compiled.check(one, build(one, *_USUAL, 1), _USUAL[1])  # wrong names are found before the data is loaded
     config, splits = load_data(Config(**flags, attention=names[0]), console)
     plan = write_plan(folder, Plan(config, names, seeds))
     console.line(_outlook(plan))
-    failures = _train(folder, plan, executor, console, mirror, retry_failed)
-    return _judged(folder, plan, results.of_plan(folder, plan), splits.test, splits.classes, failures)
+    code = {"trust_code": True, "accept_changed_code": accept_changed_code}
+    results.notes(results.of_plan(folder, plan), **code)  # other code is refused before more is trained
+    failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
+    runs = results.of_plan(folder, plan)
+    return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, **code))
 
 
 _USUAL = 10, (32, 32, 3)  # classes and image shape
 
 
-def show(folder: str | Path, data_dir: str | None = None) -> Result:
+def show(
+    folder: str | Path, data_dir: str | None = None, *, trust_code: bool = False, accept_changed_code: bool = False
+) -> Result:
     """Judges what there is of the comparison in a folder, and writes its page.
 
     Args:
         folder: of the comparison.
         data_dir: where the data is, if it has moved.
+        trust_code, accept_changed_code: as of `load_run`.
 
     Raises:
-        InputError: where the folder holds no comparison or no finished run, or the data is not there.
+        InputError: where the folder holds no comparison or no finished run, the data is not there, or the code of a
+            variant is not trusted or has changed.
     """
-    runtime.tune()
-    folder = Path(folder)
+    folder = local_path(folder)
     plan = read_plan(folder)
-    return _from_runs(folder, plan, results.of_plan(folder, plan), data_dir, results.failures(folder, plan))
+    runs, failures = results.of_plan(folder, plan), results.failures(folder, plan)
+    return _from_runs(folder, plan, runs, data_dir, failures, results.notes(runs, trust_code, accept_changed_code))
 
 
-def of_runs(folders: Sequence[str | Path], out: str | Path, data_dir: str | None = None) -> Result:
+def of_runs(
+    folders: Sequence[str | Path], out: str | Path, data_dir: str | None = None, *, trust_code: bool = False,
+    accept_changed_code: bool = False,
+) -> Result:  # fmt: skip
     """Judges existing runs, which may differ in attention and seed only; the first one's attention is the baseline.
 
     Args:
         folders: run folders.
         out: folder for the page and the figures.
         data_dir: where the data is, if it has moved.
+        trust_code, accept_changed_code: as of `load_run`.
 
     Raises:
-        InputError: where the runs cannot be compared, or the data is not there.
+        InputError: where the runs cannot be compared, the data is not there, or the code of a variant is not trusted
+            or has changed.
     """
-    runtime.tune()
-    runs = results.of_folders([Path(folder) for folder in folders])
+    out = local_path(out, "out")
+    runs = results.of_folders([local_path(folder) for folder in folders])
     first = next(run for of in runs.values() for run in of.values())
     plan = Plan(first.config, tuple(runs), max(map(len, runs.values())))
-    return _from_runs(Path(out), plan, runs, data_dir)
+    notes = results.notes(runs, trust_code, accept_changed_code)
+    return _from_runs(out, plan, runs, data_dir, None, notes)
 
 
 def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = None) -> Result:
@@ -152,7 +175,7 @@ def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = 
     Raises:
         InputError: where the file cannot be read as such.
     """
-    accuracies = read_csv(Path(path))
+    accuracies = read_csv(local_path(path))
     most = max(map(len, accuracies.values()), default=0)
     return Result(judge(accuracies, baseline or next(iter(accuracies), ""), planned or most), None, {})
 
@@ -168,8 +191,9 @@ def _outlook(plan: Plan) -> str:
 
 
 def _train(
-    folder: Path, plan: Plan, executor: str, console: Console, mirror: str | Path | None, retry_failed: bool
-) -> results.Failures:
+    folder: Path, plan: Plan, executor: str, console: Console, mirror: Path | None, retry_failed: bool,
+    accept_changed_code: bool,
+) -> results.Failures:  # fmt: skip
     """Trains the runs that are neither finished nor left as failed; why those failed that did, now or before."""
     finished = results.accuracies(results.of_plan(folder, plan))
     failed = {} if retry_failed else results.failures(folder, plan)
@@ -182,9 +206,9 @@ def _train(
     try:
         with progress.shown():
             if executor == "here":
-                taken = train(left, progress, None if mirror is None else Path(mirror))
+                taken = train(left, progress, mirror, accept_changed_code)
             else:
-                taken = cluster.submit(folder / "jobs", left, executor, progress)
+                taken = cluster.submit(folder / "jobs", left, executor, progress, accept_changed_code)
     except KeyboardInterrupt as error:
         complete = sum(map(len, results.of_plan(folder, plan).values()))
         raise Interrupted(folder, complete, "compare") from error
@@ -198,23 +222,21 @@ def _train(
 
 
 def _from_runs(
-    folder: Path, plan: Plan, runs: results.Runs, data_dir: str | None, failures: results.Failures | None = None
-) -> Result:
+    folder: Path, plan: Plan, runs: results.Runs, data_dir: str | None, failures: results.Failures | None,
+    notes: list[str],
+) -> Result:  # fmt: skip
     some = _one_of(folder, runs, failures)
-    test = read_test(some.folder, data_dir)
-    classes = read_manifest(some.folder).classes
-    return _judged(folder, plan, runs, test, classes, failures)
+    return _judged(folder, plan, runs, read_test(some.folder, data_dir), failures, notes)
 
 
 def _judged(
-    folder: Path, plan: Plan, runs: results.Runs, test: Split, classes: tuple[str, ...],
-    failures: results.Failures | None,
-) -> Result:  # fmt: skip
+    folder: Path, plan: Plan, runs: results.Runs, test: Split, failures: results.Failures | None, notes: list[str]
+) -> Result:
     """The result, with its page; `failures` are None for runs that the command for a comparison did not make."""
     _one_of(folder, runs, failures)  # there must be one
     table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
-    page = write_page(folder, plan, runs, table, test, classes, failures)
-    return Result(table, page, failures or {})
+    page = write_page(folder, plan, runs, table, test, failures, notes)
+    return Result(table, page, failures or {}, tuple(notes))
 
 
 def _one_of(folder: Path, runs: results.Runs, failures: results.Failures | None) -> results.Finished:

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,20 +46,20 @@ SECTIONS = {
 
 
 def write_page(
-    folder: Path, plan: Plan, runs: Runs, table: Comparison, test: Split, classes: tuple[str, ...],
-    failures: Failures | None,
+    folder: Path, plan: Plan, runs: Runs, table: Comparison, test: Split, failures: Failures | None,
+    notes: Sequence[str] = (),
 ) -> Path:  # fmt: skip
     """Writes `compare.html` and the folder `figures`.
 
     Args:
         folder: of the comparison.
         plan: what was to be trained.
-        runs: that are finished.
+        runs: that are finished; there is one at least.
         table: of `verdict.judge`.
         test: the test images.
-        classes: names [K].
         failures: why runs of the plan failed that did; None where the command for a comparison did not make them, and
             so cannot extend it.
+        notes: what a reader must know of single runs, a sentence each.
 
     Returns:
         The page.
@@ -66,10 +67,12 @@ def write_page(
     Raises:
         InputError: where it cannot be written.
     """
+    classes = next(run.manifest.classes for of in runs.values() for run in of.values())
     answers = {name: {seed: predictions(run, test) for seed, run in of.items()} for name, of in runs.items()}
     values = _values(folder, plan, runs, table, answers, test, classes)
     values["command"] = None if failures is None else sections.command(folder, plan)
     values["failed"] = sections.failed(failures or {})
+    values["notes"] = notes
     for row in values["rows"]:
         row["failed"] = len((failures or {}).get(row["name"], {}))
     gates = _gates(runs, test, classes)
@@ -142,7 +145,7 @@ def _gates(runs: Runs, test: Split, classes: tuple[str, ...]) -> dict[str, "Figu
     made = {}
     for name, of in runs.items():
         if of:
-            run = load_run(of[min(of)].folder)
+            run = load_run(of[min(of)].folder, trust_code=True, accept_changed_code=True)  # `results.notes` checked
             _, profiles = inference.predict(run.model, run.variables, test.images)
             if profiles:
                 made[name] = gates_by_class.draw(profiles, test.labels, classes, f"{name}, seed {min(of)}")

@@ -14,8 +14,9 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.knockout import CONDITIONS, knockout_predictions
 from jaxattn.limits import read_bytes
+from jaxattn.runs.code import check_trusted, check_unchanged, digests
 from jaxattn.runs.failure import Failure, failure_of, read_failure
-from jaxattn.runs.manifest import read_manifest
+from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_metrics, read_result
 
@@ -30,12 +31,14 @@ class Finished(NamedTuple):
         config: its configuration.
         result: as in `result.json`.
         metrics: a dict an epoch, as in `metrics.jsonl`.
+        manifest: the contents of `config.json`.
     """
 
     folder: Path
     config: Config
     result: dict[str, Any]
     metrics: list[dict[str, Any]]
+    manifest: Manifest
 
 
 Runs = dict[str, dict[int, Finished]]  # by variant and seed
@@ -95,10 +98,29 @@ def of_folders(folders: Iterable[Path]) -> Runs:
 
 
 def _finished(folder: Path) -> Finished | None:
-    config, result = read_manifest(folder).config, read_result(folder)
-    if result is None or result["epochs"] < config.epochs:
+    manifest, result = read_manifest(folder), read_result(folder)
+    if result is None or result["epochs"] < manifest.config.epochs:
         return None
-    return Finished(folder, config, result, read_metrics(folder, result["epochs"]))
+    return Finished(folder, manifest.config, result, read_metrics(folder, result["epochs"]), manifest)
+
+
+def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
+    """What a reader of the numbers must know of single runs, a sentence each.
+
+    Args:
+        runs: that are finished.
+        trust_code, accept_changed_code: as of `load_run`.
+
+    Raises:
+        InputError: where the code of a variant is not trusted, or has changed since one of its runs was trained.
+    """
+    sentences = []
+    for name, of in runs.items():
+        for run in of.values():
+            check_trusted(name, run.folder, trust_code)
+            changed = check_unchanged(run.manifest.code, name, run.folder, accept_changed_code)
+            sentences += [f"{run.folder.name}: {note}" for note in (*run.manifest.notes(), *changed)]
+    return sentences
 
 
 def counted(finished: int, planned: int, failures: Mapping[int, Failure]) -> str:
@@ -133,11 +155,13 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
         run: a finished run.
         test: its test images.
     """
-    path, made_of = run.folder / PREDICTIONS, f"{run.result['dataset_hash']} {run.result['tested_epoch']}"
-    kept = _kept(path, made_of, len(test), len(read_manifest(run.folder).classes))
+    code = digests(run.config.attention).values()
+    made_of = " ".join([run.result["dataset_hash"], str(run.result["tested_epoch"]), *code])
+    path = run.folder / PREDICTIONS
+    kept = _kept(path, made_of, len(test), len(run.manifest.classes))
     if kept is not None:
         return kept
-    loaded = load_run(run.folder)
+    loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked that
     predicted = knockout_predictions(loaded.model, loaded.variables, test.images)
     draft = path.with_name(path.name + ".part")
     with draft.open("wb") as file:

@@ -19,13 +19,14 @@ from jaxattn.training import devices
 Runs = Sequence[tuple[Path, Config]]  # the folder of each run and its configuration, in the order of training
 
 
-def train(runs: Runs, progress: Progress, mirror: Path | None = None) -> list[Path]:
+def train(runs: Runs, progress: Progress, mirror: Path | None = None, accept_changed_code: bool = False) -> list[Path]:
     """Trains runs, one after the other, or one on each device where there are several. One that fails stops no other.
 
     Args:
         runs: to train.
         progress: is told of finished runs and of those that fail.
         mirror: a folder with a mirror of each run in it.
+        accept_changed_code: as of `fit`.
 
     Returns:
         Folders of runs that another process is training.
@@ -37,7 +38,7 @@ def train(runs: Runs, progress: Progress, mirror: Path | None = None) -> list[Pa
 
     def one(path, config):
         observers = () if mirror is None else (Mirror(mirror / path.name),)
-        return fit(config, path, progress.console(config), build, observers)
+        return fit(config, path, progress.console(config), build, observers, accept_changed_code)
 
     if jax.device_count() == 1:
         return _train_all(left, one, progress)

@@ -89,6 +89,7 @@ def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
         "name": name,
         "config": run.config,
         "folder": str(run.folder),
+        "notes": run.notes,
         "result": sections.result(run, analysis.tested),
         "confusion": sections.confusion(analysis.tested),
         "gates_by_class": sections.gates_by_class(analysis),
