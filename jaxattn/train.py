@@ -3,7 +3,6 @@
 python -m jaxattn.train --attention
 """
 
-import contextlib
 from typing import Any
 
 from jaxattn.cli.command import run_command
@@ -52,9 +51,10 @@ def main(arguments: list[str]) -> None:
     Console().note("loading JAX and the data, and compiling the step")
     if config is not None:
         begin(config.dataset or "cifar10", config.data_dir)
-    with _joined(distributed):
+    from jaxattn.training.processes import connected, is_first
+
+    with connected(distributed):
         from jaxattn.runs.fit import fit, resume
-        from jaxattn.training.processes import is_first
 
         observers = _observers(tensorboard, mirror)
         options: dict[str, Any] = {"observers": observers, "accept_changed_code": accept_changed_code}
@@ -64,15 +64,6 @@ def main(arguments: list[str]) -> None:
             run = fit(config, out, **options)
         if not no_report and is_first():
             _report(run, mirror)
-
-
-def _joined(distributed: bool) -> contextlib.AbstractContextManager[None]:
-    """The context of the other processes, if there are any."""
-    if not distributed:
-        return contextlib.nullcontext()
-    from jaxattn.training.processes import connected
-
-    return connected()
 
 
 def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
@@ -91,8 +82,6 @@ def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
 
 def _report(run: Any, mirror: str | None) -> None:
     """Writes the report, or says in one line why not: the run is complete whatever happens here."""
-    from jaxattn.runs.failure import keep_traceback
-
     console = Console()
     try:
         from jaxattn.report.page import write_report
@@ -100,7 +89,6 @@ def _report(run: Any, mirror: str | None) -> None:
         console.line(f"report: {write_report([run])}")
     except Exception as error:
         console.line(f"warning: no report: {first_line(error)}; try again with: python -m jaxattn.report {run.folder}")
-        keep_traceback(run.folder, error)
         return
     if mirror is not None:
         from jaxattn.observers.mirror import copy_report

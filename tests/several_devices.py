@@ -1,7 +1,6 @@
 """One small run as a process of its own, on the devices that JAX's environment gives: `several_devices.py
 FOLDER EPOCHS`."""
 
-import contextlib
 import json
 import os
 import sys
@@ -33,5 +32,5 @@ def main(folder, epochs):
 
 
 if __name__ == "__main__":
-    with processes.connected() if "JAX_NUM_PROCESSES" in os.environ else contextlib.nullcontext():
+    with processes.connected("JAX_NUM_PROCESSES" in os.environ):
         main(sys.argv[1], int(sys.argv[2]))

@@ -73,8 +73,6 @@ def write_page(
     values["command"] = None if failures is None else sections.command(folder, plan)
     values["failed"] = sections.failed(failures or {})
     values["notes"] = notes
-    for row in values["rows"]:
-        row["failed"] = len((failures or {}).get(row["name"], {}))
     gates = _gates(runs, test, classes)
     values["gates"] = list(gates)
     drawn = _draw(plan, runs, table, values) | {f"gates-{name}": figure for name, figure in gates.items()}

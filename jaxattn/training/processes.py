@@ -19,14 +19,20 @@ PATIENCE = 5.0  # seconds in which it may take leave of the others
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[None]:
+def connected(distributed: bool = True) -> Iterator[None]:
     """The context in which this process is joined with the others; where it ends early in one, all end.
 
     They would wait for that one for ever: for its part of a sum, and at their own end.
 
+    Args:
+        distributed: whether there are others; where not, nothing is done.
+
     Raises:
         InputError: as `connect`.
     """
+    if not distributed:
+        yield
+        return
     connect()
     ending = threading.Event()
     threading.Thread(target=_end_with_the_others, args=(ending,), daemon=True).start()
