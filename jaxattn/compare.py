@@ -20,14 +20,14 @@ OWN = ("dir", "attention", "seeds", "out", "executor", "mirror", "retry_failed",
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.compare`."""
-    made = Parser(
+    parser = Parser(
         prog="python -m jaxattn.compare",
         description="Train variants of the attention with the same seeds, judge them by statistics that were fixed "
         "before, and write one page. The same command goes on after a stop. With DIR alone: print and draw what there "
         "is.",
     )
-    made.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw what there is")
-    what = made.add_argument_group("what to compare")
+    parser.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw what there is")
+    what = parser.add_argument_group("what to compare")
     what.add_argument("--attention", metavar="NAME", nargs="+", help="variants; the first is the baseline")
     what.add_argument("--seeds", metavar="N", type=int, help=f"how many seeds of each: 0, 1, ... (default: {SEEDS})")
     what.add_argument("--out", metavar="DIR", help="folder of the comparison; each run gets a folder in it")
@@ -40,12 +40,12 @@ def parser() -> Parser:
     )
     what.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
     what.add_argument("--retry-failed", action="store_true", help="train runs that failed again (default: leave them)")
-    made_by_others = made.add_argument_group("what is there already")
+    made_by_others = parser.add_argument_group("what is there already")
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
     made_by_others.add_argument("--csv", metavar="FILE", help="results of any program: columns variant, seed, accuracy")
-    add_code_flags(made)
-    add_config_flags(made, DATASETS, without=("attention", "seed"))
-    return made
+    add_code_flags(parser)
+    add_config_flags(parser, DATASETS, without=("attention", "seed"))
+    return parser
 
 
 def main(arguments: list[str]) -> None:

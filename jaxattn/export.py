@@ -11,16 +11,16 @@ from jaxattn.exports import FORMATS
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.export`."""
-    made = Parser(
+    parser = Parser(
         prog="python -m jaxattn.export",
         description="Export the network of a run, with the weights that were tested: as safetensors with a model card, "
         "as a PyTorch state dict with a module that reads it, or as a StableHLO program that needs JAX alone.",
     )
-    made.add_argument("run", metavar="RUN", help="run folder")
-    made.add_argument("--to", metavar="FORMAT", required=True, help=", ".join(FORMATS))
-    made.add_argument("--out", metavar="DIR", help="folder to write (default: RUN/export-FORMAT)")
-    add_code_flags(made)
-    return made
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument("--to", metavar="FORMAT", required=True, help=", ".join(FORMATS))
+    parser.add_argument("--out", metavar="DIR", help="folder to write (default: RUN/export-FORMAT)")
+    add_code_flags(parser)
+    return parser
 
 
 def main(arguments: list[str]) -> None:

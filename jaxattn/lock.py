@@ -1,17 +1,16 @@
 """Exclusive locks on folders, for run folders and for the data folder while it is prepared."""
 
 import contextlib
+import errno
 import functools
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # a module elsewhere
+import filelock
 
+FILE = ".lock"  # in the folder; it stays there
 _LOG = logging.getLogger("jaxattn")
 
 
@@ -19,8 +18,8 @@ _LOG = logging.getLogger("jaxattn")
 def exclusive_lock(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keeps other processes that ask for the same lock out of a folder while the context lasts.
 
-    The folder itself is locked: no lock file is left behind, and a killed process releases it. Where the file system
-    has no locks (some NFS mounts, Google Drive), nothing is locked, and the log says so once.
+    A killed process releases it. Where the file system has no locks (some NFS mounts, Google Drive), nothing is locked,
+    and the log says so once.
 
     Args:
         folder: must exist.
@@ -28,25 +27,25 @@ def exclusive_lock(folder: Path, wait: bool = False) -> Iterator[None]:
 
     Raises:
         BlockingIOError: where another process holds the lock and `wait` is False.
-        OSError: where the folder cannot be opened.
+        OSError: where the folder cannot be written.
     """
-    if fcntl is None:
-        _warn_once("this system")
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+    lock = filelock.FileLock(folder / FILE, timeout=-1 if wait else 0, thread_local=False)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise BlockingIOError(errno.EAGAIN, "another process holds the lock", str(folder)) from error
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
-        except OSError:
-            _warn_once(f"the file system of {folder}")
+        _warn_once(folder)
+    try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 @functools.cache
-def _warn_once(what):
-    _LOG.warning("%s cannot lock folders: do not start two processes in one of them at once", what)
+def _warn_once(folder):
+    _LOG.warning("the file system of %s has no locks: do not start two processes in one folder of it at once", folder)

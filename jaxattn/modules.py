@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
+from jaxattn.data import USUAL
 from jaxattn.runtime import require_device
 
-IMAGE = (32, 32, 3)
+IMAGE = USUAL[1]
 HEADER = ("name", "parameters", "multiply-adds", "formula", "paper", "paper and code")
 NARROW = 120  # characters; a narrower terminal gets the first four columns
 
@@ -65,8 +66,8 @@ def _row(group, name, reduction):
     module = resolve(name, reduction)
     costs = [cost(module(), shape) for shape in block_shapes()]
     kind = module.func if isinstance(module, functools.partial) else module
-    said = (getattr(kind, attribute, "") for attribute in ("formula", "paper", "differs"))
-    return Row(group, name, *map(sum, zip(*costs, strict=True)), *said)
+    texts = (getattr(kind, attribute, "") for attribute in ("formula", "paper", "differs"))
+    return Row(group, name, *map(sum, zip(*costs, strict=True)), *texts)
 
 
 def _cells(row):
@@ -90,27 +91,27 @@ def _print_table(table):
     shown = HEADER if console.width >= NARROW else HEADER[:4]
     widths = [max(len(_cells(row)[i]) for row in table) for i in range(3)]
     for group, members in itertools.groupby(table, key=lambda row: row.group):
-        made = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
         for i, title in enumerate(shown):
             fixed = {"width": max(widths[i], len(title)), "no_wrap": True} if i < len(widths) else {"overflow": "fold"}
-            made.add_column(title, justify="right" if i in (1, 2) else "left", **fixed)
+            table.add_column(title, justify="right" if i in (1, 2) else "left", **fixed)
         for row in members:
-            made.add_row(*map(escape, _cells(row)[: len(shown)]))
-        console.print(made)
+            table.add_row(*map(escape, _cells(row)[: len(shown)]))
+        console.print(table)
     if len(shown) < len(HEADER):
         console.print("Papers, and where their code differs: in a wider terminal, or with --markdown or --json.")
 
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.modules`."""
-    made = Parser(prog="python -m jaxattn.modules", description="List the attention modules and what each one costs.")
-    made.add_argument(
+    parser = Parser(prog="python -m jaxattn.modules", description="List the attention modules and what each one costs.")
+    parser.add_argument(
         "--reduction", type=int, default=16, metavar="N", help="channels per hidden unit (default: %(default)s)"
     )
-    form = made.add_mutually_exclusive_group()
+    form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="a Markdown table (the default when piped)")
     form.add_argument("--json", action="store_true", help="a JSON list")
-    return made
+    return parser
 
 
 def main(arguments: list[str]) -> None:

@@ -16,25 +16,27 @@ from jaxattn.paths import local_path
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.predict`."""
-    made = Parser(
+    parser = Parser(
         prog="python -m jaxattn.predict",
         description="Classify image files with the network of a run. An image is cropped around its centre to the "
         "proportions of the training images, and resized to their size.",
     )
-    made.add_argument("run", metavar="RUN", help="run folder")
-    made.add_argument("images", metavar="IMAGE", nargs="+", help="image file of any format, size and mode")
-    made.add_argument(
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image file of any format, size and mode")
+    parser.add_argument(
         "--top", type=int, metavar="N", default=3, help="classes to print, most probable first (default: 3)"
     )
-    made.add_argument("--json", action="store_true", help="print a JSON object for each image, with every class")
-    made.add_argument(
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each image, with every class")
+    parser.add_argument(
         "--explain", action="store_true", help="draw feature maps, gates and class activation maps of each image"
     )
-    made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
-    add_weights_flag(made)
-    add_code_flags(made)
-    made.add_argument("--out", metavar="DIR", help="folder for the figures of --explain (default: RUN/explained)")
-    return made
+    parser.add_argument(
+        "--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the prediction)"
+    )
+    add_weights_flag(parser)
+    add_code_flags(parser)
+    parser.add_argument("--out", metavar="DIR", help="folder for the figures of --explain (default: RUN/explained)")
+    return parser
 
 
 def main(arguments: list[str]) -> None:

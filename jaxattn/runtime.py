@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from jaxattn.errors import InputError, first_line
 
 # Compiler options for a CPU. For programs that run once, whose time is mostly compilation:
@@ -76,9 +78,15 @@ def compile_faster() -> None:
 
 
 def cache_folder() -> Path:
-    """The folder for what may be deleted at any time: `$XDG_CACHE_HOME/jaxattn`, else `~/.cache/jaxattn`."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return Path(home or Path.home() / ".cache") / "jaxattn"
+    """The folder for what may be deleted at any time: the system's cache folder, on Linux `~/.cache/jaxattn`.
+
+    Raises:
+        RuntimeError: where there is no home directory.
+    """
+    folder = platformdirs.user_cache_path("jaxattn", appauthor=False)
+    if not folder.is_absolute():
+        raise RuntimeError("there is no home directory")
+    return folder
 
 
 def _cache_compiled_programs():

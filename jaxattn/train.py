@@ -19,11 +19,11 @@ ONLY = "of the other flags only --epochs, --data-dir and those of this group but
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.train`."""
-    made = Parser(
+    parser = Parser(
         prog="python -m jaxattn.train",
         description="Train the three-block CNN on CIFAR-10, with or without attention, and write a run folder.",
     )
-    where = made.add_argument_group("where")
+    where = parser.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")
     where.add_argument("--resume", metavar="DIR", help=f"continue the run in DIR; {ONLY}")
     where.add_argument("--mirror", metavar="DIR", help="copy each epoch to DIR, and restore what is missing")
@@ -31,8 +31,8 @@ def parser() -> Parser:
     add_code_flags(where)
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
     where.add_argument("--tensorboard", action="store_true", help="write tensorboard/, too; needs tensorboardX")
-    add_config_flags(made, DATASETS)
-    return made
+    add_config_flags(parser, DATASETS)
+    return parser
 
 
 def main(arguments: list[str]) -> None:
@@ -68,16 +68,16 @@ def main(arguments: list[str]) -> None:
 
 def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
     """What watches the run; the mirror is the last, so that it copies what the others wrote."""
-    found: list[Any] = []
+    observers: list[Any] = []
     if tensorboard:
         from jaxattn.observers.tensorboard import TensorBoard
 
-        found.append(TensorBoard())
+        observers.append(TensorBoard())
     if mirror is not None:
         from jaxattn.observers.mirror import Mirror
 
-        found.append(Mirror(mirror))
-    return found
+        observers.append(Mirror(mirror))
+    return observers
 
 
 def _report(run: Any, mirror: str | None) -> None:

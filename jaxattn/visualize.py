@@ -27,21 +27,21 @@ MAX_IMAGES = 64  # on a figure
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.visualize`."""
-    made = Parser(
+    parser = Parser(
         prog="python -m jaxattn.visualize",
         description="Draw feature maps, gates, class activation maps, training curves and scores of a run into "
         "RUN/figures.",
     )
-    made.add_argument("run", metavar="RUN", help="run folder")
-    made.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {', '.join(PLOTS)}")
-    made.add_argument(
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {', '.join(PLOTS)}")
+    parser.add_argument(
         "--layers",
         nargs="+",
         metavar="LAYER",
         default=(),
         help="layers to draw, such as conv1 norm1 attention1 block1 (default: every conv)",
     )
-    which = made.add_mutually_exclusive_group()
+    which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--images",
         type=int,
@@ -50,14 +50,16 @@ def parser() -> Parser:
         help="number of test images, taking the classes in turn (default: 3)",
     )
     which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their indices in the test set instead, from 0")
-    made.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
-    made.add_argument("--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the predicted)")
-    add_weights_flag(made)
-    add_code_flags(made)
-    made.add_argument("--format", nargs="+", metavar="F", default=FORMATS, help="png, svg or both (default: both)")
-    made.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
-    made.add_argument("--out", metavar="DIR", help="folder for the figures (default: RUN/figures)")
-    return made
+    parser.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
+    parser.add_argument(
+        "--class", dest="target", metavar="NAME", help="class that CAMs explain (default: the prediction)"
+    )
+    add_weights_flag(parser)
+    add_code_flags(parser)
+    parser.add_argument("--format", nargs="+", metavar="F", default=FORMATS, help="png, svg or both (default: both)")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
+    parser.add_argument("--out", metavar="DIR", help="folder for the figures (default: RUN/figures)")
+    return parser
 
 
 def main(arguments: list[str]) -> None:

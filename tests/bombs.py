@@ -14,7 +14,8 @@ import numpy as np
 import test_cifar10 as cifar
 
 from jaxattn.convert import load_torch
-from jaxattn.data.cifar10 import archives, png, tfds
+from jaxattn.data import png, tfds
+from jaxattn.data.cifar10 import archives
 from jaxattn.errors import InputError
 
 CHUNK = bytes(1 << 24)

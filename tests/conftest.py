@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import gc
-import logging
 import os
 import socket
 from pathlib import Path
@@ -58,12 +57,6 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-
-
-@pytest.fixture(autouse=True)
-def log_is_captured():
-    """A console of an earlier test keeps the log to itself."""
-    logging.getLogger("jaxattn").propagate = True
 
 
 @pytest.fixture

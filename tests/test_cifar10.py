@@ -22,9 +22,9 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
-from jaxattn.data import DATASETS, cifar10
-from jaxattn.data.cifar10 import archives, png, tfds
-from jaxattn.data.cifar10.download import Remote
+from jaxattn.data import DATASETS, cifar10, png, tfds
+from jaxattn.data.cifar10 import archives
+from jaxattn.data.download import Remote
 from jaxattn.errors import InputError, UnavailableError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

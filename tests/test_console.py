@@ -14,14 +14,18 @@ from jaxattn.runs.console import Console
 LOG = logging.getLogger("jaxattn")
 
 
-def test_the_log_goes_to_the_console_that_was_created_last(capsys):
+def test_the_log_is_printed_while_a_console_shows_it_and_left_alone_before_and_after(capsys, caplog):
     text = f"preparing {'a/long/path/' * 20} [once]"
-    for _ in range(2):  # a second one in a process gets the lines, once each
-        Console()
+    before = LOG.level, LOG.propagate, list(LOG.handlers)
+    console = Console()
+    LOG.warning("not printed here")
+    with console.showing_log(), Console().showing_log():  # once, where two would
         LOG.info(text)
-        assert capsys.readouterr().out == f"{text}\n"
-    Console(quiet=True)
-    LOG.warning("nobody hears it")
+    assert capsys.readouterr().out == f"{text}\n"
+    assert (LOG.level, LOG.propagate, list(LOG.handlers)) == before
+    assert [record.getMessage() for record in caplog.records] == ["not printed here"]
+    with Console(quiet=True).showing_log():
+        LOG.warning("nobody hears it")
     assert capsys.readouterr().out == ""
 
 
@@ -29,8 +33,8 @@ def test_a_log_line_is_printed_once_whatever_other_packages_do_to_the_root_logge
     root, handler = logging.getLogger(), logging.StreamHandler()
     root.addHandler(handler)
     try:
-        Console()
-        LOG.info("downloading")
+        with Console().showing_log():
+            LOG.info("downloading")
         printed = capsys.readouterr()
         assert printed.out == "downloading\n" and printed.err == ""
     finally:

@@ -27,7 +27,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 # From the ground up: a folder or file imports only from lines above its own, or within its folder without a cycle.
 ORDER = [
     {"errors", "types"},
-    {"metrics", "paths", "recipes"},
+    {"metrics", "paths", "recipes", "templates"},
     {"config", "limits", "lock", "runtime"},
     {"array_file"},
     {"layers"},

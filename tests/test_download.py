@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from jaxattn.data.cifar10.download import Remote, fetch
+from jaxattn.data.download import Remote, fetch
 from jaxattn.errors import InputError, UnavailableError
 
 CONTENT = np.random.default_rng(0).bytes(600_000)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxattn.data.cifar10 import tfds
+from jaxattn.data import tfds
 from jaxattn.data.cifar10.archives import CLASSES
 from jaxattn.data.splits import Split, Splits
 

@@ -23,7 +23,8 @@ from jaxattn.comparison.compare import of_csv
 from jaxattn.comparison.plan import read_plan
 from jaxattn.config import Config
 from jaxattn.convert import load_torch, to_torch
-from jaxattn.data.cifar10 import archives, png, tfds
+from jaxattn.data import png, tfds
+from jaxattn.data.cifar10 import archives
 from jaxattn.data.image_file import read_image
 from jaxattn.data.splits import Split, Splits
 from jaxattn.exports import safetensors

@@ -61,19 +61,19 @@ def _import(name):
     """A Linen class from "package.module:ClassName"; whatever goes wrong is told in one line."""
     path, _, class_name = name.partition(":")
     try:
-        found = getattr(importlib.import_module(path), class_name)
+        attribute = getattr(importlib.import_module(path), class_name)
     except Exception as error:  # a user's module may raise anything while it is imported
         lines = str(error).splitlines() or [""]
         raise InputError(f"cannot import attention {name!r}: {type(error).__name__}: {lines[0]}") from error
-    if not (inspect.isclass(found) and issubclass(found, nn.Module)):
-        raise InputError(f"attention {name!r} must be a class that extends flax.linen.Module, got {found!r:.60}")
+    if not (inspect.isclass(attribute) and issubclass(attribute, nn.Module)):
+        raise InputError(f"attention {name!r} must be a class that extends flax.linen.Module, got {attribute!r:.60}")
     needed = [
         field.name
-        for field in inspect.signature(found).parameters.values()
+        for field in inspect.signature(attribute).parameters.values()
         if field.default is field.empty and field.kind is not field.VAR_KEYWORD
     ]
     if needed:
         raise InputError(
             f"attention {name!r} needs a default for its field {needed[0]!r}: it is created without arguments"
         )
-    return found
+    return attribute

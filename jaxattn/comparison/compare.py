@@ -15,6 +15,7 @@ from jaxattn.comparison.statistics import ALPHA, smallest_p
 from jaxattn.comparison.train import train
 from jaxattn.comparison.verdict import Comparison, judge
 from jaxattn.config import Config
+from jaxattn.data import USUAL
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.paths import local_path
@@ -104,20 +105,19 @@ def compare(  # noqa: PLR0913
         raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
     if len(names) < 2 or seeds < 1:
         raise InputError(f"a comparison takes 2 or more variants and 1 or more seeds, got {len(names)} and {seeds}")
+    classes, shape, _ = USUAL
     for name in names:
         one = Config(**flags, attention=name)
-        compiled.check(one, build(one, *_USUAL, 1), _USUAL[1])  # wrong names are found before the data is loaded
-    config, splits = load_data(Config(**flags, attention=names[0]), console)
-    plan = write_plan(folder, Plan(config, names, seeds))
-    console.line(_outlook(plan))
-    code = {"trust_code": True, "accept_changed_code": accept_changed_code}
-    results.notes(results.of_plan(folder, plan), **code)  # other code is refused before more is trained
-    failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
-    runs = results.of_plan(folder, plan)
-    return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, **code))
-
-
-_USUAL = 10, (32, 32, 3)  # classes and image shape
+        compiled.check(one, build(one, classes, shape, 1), shape)  # wrong names are found before the data is loaded
+    with console.showing_log():
+        config, splits = load_data(Config(**flags, attention=names[0]), console)
+        plan = write_plan(folder, Plan(config, names, seeds))
+        console.line(_outlook(plan))
+        code = {"trust_code": True, "accept_changed_code": accept_changed_code}
+        results.notes(results.of_plan(folder, plan), **code)  # other code is refused before more is trained
+        failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
+        runs = results.of_plan(folder, plan)
+        return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, **code))
 
 
 def show(
@@ -158,7 +158,7 @@ def of_runs(
     """
     out = local_path(out, "out")
     runs = results.of_folders([local_path(folder) for folder in folders])
-    first = next(run for of in runs.values() for run in of.values())
+    first = next(run for by_seed in runs.values() for run in by_seed.values())
     plan = Plan(first.config, tuple(runs), max(map(len, runs.values())))
     notes = results.notes(runs, trust_code, accept_changed_code)
     return _from_runs(out, plan, runs, data_dir, None, notes)
@@ -245,10 +245,10 @@ def _one_of(folder: Path, runs: results.Runs, failures: results.Failures | None)
     Raises:
         InputError: where there is none.
     """
-    some = next((run for of in runs.values() for run in of.values()), None)
+    some = next((run for by_seed in runs.values() for run in by_seed.values()), None)
     if some is not None:
         return some
-    first = next((failure for of in (failures or {}).values() for failure in of.values()), None)
+    first = next((failure for by_seed in (failures or {}).values() for failure in by_seed.values()), None)
     if first is not None:
         raise InputError(f"{folder} holds no finished run: {first.reason}", "retry_failed")
     raise InputError(f"{folder} holds no finished run yet; run the command again that made it")

@@ -54,17 +54,17 @@ def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figur
         accuracies: fractions by variant, of which the first is the baseline, and seed.
         caption: what was compared.
     """
-    names = [name for name, of in accuracies.items() if of]
-    made = canvas.figure("Test accuracy of each seed", caption, (0.9 * len(names), 3))
-    axes = made.subplots()
+    names = [name for name, by_seed in accuracies.items() if by_seed]
+    figure = canvas.figure("Test accuracy of each seed", caption, (0.9 * len(names), 3))
+    axes = figure.subplots()
     baseline, *_ = names
     for column, name in enumerate(names):
-        of = accuracies[name]
-        for seed in of.keys() & accuracies[baseline].keys() if column else ():
-            pair = 100 * accuracies[baseline][seed], 100 * of[seed]
+        by_seed = accuracies[name]
+        for seed in by_seed.keys() & accuracies[baseline].keys() if column else ():
+            pair = 100 * accuracies[baseline][seed], 100 * by_seed[seed]
             if column == 1:  # lines over several columns would cross the dots of other variants
                 axes.plot((0, 1), pair, color="0.6", linewidth=0.8, zorder=1)
-        values, mean = 100 * np.array(list(of.values())), 100 * float(np.mean(list(of.values())))
+        values, mean = 100 * np.array(list(by_seed.values())), 100 * float(np.mean(list(by_seed.values())))
         axes.plot(np.full(len(values), column), values, "o", color=_colour(column), markersize=5, zorder=2)
         axes.plot((column - 0.18, column + 0.18), [mean] * 2, color=_colour(column), linewidth=2.5, zorder=3)
         # the lines between seeds start on the baseline's other side
@@ -74,7 +74,7 @@ def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figur
     axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 6 else 30)
     axes.set_xlim(-0.7, len(names) - 0.3)
     canvas.plain_axes(axes, "dot: one seed; bar: mean", "", "test accuracy, %")
-    return canvas.finish(made)
+    return canvas.finish(figure)
 
 
 def forest(title: str, rows: Sequence[Interval], caption: str, margin: float = 0.0, x: str = "points") -> "Figure":
@@ -87,8 +87,8 @@ def forest(title: str, rows: Sequence[Interval], caption: str, margin: float = 0
         margin: differences up to this size, in points, are shaded.
         x: label of the horizontal axis.
     """
-    made = canvas.figure(title, caption, (canvas.NARROWEST, 0.8 + ROW * len(rows)))
-    axes = made.subplots()
+    figure = canvas.figure(title, caption, (canvas.NARROWEST, 0.8 + ROW * len(rows)))
+    axes = figure.subplots()
     axes.axvline(0, color="0.5", linewidth=1)
     if margin:
         axes.axvspan(-margin, margin, color="0.5", alpha=0.15, linewidth=0)
@@ -99,7 +99,7 @@ def forest(title: str, rows: Sequence[Interval], caption: str, margin: float = 0
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     canvas.plain_axes(axes, f"shaded: within {margin} points" if margin else "", x)
-    return canvas.finish(made)
+    return canvas.finish(figure)
 
 
 def learning_curves(
@@ -112,8 +112,8 @@ def learning_curves(
         monitored: "validation" or "test".
         caption: what was compared.
     """
-    made = canvas.figure("Learning curves", caption, (canvas.NARROWEST, 2.8))
-    axes = made.subplots()
+    figure = canvas.figure("Learning curves", caption, (canvas.NARROWEST, 2.8))
+    axes = figure.subplots()
     for number, (name, runs) in enumerate(metrics.items()):
         if not runs:
             continue
@@ -126,7 +126,7 @@ def learning_curves(
     axes.legend(fontsize=canvas.SMALL, labelcolor=canvas.INK, frameon=False)
     canvas.whole_ticks(axes.xaxis)
     canvas.plain_axes(axes, "line: mean of the seeds; band: lowest to highest", "epoch", f"{monitored} accuracy, %")
-    return canvas.finish(made)
+    return canvas.finish(figure)
 
 
 def costs(rows: Sequence[Cost], caption: str) -> "Figure":
@@ -136,8 +136,8 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
         rows: one for each variant.
         caption: what was compared.
     """
-    made = canvas.figure("Accuracy against cost", caption, (8.4, 3))
-    axes = made.subplots(1, 3, sharey=True)
+    figure = canvas.figure("Accuracy against cost", caption, (8.4, 3))
+    axes = figure.subplots(1, 3, sharey=True)
     quantities = {
         "parameters, thousands": [row.parameters / 1e3 for row in rows],
         "multiply-adds an image, millions": [row.multiply_adds / 1e6 for row in rows],
@@ -153,10 +153,10 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
         axis.locator_params(axis="x", nbins=4)
         canvas.plain_axes(axis, "", title, "test accuracy, %" if axis is axes[0] else "")
     handles = axes[0].get_legend_handles_labels()
-    made.legend(
+    figure.legend(
         *handles, loc="outside upper right", fontsize=canvas.SMALL, labelcolor=canvas.INK, ncols=4, frameon=False
     )
-    return canvas.finish(made)
+    return canvas.finish(figure)
 
 
 def _colour(number):

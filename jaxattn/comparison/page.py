@@ -18,9 +18,9 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain import inference
 from jaxattn.plots import canvas, gates_by_class
-from jaxattn.report.page import environment
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import write_text
+from jaxattn.templates import pages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,8 +67,8 @@ def write_page(
     Raises:
         InputError: where it cannot be written.
     """
-    classes = next(run.manifest.classes for of in runs.values() for run in of.values())
-    answers = {name: {seed: predictions(run, test) for seed, run in of.items()} for name, of in runs.items()}
+    classes = next(run.manifest.classes for by_seed in runs.values() for run in by_seed.values())
+    answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
     values = _values(folder, plan, runs, table, answers, test, classes)
     values["command"] = None if failures is None else sections.command(folder, plan)
     values["failed"] = sections.failed(failures or {})
@@ -82,7 +82,7 @@ def write_page(
         "sections": [(id, name) for id, name in SECTIONS.items() if id in shown],
         "figures": {name: _inline(figure) for name, figure in drawn.items()},
     }
-    html = environment("jaxattn.comparison").get_template("compare.html").render(**values)
+    html = pages("jaxattn.comparison").get_template("compare.html").render(**values)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "compare.html", html)
@@ -104,12 +104,12 @@ def _values(folder, plan, runs, table, answers, test, classes) -> dict[str, Any]
         "extended_error": EXTENSION,
         "smallest": f"With {plan.seeds} pairs the smallest possible p is {smallest_p(plan.seeds):.2g}.",
         "margin": MARGIN,
-        "rows": [sections.row(row, table.baseline, answers, test) for row in table.rows],
+        "rows": [sections.table_row(row, table.baseline, answers, test) for row in table.rows],
         "costs": sections.costs(runs, test.images.shape[1:], len(classes)),
         "classes": sections.by_class(table, answers, test, classes),
         "knockout": sections.knockout(answers, test),
         "settings": sections.settings(plan.config),
-        "made": sections.made(runs),
+        "trained_on": sections.trained_on(runs),
         "runs": sections.listed(folder, runs),
         "version": __version__,
     }
@@ -118,8 +118,8 @@ def _values(folder, plan, runs, table, answers, test, classes) -> dict[str, Any]
 def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any]) -> dict[str, "Figure"]:
     """The figures by name; those by class are `classes-<variant>`."""
     caption = f"{plan.config.dataset}, recipe {plan.config.recipe}, {plan.seeds} seeds"
-    found = {name: of for name, of in runs.items() if of}
-    drawn = {"seeds": figures.seeds(accuracies(found), caption)}
+    finished = {name: by_seed for name, by_seed in runs.items() if by_seed}
+    drawn = {"seeds": figures.seeds(accuracies(finished), caption)}
     intervals = [
         figures.Interval(row.variant.name, row.difference.mean, *(row.difference.interval or (np.nan, np.nan)))
         for row in table.rows
@@ -129,7 +129,7 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any]) -> 
         title = f"Difference to {table.baseline}, with 95 % intervals"
         drawn["differences"] = figures.forest(title, intervals, caption, MARGIN, "points of test accuracy")
     if plan.config.monitored is not None:
-        metrics = {name: [run.metrics for run in of.values()] for name, of in found.items()}
+        metrics = {name: [run.metrics for run in by_seed.values()] for name, by_seed in finished.items()}
         drawn["curves"] = figures.learning_curves(metrics, plan.config.monitored, caption)
     drawn["costs"] = figures.costs(values["costs"], caption)
     for one in values["classes"]:
@@ -140,14 +140,16 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any]) -> 
 
 def _gates(runs: Runs, test: Split, classes: tuple[str, ...]) -> dict[str, "Figure"]:
     """Gates by class of the lowest seed of each variant that weights channels."""
-    made = {}
-    for name, of in runs.items():
-        if of:
-            run = load_run(of[min(of)].folder, trust_code=True, accept_changed_code=True)  # `results.notes` checked
+    drawn = {}
+    for name, by_seed in runs.items():
+        if by_seed:
+            run = load_run(
+                by_seed[min(by_seed)].folder, trust_code=True, accept_changed_code=True
+            )  # `results.notes` checked
             _, profiles = inference.predict(run.model, run.variables, test.images)
             if profiles:
-                made[name] = gates_by_class.draw(profiles, test.labels, classes, f"{name}, seed {min(of)}")
-    return made
+                drawn[name] = gates_by_class.draw(profiles, test.labels, classes, f"{name}, seed {min(by_seed)}")
+    return drawn
 
 
 def _inline(figure: "Figure") -> str:

@@ -108,9 +108,9 @@ def difference(one: Config, other: Config) -> str | None:
 
 
 def _merged(folder, old, new):
-    found = difference(old.config, new.config)
-    if found is not None:
-        raise InputError(f"{folder} holds a comparison with {found}; choose another folder", "out")
+    other = difference(old.config, new.config)
+    if other is not None:
+        raise InputError(f"{folder} holds a comparison with {other}; choose another folder", "out")
     variants = (*old.variants, *(name for name in new.variants if name not in old.variants))
     if new.seeds < old.seeds:
         raise InputError(f"seeds may only grow: {folder} was planned with {old.seeds}, got {new.seeds}", "seeds")

@@ -82,9 +82,9 @@ def of_folders(folders: Iterable[Path]) -> Runs:
         if run is None:
             raise InputError(f"{folder} holds no finished run; resume it first", "resume", folder)
         first = first or run
-        found = difference(run.config, first.config)
-        if found is not None:
-            raise InputError(f"{folder} was trained with {found} as {first.folder}; compare runs of one configuration")
+        other = difference(run.config, first.config)
+        if other is not None:
+            raise InputError(f"{folder} was trained with {other} as {first.folder}; compare runs of one configuration")
         if run.result["dataset_hash"] != first.result["dataset_hash"]:
             raise InputError(f"{folder} and {first.folder} were trained on other images (their hash differs)")
         same = runs.setdefault(run.config.attention, {})
@@ -115,8 +115,8 @@ def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
         InputError: where the code of a variant is not trusted, or has changed since one of its runs was trained.
     """
     sentences = []
-    for name, of in runs.items():
-        for run in of.values():
+    for name, by_seed in runs.items():
+        for run in by_seed.values():
             check_trusted(name, run.folder, trust_code)
             changed = check_unchanged(run.manifest.code, name, run.folder, accept_changed_code)
             sentences += [f"{run.folder.name}: {note}" for note in (*run.manifest.notes(), *changed)]
@@ -134,7 +134,9 @@ def counted(finished: int, planned: int, failures: Mapping[int, Failure]) -> str
 
 def failed_runs(failures: Failures) -> str:
     """Names the runs that failed, and the first one's reason; empty where there are none."""
-    failed = [(f"{name} seed {seed}", failure) for name, of in failures.items() for seed, failure in of.items()]
+    failed = [
+        (f"{name} seed {seed}", failure) for name, by_seed in failures.items() for seed, failure in by_seed.items()
+    ]
     if not failed:
         return ""
     names = ", ".join(f"{name} {failure}" for name, failure in failed)
@@ -143,7 +145,10 @@ def failed_runs(failures: Failures) -> str:
 
 def accuracies(runs: Runs) -> dict[str, dict[int, float]]:
     """Test accuracy (fraction) by variant and seed."""
-    return {variant: {seed: run.result["test_accuracy"] for seed, run in of.items()} for variant, of in runs.items()}
+    return {
+        variant: {seed: run.result["test_accuracy"] for seed, run in by_seed.items()}
+        for variant, by_seed in runs.items()
+    }
 
 
 def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:

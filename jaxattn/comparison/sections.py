@@ -25,24 +25,32 @@ Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] b
 MOST_CLASSES = 20  # of a figure by class
 
 
-def row(row: Row, baseline: str, answers: Answers, test: Split) -> dict[str, Any]:
+def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict[str, Any]:
     """A line of the table: a variant, and its difference to the baseline if they have a seed in common."""
-    one, found = row.variant, row.difference
+    one, difference = judged.variant, judged.difference
     mean, sd = (None if value is None else 100 * value for value in (one.mean, one.sd))
     spoken = f"{one.name}: " + ("no finished run." if mean is None else f"mean {mean:.2f} % of {one.n} seeds.")
-    told = None
-    if found is not None:
-        told = {
-            "mean": found.mean,
-            "images": found.images,
-            "interval": "–" if found.interval is None else _range(*found.interval),
+    shown = None
+    if difference is not None:
+        shown = {
+            "mean": difference.mean,
+            "images": difference.images,
+            "interval": "–" if difference.interval is None else _range(*difference.interval),
             "crossed": _range(*crossed_interval(*_correct(answers, one.name, baseline, test))),
-            "p": f"{found.p:.3f}",
-            "holm": "–" if found.holm is None else f"{found.holm:.3f}",
-            "wins": f"{found.wins:.0%}",
+            "p": f"{difference.p:.3f}",
+            "holm": "–" if difference.holm is None else f"{difference.holm:.3f}",
+            "wins": f"{difference.wins:.0%}",
         }
-    text = None if row.verdict is None else row.verdict.text
-    return {"name": one.name, "n": one.n, "mean": mean, "sd": sd, "verdict": text, "spoken": spoken, "difference": told}
+    text = None if judged.verdict is None else judged.verdict.text
+    return {
+        "name": one.name,
+        "n": one.n,
+        "mean": mean,
+        "sd": sd,
+        "verdict": text,
+        "spoken": spoken,
+        "difference": shown,
+    }
 
 
 def _range(low, high):
@@ -52,28 +60,30 @@ def _range(low, high):
 def _correct(answers, name, baseline, test):
     """Whether variant and baseline were right, by common seed and image: two bool [S, N]."""
     seeds = sorted(answers[name].keys() & answers[baseline].keys())
-    return [np.stack([answers[of][seed]["intact"] == test.labels for seed in seeds]) for of in (name, baseline)]
+    return [
+        np.stack([answers[variant][seed]["intact"] == test.labels for seed in seeds]) for variant in (name, baseline)
+    ]
 
 
 def by_class(table: Comparison, answers: Answers, test: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Differences by class of each variant with two pairs or more; none where there are very many classes."""
-    made = []
+    tables = []
     for row in table.rows:
         if row.difference is None or row.difference.n < 2 or len(classes) > MOST_CLASSES:
             continue
         correct = _correct(answers, row.variant.name, table.baseline, test)
         means, ends = class_differences(correct[0], correct[1], test.labels, len(classes))
-        rows = [Interval(name, *map(float, of)) for name, *of in zip(classes, means, *ends.T, strict=True)]
+        rows = [Interval(name, *map(float, values)) for name, *values in zip(classes, means, *ends.T, strict=True)]
         spoken = " ".join(f"{one.label} {one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})." for one in rows)
-        made.append({"name": row.variant.name, "rows": rows, "spoken": spoken})
-    return made
+        tables.append({"name": row.variant.name, "rows": rows, "spoken": spoken})
+    return tables
 
 
 def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
     """Points of accuracy lost under each condition, mean and interval over the seeds, of each variant with gates."""
     rows = []
-    for name, of in answers.items():
-        lost = [accuracy_lost(found, test.labels) for found in of.values()]
+    for name, by_seed in answers.items():
+        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values()]
         if lost and lost[0]:
             cells = [_lost(np.array([one[condition] for one in lost])) for condition in CONDITIONS[1:]]
             rows.append({"name": name, "n": len(lost), "cells": cells})
@@ -87,17 +97,17 @@ def _lost(values):
 
 def costs(runs: Runs, shape: tuple[int, int, int], classes: int) -> list[Cost]:
     """Accuracy and costs of each variant with a finished run; images of `shape` (H, W, 3)."""
-    made = []
-    for name, of in runs.items():
-        if not of:
+    costs_by_variant = []
+    for name, by_seed in runs.items():
+        if not by_seed:
             continue
-        some = next(iter(of.values()))
-        speeds = [line["images_per_second"] for run in of.values() for line in run.metrics[1:] or run.metrics]
-        accuracy = float(np.mean([run.result["test_accuracy"] for run in of.values()]))
+        some = next(iter(by_seed.values()))
+        speeds = [line["images_per_second"] for run in by_seed.values() for line in run.metrics[1:] or run.metrics]
+        accuracy = float(np.mean([run.result["test_accuracy"] for run in by_seed.values()]))
         adds = cost(network(some.config, classes, shape), shape).multiply_adds
         step = some.config.batch_size / float(np.median(speeds))
-        made.append(Cost(name, accuracy, some.result["parameters"], adds, step))
-    return made
+        costs_by_variant.append(Cost(name, accuracy, some.result["parameters"], adds, step))
+    return costs_by_variant
 
 
 def provisional(table: Comparison) -> str:
@@ -109,9 +119,9 @@ def provisional(table: Comparison) -> str:
 def failed(failures: Failures) -> list[dict[str, Any]]:
     """Each run that failed: its variant, its seed, that it diverged or failed, and why."""
     return [
-        {"name": name, "seed": seed, "short": str(of[seed]), "reason": of[seed].reason}
-        for name, of in failures.items()
-        for seed in sorted(of)
+        {"name": name, "seed": seed, "short": str(by_seed[seed]), "reason": by_seed[seed].reason}
+        for name, by_seed in failures.items()
+        for seed in sorted(by_seed)
     ]
 
 
@@ -138,9 +148,9 @@ def _changed(config):
             yield field.name, value
 
 
-def made(runs: Runs) -> str:
+def trained_on(runs: Runs) -> str:
     """Devices and versions of all runs, in a sentence."""
-    results = [run.result for of in runs.values() for run in of.values()]
+    results = [run.result for by_seed in runs.values() for run in by_seed.values()]
     devices = sorted({result["device"] for result in results})
     versions = sorted({", ".join(f"{name} {one}" for name, one in result["versions"].items()) for result in results})
     return f"Trained on {'; '.join(devices)}, with {'; '.join(versions)}."
@@ -149,8 +159,8 @@ def made(runs: Runs) -> str:
 def listed(folder: Path, runs: Runs) -> list[dict[str, Any]]:
     """Each run, with a relative link to its report if there is one."""
     rows = []
-    for name, of in runs.items():
-        for seed, run in sorted(of.items()):
+    for name, by_seed in runs.items():
+        for seed, run in sorted(by_seed.items()):
             report = run.folder / "report.html"
             link = os.path.relpath(report, folder).replace(os.sep, "/") if report.exists() else None
             accuracy, minutes = 100 * run.result["test_accuracy"], run.result["seconds"] / 60

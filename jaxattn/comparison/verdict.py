@@ -117,15 +117,15 @@ def judge(accuracies: Mapping[str, Scores], baseline: str, planned: int, images:
     _check(accuracies)
     reference = lookup("baseline", baseline, accuracies)
     pairs = {name: paired(scores, reference) for name, scores in accuracies.items() if name != baseline}
-    complete = {name: len(found) >= max(planned, 2) for name, found in pairs.items()}
-    p = [sign_flip_p(found).item() if complete[name] else 1.0 for name, found in pairs.items()]
+    complete = {name: len(differences) >= max(planned, 2) for name, differences in pairs.items()}
+    p = [sign_flip_p(differences).item() if complete[name] else 1.0 for name, differences in pairs.items()]
     rows = [Row(summary(baseline, reference), None, None)]
-    for (name, found), adjusted in zip(pairs.items(), holm(np.array(p)).tolist(), strict=True):
-        verdict = _verdict(found, adjusted, planned, len(pairs))
+    for (name, differences), adjusted in zip(pairs.items(), holm(np.array(p)).tolist(), strict=True):
+        verdict = _verdict(differences, adjusted, planned, len(pairs))
         if verdict.kind == "helps" and not _explains(name):
             controls = {other: paired(accuracies[name], accuracies[other]) for other in pairs if _explains(other)}
             verdict = Verdict("helps", verdict.text + _against(controls, planned))
-        kept = difference(found, adjusted if complete[name] else None, images)
+        kept = difference(differences, adjusted if complete[name] else None, images)
         rows.append(Row(summary(name, accuracies[name]), kept, verdict))
     return Comparison(baseline, planned, tuple(rows))
 

@@ -90,9 +90,9 @@ def _read_pickle(path):
     except OSError:
         raise
     except Exception as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))  # the first that is more than a tensor
-        if found:
-            raise InputError(f"{path} holds an object, {found[1]}, beside or instead of weights; {SAVE}") from error
+        name = re.search(r"GLOBAL ([\w.]+)", str(error))  # the first that is more than a tensor
+        if name:
+            raise InputError(f"{path} holds an object, {name[1]}, beside or instead of weights; {SAVE}") from error
         reason = "it is damaged, or torch.save did not write it"
         raise InputError(f"{path} cannot be read as {path.suffix}: {reason}; {SAVE}") from error
 
@@ -124,8 +124,8 @@ def _state_dicts(contents: Any, place: str = "", depth: int = DEPTH) -> Iterator
         contents = {str(number): value for number, value in enumerate(contents) if isinstance(value, Mapping)}
     if not isinstance(contents, Mapping) or not depth:
         return
-    found = {name: _array(value) for name, value in contents.items() if isinstance(name, str)}
-    arrays = {name: value for name, value in found.items() if value is not None}
+    values = {name: _array(value) for name, value in contents.items() if isinstance(name, str)}
+    arrays = {name: value for name, value in values.items() if value is not None}
     if arrays:
         yield place, arrays
     for name, value in contents.items():

@@ -12,6 +12,8 @@ DATASETS: dict[str, Callable[[Path], Splits]] = {
     "cifar10": cifar10.load,
     "shapes": shapes.load,
 }
+#: Classes, image shape and training images of CIFAR-10: what a program is checked with before its data is loaded.
+USUAL = 10, (32, 32, 3), 50_000
 BEGIN: dict[str, Callable[[Path], None]] = {"cifar10": cifar10.begin}
 
 

@@ -121,6 +121,6 @@ def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     for label in range(split.labels.max() + 1):
         members = order[split.labels[order] == label]
         position[members] = (np.arange(len(members)) + 0.5) / len(members)
-    held = np.zeros(total, bool)
-    held[np.argsort(position, kind="stable")[:count]] = True
-    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
+    is_held_out = np.zeros(total, bool)
+    is_held_out[np.argsort(position, kind="stable")[:count]] = True
+    return split.take(np.flatnonzero(~is_held_out)), split.take(np.flatnonzero(is_held_out))

@@ -148,23 +148,23 @@ class Explanation:
 
     def _capture(self, variables):
         captured, cams = inference.explain_images(self._run.model, self.layers, variables, self._images, self.targets)
-        found = {(kind, layer): cams[kind][layer] for kind in CAMS for layer in self.layers}
+        maps = {(kind, layer): cams[kind][layer] for kind in CAMS for layer in self.layers}
         for layer in dict.fromkeys((*self.layers, self._last)):
             _, channels = maps.strongest(captured.layers[layer], len(RANKS) if layer == self._last else 1)
-            found |= {(kind, layer): channels[:, i] for i, kind in enumerate(RANKS[: channels.shape[1]])}
+            maps |= {(kind, layer): channels[:, i] for i, kind in enumerate(RANKS[: channels.shape[1]])}
         for name, gate in sorted(captured.gates.items()):
             if max(gate.shape[1:3]) > 1:
-                found[MapKind.GATE, name] = gate.mean(axis=3)
+                maps[MapKind.GATE, name] = gate.mean(axis=3)
         for name, values in sorted(captured.attention_received.items()):
-            found[MapKind.ATTENTION_RECEIVED, name] = values
-        return captured, found
+            maps[MapKind.ATTENTION_RECEIVED, name] = values
+        return captured, maps
 
     def _scored(self, wanted):
-        found = self._captured[1]
-        keys = [key for key in found if wanted(*key)]
+        captured = self._captured[1]
+        keys = [key for key in captured if wanted(*key)]
         for key in keys:
             if key not in self._scored_maps:
-                values, randomised = found[key], self._randomised[key]
+                values, randomised = captured[key], self._randomised[key]
                 self._scored_maps[key] = ScoredMaps(*key, values, randomised, self.score(values, randomised))
         return [self._scored_maps[key] for key in keys]
 

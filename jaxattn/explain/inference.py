@@ -23,8 +23,8 @@ def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any],
     """The result of a function of variables and arrays [N, ...], N rows of it, from `evaluation.batches` of them."""
     parts = []
     for rows, valid in batches:
-        found = jax.device_get(function(variables, *(array[rows] for array in arrays)))
-        parts.append(jax.tree.map(lambda leaf, valid=valid: leaf[valid], found))
+        outputs = jax.device_get(function(variables, *(array[rows] for array in arrays)))
+        parts.append(jax.tree.map(lambda leaf, valid=valid: leaf[valid], outputs))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 

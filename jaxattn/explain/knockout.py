@@ -40,15 +40,15 @@ def knockout_predictions(
     Returns:
         {condition: int [N]}, as `CONDITIONS`; only "intact", as `inference.predict` has it, where nothing is a gate.
     """
-    found = {"intact": inference.predict(model, variables, images)[0].argmax(axis=1)}
+    predictions = {"intact": inference.predict(model, variables, images)[0].argmax(axis=1)}
     batches = list(evaluation.batches(len(images), multiple=32))  # those of `inference.predict`
     means = _means(model, batches, variables, images)
     if means:
         ones = jax.tree.map(np.ones_like, means)
         for name, replace, gates in (("one", _stored, ones), ("mean", _stored, means), ("other image", _rolled, {})):
             logits = inference.in_batches(_logits(model, replace), batches, variables | {MEANS: gates}, images)
-            found[name] = logits.argmax(axis=1)
-    return found
+            predictions[name] = logits.argmax(axis=1)
+    return predictions
 
 
 def accuracy_lost(

@@ -83,9 +83,9 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
     arrays, like = read_safetensors(folder / FILE), shapes(manifest)
     wanted = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(like)}
     for name in sorted(wanted.keys() | arrays.keys()):
-        found, needed = (_kind(tree[name]) if name in tree else None for tree in (arrays, wanted))
-        if found != needed:
-            raise InputError(f"{folder / FILE} is of another network or version: {name:.80} is {found}, not {needed}")
+        stored, needed = (_kind(tree[name]) if name in tree else None for tree in (arrays, wanted))
+        if stored != needed:
+            raise InputError(f"{folder / FILE} is of another network or version: {name:.80} is {stored}, not {needed}")
     variables = jax.tree.map_with_path(lambda path, leaf: jnp.asarray(arrays[name_of(path)], leaf.dtype), like)
     model = network(manifest.config, len(manifest.classes), manifest.image_shape)
     about = manifest.config, manifest.classes, manifest.image_shape, model

@@ -1,33 +1,16 @@
 """Texts that are exported with a network, from the folder `templates`."""
 
-import functools
 import importlib.resources
-import json
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from jaxattn.templates import texts
+
 
 def render(name: str, **values: Any) -> bytes:
     """A Markdown template with its values filled in, in UTF-8."""
-    return _environment().get_template(name).render(**values).encode()
-
-
-@functools.cache
-def _environment():
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    made = Environment(
-        loader=PackageLoader("jaxattn.exports", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    made.filters["basename"] = os.path.basename
-    made.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)  # as YAML reads it, too
-    return made
+    return texts("jaxattn.exports").get_template(name).render(**values).encode()
 
 
 def with_settings(name: str, settings: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 from jaxattn.errors import InputError, first_line
+from jaxattn.lock import FILE as LOCK
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint
 
@@ -116,6 +117,8 @@ def unpack(files: Files, folder: Path) -> None:
             draft.mkdir(parents=True, exist_ok=True)
             with exclusive_lock(draft):
                 for path in draft.iterdir():  # of a process that was killed
+                    if path.name == LOCK:
+                        continue
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 _write_into(draft, files)
                 draft.rename(folder)

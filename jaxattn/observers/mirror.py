@@ -61,18 +61,18 @@ class Mirror(Observer):
             if self._root.resolve() == folder.resolve() or (self._root / "config.json").exists():
                 raise InputError(f"{self._root} is a run folder; choose another one for the mirror", "mirror")
             self._root.mkdir(parents=True, exist_ok=True)
-            found = newest(self._root, console)
+            copy = newest(self._root, console)
         except OSError as error:
             self._warn(f"cannot be read: {_reason(error)}; the run goes on without it")
             return
         self._readable = True
-        if found is None:
+        if copy is None:
             return
-        self._held, files = found
-        held = _manifest(files, self._root)
-        check_folder(folder, manifest or held)
+        self._held, files = copy
+        mirrored = _manifest(files, self._root)
+        check_folder(folder, manifest or mirrored)
         if manifest:
-            check_continues(self._root, held, manifest, "mirror")
+            check_continues(self._root, mirrored, manifest, "mirror")
         if self._held > max(checkpoint.epochs(folder / "checkpoints"), default=0):
             unpack(files, folder)
             console.line(f"restored epoch {self._held} from the mirror {self._root}")

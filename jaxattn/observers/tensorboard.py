@@ -84,9 +84,9 @@ class TensorBoard(Observer):
     def end(self, run: Run) -> None:
         """Writes the configuration and the test accuracy, for TensorBoard's table of hyperparameters."""
         result = run.result or {}
-        found = {"accuracy/test": result["test_accuracy"], "loss/test": result["test_loss"]}
-        table = self._summary.hparams(run.config.to_json(), found)
-        scalars = (self._summary.scalar(tag, value) for tag, value in found.items())
+        metrics = {"accuracy/test": result["test_accuracy"], "loss/test": result["test_loss"]}
+        table = self._summary.hparams(run.config.to_json(), metrics)
+        scalars = (self._summary.scalar(tag, value) for tag, value in metrics.items())
         _write(_file(run, result["epochs"], RESULT), [*table, *scalars], result["epochs"])
 
     def _scalars(self, line: dict[str, Any]) -> list[Any]:
@@ -95,26 +95,26 @@ class TensorBoard(Observer):
     def _gates_and_maps(self, run: Run) -> Iterator[Any]:
         if not len(self._images):
             return
-        found = jax.device_get(_capture(run.model)(run.variables, self._images))
-        for name, gate in sorted(found.gates.items()):
+        captured = jax.device_get(_capture(run.model)(run.variables, self._images))
+        for name, gate in sorted(captured.gates.items()):
             yield self._summary.histogram(f"gates/{name}", gate, BINS)
-        for tag, maps, limits in _maps(found):
+        for tag, maps, limits in _maps(captured):
             yield self._summary.image(f"maps/{tag}", overlays(self._images, maps, limits), dataformats="HWC")
 
 
-def _maps(found: Any) -> Iterator[tuple[str, np.ndarray, tuple[float, float]]]:
+def _maps(captured: Any) -> Iterator[tuple[str, np.ndarray, tuple[float, float]]]:
     """The attention heatmap (the strongest channel of the last convolution), spatial gates, attention received.
 
     Each with its name and its scale of colours; `found` is what `capture` returns, as NumPy.
     """
-    last = max(name for name in found.layers if LAYER_KINDS[name.kind] == "conv")
-    _, channels = strongest(found.layers[last], 1)
+    last = max(name for name in captured.layers if LAYER_KINDS[name.kind] == "conv")
+    _, channels = strongest(captured.layers[last], 1)
     yield f"strongest_channel_{last}", stretch(channels[:, 0]), (0, 1)
-    for name, gate in sorted(found.gates.items()):
+    for name, gate in sorted(captured.gates.items()):
         if max(gate.shape[1:3]) > 1:
             mean = gate.mean(axis=3)
             yield f"gate_{name}", mean, gate_limits([mean])
-    for name, received in sorted(found.attention_received.items()):
+    for name, received in sorted(captured.attention_received.items()):
         yield f"attention_received_{name}", received, (0, float(received.max()))
 
 
@@ -123,9 +123,9 @@ def _capture(model: CNN):
     """What the network computes for images uint8 [N, H, W, 3]; compiled once for each network."""
 
     def run(variables, images):
-        found = capture(model, variables, normalize(to_float(images)))
-        convolutions = {name: value for name, value in found.layers.items() if LAYER_KINDS[name.kind] == "conv"}
-        return found._replace(layers={max(convolutions): convolutions[max(convolutions)]})
+        captured = capture(model, variables, normalize(to_float(images)))
+        convolutions = {name: value for name, value in captured.layers.items() if LAYER_KINDS[name.kind] == "conv"}
+        return captured._replace(layers={max(convolutions): convolutions[max(convolutions)]})
 
     return jax.jit(run, compiler_options=on_cpu(QUICK_COMPILE))
 

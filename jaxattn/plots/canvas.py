@@ -51,10 +51,10 @@ def figure(title: str, caption: str, size: tuple[float, float]) -> "Figure":
     title, caption = _wrapped(title, width, TITLE), _wrapped(caption, width, SMALL)
     lines = 1.5 * TITLE * (1 + title.count("\n")) + 1.5 * SMALL * (1 + caption.count("\n"))
     layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05)
-    made = _figure_class()(figsize=(width, size[1] + lines / 72 + 0.2), layout=layout, facecolor="white")
-    made.suptitle(title, x=0.02, ha="left", fontsize=TITLE, color=INK)
-    made.supxlabel(caption, x=0.02, ha="left", fontsize=SMALL, color=FAINT)
-    return made
+    drawing = _figure_class()(figsize=(width, size[1] + lines / 72 + 0.2), layout=layout, facecolor="white")
+    drawing.suptitle(title, x=0.02, ha="left", fontsize=TITLE, color=INK)
+    drawing.supxlabel(caption, x=0.02, ha="left", fontsize=SMALL, color=FAINT)
+    return drawing
 
 
 @functools.cache
@@ -70,8 +70,8 @@ def grid(rows: int, columns: int, title: str, caption: str, cell: tuple[float, f
 
     There is room for a colour bar on the right.
     """
-    made = figure(title, caption, (columns * cell[0] + COLOUR_BAR, rows * cell[1]))
-    return made, bare(made.subplots(rows, columns, squeeze=False))
+    drawing = figure(title, caption, (columns * cell[0] + COLOUR_BAR, rows * cell[1]))
+    return drawing, bare(drawing.subplots(rows, columns, squeeze=False))
 
 
 def bare(axes: np.ndarray) -> np.ndarray:
@@ -83,19 +83,19 @@ def bare(axes: np.ndarray) -> np.ndarray:
 
 
 def colour_bar(
-    made: "Figure", axes: Any, label: str, limits: tuple[float, float] = (0, 1), ends: Sequence[str] = ()
+    drawing: "Figure", axes: Any, label: str, limits: tuple[float, float] = (0, 1), ends: Sequence[str] = ()
 ) -> None:
     """A colour bar on the right of axes; `ends` names its two ends where numbers would say nothing."""
-    height = made.get_size_inches()[1]
-    bar = made.colorbar(_scale(limits), ax=axes, shrink=min(1, 2.5 / height), aspect=20, pad=0.02)
+    height = drawing.get_size_inches()[1]
+    bar = drawing.colorbar(_scale(limits), ax=axes, shrink=min(1, 2.5 / height), aspect=20, pad=0.02)
     if ends:
         bar.set_ticks(list(limits), labels=list(ends))
     _style(bar, label)
 
 
-def colour_bar_below(made: "Figure", axes: Any, label: str, limits: tuple[float, float]) -> None:
+def colour_bar_below(drawing: "Figure", axes: Any, label: str, limits: tuple[float, float]) -> None:
     """A colour bar under a column of axes."""
-    bar = made.colorbar(_scale(limits), ax=axes, location="bottom", aspect=25, pad=0.02)
+    bar = drawing.colorbar(_scale(limits), ax=axes, location="bottom", aspect=25, pad=0.02)
     bar.ax.locator_params(axis="x", nbins=5)
     _style(bar, label)
 
@@ -137,13 +137,13 @@ def whole_ticks(axis: Any) -> None:
     axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
-def finish(made: "Figure") -> "Figure":
+def finish(drawing: "Figure") -> "Figure":
     """The figure with its text settled: no name is parsed as a formula, and other scripts fall back to other fonts."""
     from matplotlib.text import Text
 
-    for text in made.findobj(Text):
+    for text in drawing.findobj(Text):
         text.set(parse_math=False, fontfamily=_fonts())
-    return made
+    return drawing
 
 
 @functools.cache
@@ -154,17 +154,17 @@ def _fonts():
     return [FONT, *(name for name in FALLBACK_FONTS if name in installed)]
 
 
-def encode(made: "Figure", form: str = "png") -> bytes:
+def encode(drawing: "Figure", form: str = "png") -> bytes:
     """The figure as a file: "png" or "svg" (text as outlines, no date)."""
     file = io.BytesIO()
-    dpi = min(DPI, MAX_PIXELS / max(made.get_size_inches()))
+    dpi = min(DPI, MAX_PIXELS / max(drawing.get_size_inches()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a placeholder is drawn
-        made.savefig(file, format=form, dpi=dpi, metadata={"Date": None} if form == "svg" else {"Software": None})
+        drawing.savefig(file, format=form, dpi=dpi, metadata={"Date": None} if form == "svg" else {"Software": None})
     return file.getvalue()
 
 
-def write(made: "Figure", path: Path) -> Path:
+def write(drawing: "Figure", path: Path) -> Path:
     """Writes the figure in the format that the suffix says; returns the path.
 
     Raises:
@@ -172,7 +172,7 @@ def write(made: "Figure", path: Path) -> Path:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode(made, path.suffix[1:]))
+        path.write_bytes(encode(drawing, path.suffix[1:]))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another folder", "out") from error
     return path

@@ -26,8 +26,8 @@ def draw(tested: Predictions, caption: str) -> "Figure":
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     room = float(np.clip(classes * 0.36, 2, 6))
     title = f"Confusion matrix: {len(tested.images):,} test images, accuracy {np.trace(counts) / counts.sum():.1%}"
-    made = canvas.figure(title, caption, (room + 5.2, room + 1.2))
-    left, right = made.subplots(1, 2, width_ratios=(room + 1, 2.4))
+    figure = canvas.figure(title, caption, (room + 5.2, room + 1.2))
+    left, right = figure.subplots(1, 2, width_ratios=(room + 1, 2.4))
     left.imshow(shares, cmap=canvas.COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     canvas.class_ticks(left.yaxis, tested.classes, room)
     canvas.class_ticks(left.xaxis, tested.classes, room, rotation=90)
@@ -38,9 +38,9 @@ def draw(tested: Predictions, caption: str) -> "Figure":
             colour = "black" if shares[row, column] > 0.6 else "white"
             text = f"{100 * shares[row, column]:.0f}"
             left.text(column, row, text, ha="center", va="center", fontsize=canvas.SMALL - 1, color=colour)
-    canvas.colour_bar(made, left, "fraction of the true class" + (", % in cells" if classes <= NUMBERS else ""))
+    canvas.colour_bar(figure, left, "fraction of the true class" + (", % in cells" if classes <= NUMBERS else ""))
     _bars(right, counts, tested.classes, room)
-    return canvas.finish(made)
+    return canvas.finish(figure)
 
 
 def _bars(axis, counts, classes, room):

@@ -22,8 +22,8 @@ def draw(
         epoch: whose weights the other plots show.
         caption: which run it is.
     """
-    made = canvas.figure("Training curves", caption, (9.5, 3))
-    axes = made.subplots(1, 3)
+    figure = canvas.figure("Training curves", caption, (9.5, 3))
+    axes = figure.subplots(1, 3)
     epochs = [line["epoch"] for line in metrics]
     lines = {"train": ("train", TRAIN)}
     if monitored is not None:
@@ -46,8 +46,8 @@ def draw(
             label = f"plateaus: {len(plateaus)}" if i == 0 else "_"
             axis.axvline(epoch_after - 0.5, color="#fca50a", linewidth=1, linestyle="--", zorder=0, label=label)
     handles, labels = axes[0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
-    return canvas.finish(made)
+    figure.legend(handles, labels, loc="outside upper right", fontsize=canvas.SMALL, ncols=4, frameon=False)
+    return canvas.finish(figure)
 
 
 def _dot(epochs):

@@ -24,8 +24,8 @@ def draw(scored: list[ScoredMaps], caption: str) -> "Figure":
     chance = [one for one in scored if one.kind == MapKind.CHANCE]
     kinds = list(dict.fromkeys(one.kind for one in scored if one.kind != MapKind.CHANCE))
     title = f"Deletion and insertion: mean curves over {len(scored[0].values)} images"
-    made = canvas.figure(title, caption, (8.5, 2.3 * len(kinds)))
-    axes = made.subplots(len(kinds), 2, squeeze=False, sharex=True, sharey=True)
+    figure = canvas.figure(title, caption, (8.5, 2.3 * len(kinds)))
+    axes = figure.subplots(len(kinds), 2, squeeze=False, sharex=True, sharey=True)
     for row, kind in zip(axes, kinds, strict=True):
         members = [one for one in scored if one.kind == kind]
         for axis, what in zip(row, BETTER, strict=True):
@@ -37,7 +37,7 @@ def draw(scored: list[ScoredMaps], caption: str) -> "Figure":
         axis.set_xlabel("fraction of the pixels", fontsize=canvas.SMALL, color=canvas.INK)
         axis.xaxis.set_major_formatter("{x:.0%}")
         axis.set_ylim(0, 1.02)
-    return canvas.finish(made)
+    return canvas.finish(figure)
 
 
 def _curves(axis, what, members, chance):

@@ -24,8 +24,8 @@ def draw(predictions: Predictions, features: dict[Layer, np.ndarray], channels: 
     """
     rows, columns = len(predictions.images), 1 + len(features)
     height = (MOSAIC - 0.1) * predictions.images.shape[1] / predictions.images.shape[2] + 0.4
-    made = canvas.figure("Feature maps", caption, (columns * MOSAIC, rows * height + 0.6))
-    axes = canvas.bare(made.subplots(rows, columns, squeeze=False))
+    figure = canvas.figure("Feature maps", caption, (columns * MOSAIC, rows * height + 0.6))
+    axes = canvas.bare(figure.subplots(rows, columns, squeeze=False))
     for i, image in enumerate(predictions.images):
         gallery.show(axes[i, 0], image, labels.prediction(predictions, i))
     for column, (layer, values) in enumerate(features.items(), 1):
@@ -41,8 +41,8 @@ def draw(predictions: Predictions, features: dict[Layer, np.ndarray], channels: 
         axes[0, column].set_title(
             f"{layer}: {height} x {width},\n{numbers}", fontsize=canvas.SMALL, color=canvas.INK, pad=3
         )
-        canvas.colour_bar_below(made, list(axes[:, column]), "activation", limits)
-    return canvas.finish(made)
+        canvas.colour_bar_below(figure, list(axes[:, column]), "activation", limits)
+    return canvas.finish(figure)
 
 
 def _limits(values):

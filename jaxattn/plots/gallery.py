@@ -54,7 +54,7 @@ def gallery(
     down = -(-count // columns)
     lines = 1 + max(panel.title.count("\n") for row in panels for panel in row)
     cell = image_cell(predictions.images, max(lines, 2))
-    made, axes = canvas.grid(len(panels) * down, columns, title, caption, cell)
+    figure, axes = canvas.grid(len(panels) * down, columns, title, caption, cell)
     low, high = bar.get("limits", (0, 1))
     for i, (image, row) in enumerate(zip(predictions.images, panels, strict=True)):
         cells = axes[i * down : (i + 1) * down].flat
@@ -62,8 +62,8 @@ def gallery(
         for axis, panel in zip(cells[1:], row, strict=False):
             show(axis, image @ LUMA / 255, panel.title)
             axis.imshow(panel.values, cmap=canvas.COLOURS, vmin=low, vmax=high, alpha=0.5, interpolation="nearest")
-    canvas.colour_bar(made, axes, **bar)
-    return canvas.finish(made)
+    canvas.colour_bar(figure, axes, **bar)
+    return canvas.finish(figure)
 
 
 def weight_overlays(title: str, caption: str, predictions: Predictions, maps: list[ScoredMaps], label: str) -> "Figure":

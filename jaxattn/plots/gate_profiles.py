@@ -31,8 +31,8 @@ def draw(gate_profiles: dict[Layer, np.ndarray], test_labels: np.ndarray, captio
     rows = -(-len(gate_profiles) // columns)
     title = f"Attention gates: weight of each channel over {len(test_labels):,} images"
     note = "±: standard deviation of the weights between channels, and between images (with the fraction by class)."
-    made = canvas.figure(title, f"{caption}\n{note}", (max(columns * 3.1, 7.5), rows * 2.6))
-    axes = made.subplots(rows, columns, squeeze=False, sharey=True)
+    figure = canvas.figure(title, f"{caption}\n{note}", (max(columns * 3.1, 7.5), rows * 2.6))
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     limits = gate_limits(gate_profiles.values())
     for axis, (gate, profiles) in zip(axes.flat, gate_profiles.items(), strict=False):
         _panel(axis, gate, profiles, test_labels)
@@ -42,12 +42,12 @@ def draw(gate_profiles: dict[Layer, np.ndarray], test_labels: np.ndarray, captio
     for axis in axes.flat[len(gate_profiles) :]:
         axis.set_visible(False)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside upper right", fontsize=canvas.SMALL, ncols=2, frameon=False)
-    return canvas.finish(made)
+    figure.legend(handles, labels, loc="outside upper right", fontsize=canvas.SMALL, ncols=2, frameon=False)
+    return canvas.finish(figure)
 
 
 def _panel(axis, gate, profiles, labels):
-    found = spread(profiles, labels)
+    spreads = spread(profiles, labels)
     order = np.argsort(profiles.mean(axis=0), kind="stable")
     positions = np.arange(len(order)) + 1
     low, high = np.quantile(profiles[:, order], [0.05, 0.95], axis=0)
@@ -55,8 +55,8 @@ def _panel(axis, gate, profiles, labels):
     axis.plot(
         positions, profiles.mean(axis=0)[order], color="#440154", linewidth=1.2, drawstyle="steps-mid", label="mean"
     )
-    note = f"{found.by_class:.0%} by class" if found.between_images >= CONSTANT else "nearly constant"
-    title = f"{gate}\nchannels ±{found.between_channels:.3f}\nimages ±{found.between_images:.3f}, {note}"
+    note = f"{spreads.by_class:.0%} by class" if spreads.between_images >= CONSTANT else "nearly constant"
+    title = f"{gate}\nchannels ±{spreads.between_channels:.3f}\nimages ±{spreads.between_images:.3f}, {note}"
     canvas.plain_axes(axis, title, "channel, by mean weight")
     axis.set_xlim(0.5, len(order) + 0.5)
     canvas.whole_ticks(axis.xaxis)

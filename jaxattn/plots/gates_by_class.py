@@ -30,8 +30,8 @@ def draw(
         raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
     room = min(len(classes) * 0.16, max(12 / len(gate_profiles), 1.6))
     title = f"Attention gates by class: means over {len(test_labels):,} images"
-    made = canvas.figure(title, caption, (7.5, len(gate_profiles) * (room + 0.65)))
-    axes = made.subplots(len(gate_profiles), squeeze=False)[:, 0]
+    figure = canvas.figure(title, caption, (7.5, len(gate_profiles) * (room + 0.65)))
+    axes = figure.subplots(len(gate_profiles), squeeze=False)[:, 0]
     limits = gate_limits(gate_profiles.values())
     for axis, (gate, profiles) in zip(axes, gate_profiles.items(), strict=True):
         order = np.argsort(profiles.mean(axis=0), kind="stable")
@@ -43,5 +43,5 @@ def draw(
         )
         axis.set_xticks([])
         axis.spines[:].set_visible(False)
-    canvas.colour_bar(made, list(axes), "weight", limits)
-    return canvas.finish(made)
+    canvas.colour_bar(figure, list(axes), "weight", limits)
+    return canvas.finish(figure)

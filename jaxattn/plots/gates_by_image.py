@@ -31,9 +31,9 @@ def draw(predictions: Predictions, gates: dict[Layer, np.ndarray], caption: str)
     rows, columns = len(predictions.images), 1 + len(weights)
     height = gallery.image_cell(predictions.images, 2)[1]
     size = gallery.CELL + PANEL * len(weights), rows * height + 0.3
-    made = canvas.figure("Channel gates of each image", caption, size)
+    figure = canvas.figure("Channel gates of each image", caption, size)
     ratios = [gallery.CELL, *[PANEL] * len(weights)]
-    axes = made.subplots(rows, columns, squeeze=False, width_ratios=ratios)
+    axes = figure.subplots(rows, columns, squeeze=False, width_ratios=ratios)
     canvas.bare(axes[:, :1])
     low, high = gate_limits(weights.values())
     for i, image in enumerate(predictions.images):
@@ -45,4 +45,4 @@ def draw(predictions: Predictions, gates: dict[Layer, np.ndarray], caption: str)
             axis.set_xlim(-0.6, values.shape[1] - 0.4)
             canvas.whole_ticks(axis.xaxis)
         axes[i, 1].set_ylabel("weight", fontsize=canvas.SMALL, color=canvas.INK)
-    return canvas.finish(made)
+    return canvas.finish(figure)

@@ -32,12 +32,12 @@ def prediction(predictions: Predictions, index: int) -> str:
     return f"{names[predictions.labels[index]]}\n→ {predicted}"
 
 
-def scores(found: Scores, index: int) -> str:
+def scores(values: Scores, index: int) -> str:
     """Two lines on one map: its areas under deletion and insertion, and its mass on the object where that is known."""
-    first = f"del {area(found.deletion[index]):.2f}  ins {area(found.insertion[index]):.2f}"
-    if found.mass_on_object is None or found.pointing is None:
+    first = f"del {area(values.deletion[index]):.2f}  ins {area(values.insertion[index]):.2f}"
+    if values.mass_on_object is None or values.pointing is None:
         return first
-    return f"{first}\non object {found.mass_on_object[index]:.0%}" + (" ✓" if found.pointing[index] >= 1 else "")
+    return f"{first}\non object {values.mass_on_object[index]:.0%}" + (" ✓" if values.pointing[index] >= 1 else "")
 
 
 def with_scores(caption: str, predictions: Predictions) -> str:

@@ -22,10 +22,10 @@ def draw(tested: Predictions, caption: str) -> "Figure":
     worst, unsure = worst_mistakes(tested, SHOWN), least_confident(tested, SHOWN)
     wrong, count = int((tested.predicted != tested.truth).sum()), len(tested.images)
     title = f"Most confident mistakes (top; {wrong:,} of {count:,} are wrong) and least confident predictions (bottom)"
-    made, axes = canvas.grid(2, len(unsure), title, caption, gallery.image_cell(tested.images, 2))
+    figure, axes = canvas.grid(2, len(unsure), title, caption, gallery.image_cell(tested.images, 2))
     for row, chosen in zip(axes, (worst, unsure), strict=True):
         for axis, index in zip(row, chosen, strict=False):
             gallery.show(axis, tested.images[index], labels.prediction(tested, index))
     if not len(worst):
         axes[0, 0].text(0, 0.5, "no mistakes", fontsize=canvas.SMALL, color=canvas.INK)
-    return canvas.finish(made)
+    return canvas.finish(figure)

@@ -33,8 +33,8 @@ def draw(scored: list[ScoredMaps], caption: str) -> "Figure":
         "probability as the map's highest pixels are removed or inserted first. Randomised weights: rank correlation "
         "with the map of an untrained network; near 1, the map does not show what was learned."
     )
-    made = canvas.figure(title, f"{caption}\n{note}", (3.6 + 1.05 * len(shown), 0.24 * len(table) + 0.6))
-    axis = made.subplots()
+    figure = canvas.figure(title, f"{caption}\n{note}", (3.6 + 1.05 * len(shown), 0.24 * len(table) + 0.6))
+    axis = figure.subplots()
     axis.set_axis_off()
     axis.set_xlim(-3.4, len(shown) - 0.5)
     axis.set_ylim(len(table) - 0.5, -1.9)
@@ -48,7 +48,7 @@ def draw(scored: list[ScoredMaps], caption: str) -> "Figure":
         if j % 2:
             axis.axhspan(j - 0.5, j + 0.5, color="0.95", linewidth=0)
         _write(axis, -3.35, j, str(row.kind) if row.layer is None else f"{row.kind} {row.layer}")
-    return canvas.finish(made)
+    return canvas.finish(figure)
 
 
 def _write(axis, x, y, text, **options):

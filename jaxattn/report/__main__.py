@@ -13,18 +13,18 @@ MAX_RUNS = 6
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.report`."""
-    made = Parser(
+    parser = Parser(
         prog="python -m jaxattn.report",
         description="Write a run, or several side by side, into one HTML file: result, training curves, confusion "
         "matrix, an explorer of feature maps and gates, and how to reproduce it.",
     )
-    made.add_argument("runs", metavar="RUN", nargs="+", help=f"run folder; up to {MAX_RUNS}, of the same data")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help=f"run folder; up to {MAX_RUNS}, of the same data")
     default = "RUN/report.html; of several, report-of-N.html in the first run's folder"
-    made.add_argument("--out", metavar="FILE", help=f"the file to write (default: {default})")
-    add_weights_flag(made)
-    add_code_flags(made)
-    made.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
-    return made
+    parser.add_argument("--out", metavar="FILE", help=f"the file to write (default: {default})")
+    add_weights_flag(parser)
+    add_code_flags(parser)
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
+    return parser
 
 
 def main(arguments: list[str]) -> None:

@@ -73,9 +73,9 @@ def _scale(span, start, end):
 def _ticks(span, whole=False):
     from matplotlib.ticker import MaxNLocator
 
-    found = MaxNLocator(5, integer=whole, min_n_ticks=1 if whole else 3).tick_values(*span)
+    ticks = MaxNLocator(5, integer=whole, min_n_ticks=1 if whole else 3).tick_values(*span)
     slack = 1e-9 * (span[1] - span[0])
-    return [float(tick) for tick in found if span[0] - slack <= tick <= span[1] + slack]
+    return [float(tick) for tick in ticks if span[0] - slack <= tick <= span[1] + slack]
 
 
 def _plain(value):

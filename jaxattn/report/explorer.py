@@ -56,7 +56,7 @@ def contents(
     }
 
 
-def fewer(found: dict[str, Any]) -> dict[str, Any]:
+def fewer(contents: dict[str, Any]) -> dict[str, Any]:
     """What `contents` gives, with every other image."""
 
     def cut(key, value):
@@ -66,7 +66,7 @@ def fewer(found: dict[str, Any]) -> dict[str, Any]:
             return {name: cut(name, one) for name, one in value.items()}
         return [cut("", one) for one in value] if isinstance(value, list) else value
 
-    return {**cut("", found), "examples": -(-found["examples"] // 2)}
+    return {**cut("", contents), "examples": -(-contents["examples"] // 2)}
 
 
 def _run(name: str, explained: Explanation, profiles: dict[Layer, np.ndarray]) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def _map(one: ScoredMaps, explained: Explanation) -> dict[str, Any]:
 
 
 def _note(one, i):
-    found = one.scores
-    text = f"deletion {area(found.deletion[i]):.2f}, insertion {area(found.insertion[i]):.2f}"
-    return text if found.mass_on_object is None else f"{text}, {found.mass_on_object[i]:.0%} on the object"
+    scores = one.scores
+    text = f"deletion {area(scores.deletion[i]):.2f}, insertion {area(scores.insertion[i]):.2f}"
+    return text if scores.mass_on_object is None else f"{text}, {scores.mass_on_object[i]:.0%} on the object"
 
 
 def _gate(name: Layer, gate: np.ndarray, profiles: np.ndarray) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """Writes the report: one HTML file that needs no other file and no network."""
 
-import functools
 import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxattn import __version__
 from jaxattn.data.splits import Split
@@ -17,9 +16,7 @@ from jaxattn.runs.data import read_test
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.run import Run
 from jaxattn.runs.store import write_text
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from jaxattn.templates import pages
 
 SCORED = 32  # test images whose maps are scored: half of what `visualize` takes, for the report ends every run
 MAX_BYTES = 5_000_000
@@ -76,11 +73,11 @@ def render(runs: list[Run], test: Split) -> str:
     }
     rows = explorer.selected(tested)
     explained = [Explanation(run, analysis.some(rows)) for run, analysis in zip(runs, analyses, strict=True)]
-    found = explorer.contents(names, explained, rows, [analysis.gate_profiles for analysis in analyses])
-    html = _page(explorer=found, **page)
-    while len(html) > MAX_BYTES and len(found["images"]) > 1:
-        found = explorer.fewer(found)
-        html = _page(explorer=found, **page)
+    contents = explorer.contents(names, explained, rows, [analysis.gate_profiles for analysis in analyses])
+    html = _page(explorer=contents, **page)
+    while len(html) > MAX_BYTES and len(contents["images"]) > 1:
+        contents = explorer.fewer(contents)
+        html = _page(explorer=contents, **page)
     return html
 
 
@@ -104,28 +101,4 @@ def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
 def _page(**values):
     folder = importlib.resources.files("jaxattn.report") / "templates"
     parts = {kind: (folder / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")}
-    return environment("jaxattn.report").get_template("report.html").render(**parts, **values)
-
-
-@functools.cache
-def environment(package: str) -> "Environment":
-    """Jinja's environment for the folder `templates` of a package."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    made = Environment(
-        loader=PackageLoader(package, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
-    made.filters["duration"] = _duration
-    made.filters["a"] = lambda noun: f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
-    return made
-
-
-def _duration(seconds):
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return pages("jaxattn.report").get_template("report.html").render(**parts, **values)

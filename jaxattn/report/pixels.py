@@ -13,9 +13,9 @@ EMPTY = 255  # the colour that is transparent
 
 def photo(image: np.ndarray) -> str:
     """An image, uint8 [H, W, 3]."""
-    made = Image.fromarray(image)
-    made.thumbnail((MAX_SIDE, MAX_SIDE))
-    return _data_url(made)
+    pillow_image = Image.fromarray(image)
+    pillow_image.thumbnail((MAX_SIDE, MAX_SIDE))
+    return _data_url(pillow_image)
 
 
 def coloured(values: np.ndarray, limits: tuple[float, float] = (0, 1)) -> str:
@@ -23,9 +23,9 @@ def coloured(values: np.ndarray, limits: tuple[float, float] = (0, 1)) -> str:
     low, high = limits
     scaled = (values - low) / ((high - low) or 1)
     shades = np.where(np.isnan(values), EMPTY, np.round(np.clip(np.nan_to_num(scaled), 0, 1) * (EMPTY - 1)))
-    made = Image.fromarray(shades.astype(np.uint8))
-    made.putpalette(_palette())
-    return _data_url(made, transparency=EMPTY) if np.isnan(values).any() else _data_url(made)
+    pillow_image = Image.fromarray(shades.astype(np.uint8))
+    pillow_image.putpalette(_palette())
+    return _data_url(pillow_image, transparency=EMPTY) if np.isnan(values).any() else _data_url(pillow_image)
 
 
 def coarse(maps: np.ndarray, longest: int = MAX_SIDE) -> np.ndarray:

@@ -88,27 +88,27 @@ def result(run: Run, tested: Predictions) -> dict[str, Any]:
         "finished": run.result is not None,
         "seconds": sum(line["seconds"] for line in run.metrics) if "seconds" in run.metrics[-1] else None,
         "test_monitored": run.config.monitor == "test",
-        "made": {**(run.result or {}).get("versions", {}), "device": (run.result or {}).get("device")},
+        "trained_on": {**(run.result or {}).get("versions", {}), "device": (run.result or {}).get("device")},
     }
 
 
 def curves(names: list[str], runs: list[Run], plateaus: list[list[int]]) -> list[dict[str, Any]]:
     """Charts of loss, accuracy and learning rate by epoch; the runs share each."""
-    made = []
+    charts = []
     for key, title, percent in (("loss", "Loss, nats", ""), ("accuracy", "Accuracy", "y")):
         lines = [
             line
             for i, (name, run) in enumerate(zip(names, runs, strict=True))
             for line in _two_lines(run, key, f" of {name}" if len(runs) > 1 else "", i)
         ]
-        made.append(chart(title, lines, "epoch", percent=percent, whole=True))
+        charts.append(chart(title, lines, "epoch", percent=percent, whole=True))
     rates = [
         Line(name, [line["epoch"] for line in run.metrics], [line["learning_rate"] for line in run.metrics], i)
         for i, (name, run) in enumerate(zip(names, runs, strict=True))
     ]
     top = max(rate for line in rates for rate in line.y) or 1
     marks = sorted({epoch - 0.5 for epochs in plateaus for epoch in epochs})
-    return [*made, chart("Learning rate", rates, "epoch", {"y": (0, top)}, whole=True, marks=marks)]
+    return [*charts, chart("Learning rate", rates, "epoch", {"y": (0, top)}, whole=True, marks=marks)]
 
 
 def _two_lines(run: Run, key: str, of: str, colour: int) -> list[Line]:
@@ -126,9 +126,9 @@ def calibration(names: list[str], tested: list[Predictions]) -> dict[str, Any]:
     """The reliability diagram: accuracy by confidence."""
     lines = [Line("", [0, 1], [0, 1], -1, True)]
     for i, (name, predictions) in enumerate(zip(names, tested, strict=True)):
-        found = reliability(predictions.probabilities, predictions.truth)
-        filled = found.count > 0
-        lines.append(Line(name, found.confidence[filled].tolist(), found.accuracy[filled].tolist(), i))
+        bins = reliability(predictions.probabilities, predictions.truth)
+        filled = bins.count > 0
+        lines.append(Line(name, bins.confidence[filled].tolist(), bins.accuracy[filled].tolist(), i))
     return chart("Accuracy by confidence", lines, "confidence", {"x": (0, 1), "y": (0, 1)}, percent="xy")
 
 
@@ -160,12 +160,12 @@ def gates_by_class(analysis: Analysis) -> list[dict[str, Any]]:
     if not profiles:
         return []
     limits = gate_limits(profiles.values())
-    made = []
+    tables = []
     for gate, weights in profiles.items():
         order = np.argsort(weights.mean(axis=0), kind="stable")
         means = class_means(weights, analysis.test_labels, len(analysis.classes))[:, order]
-        found = spread(weights, analysis.test_labels)
-        made.append(
+        spreads = spread(weights, analysis.test_labels)
+        tables.append(
             {
                 "gate": str(gate),
                 "channels": len(order),
@@ -173,11 +173,11 @@ def gates_by_class(analysis: Analysis) -> list[dict[str, Any]]:
                 "limits": limits,
                 "low": float(weights.mean(axis=0).min()),
                 "high": float(weights.mean(axis=0).max()),
-                "spread": found._asdict(),
-                "constant": found.between_images < CONSTANT,
+                "spread": spreads._asdict(),
+                "constant": spreads.between_images < CONSTANT,
             }
         )
-    return made
+    return tables
 
 
 def formula(attention: str) -> str:

@@ -115,18 +115,18 @@ def _files(file: Path, module: str) -> Iterator[bytes]:
     """
     root = file.parents[module.count(".") + (file.name == "__init__.py")]
     installed = {Path(path).resolve() for path in (*site.getsitepackages(), *sysconfig.get_paths().values())}
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     left = [file.relative_to(root)]
     while left:
         path = left.pop()
         is_other = root in installed and path.parts[0].removesuffix(".py") != module.partition(".")[0]
-        if path.as_posix() in found or path.parts[0] == "jaxattn" or is_other:  # our version is recorded elsewhere
+        if path.as_posix() in contents or path.parts[0] == "jaxattn" or is_other:  # our version is recorded elsewhere
             continue
-        found[path.as_posix()] = (root / path).read_bytes()
+        contents[path.as_posix()] = (root / path).read_bytes()
         if path.suffix == ".py":
-            left += (Path(one) for one in _imports(found[path.as_posix()], path) if (root / one).is_file())
-    for name in sorted(found):
-        yield f"{name}: ".encode() + found[name]
+            left += (Path(one) for one in _imports(contents[path.as_posix()], path) if (root / one).is_file())
+    for name in sorted(contents):
+        yield f"{name}: ".encode() + contents[name]
 
 
 def _imports(source: bytes, path: Path) -> Iterator[str]:

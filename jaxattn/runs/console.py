@@ -15,8 +15,6 @@ class Console:
     """Lines and bars on standard output.
 
     Where that is no terminal: no bar, no colour, one plain line each. In a notebook the bar is an output of its own.
-
-    The log of the package goes to the console that was created last.
     """
 
     def __init__(self, quiet: bool = False):
@@ -27,17 +25,29 @@ class Console:
             quiet=quiet, highlight=False, soft_wrap=True, emoji=False, force_jupyter=False,
             force_terminal=False if self._notebook else None,
         )  # fmt: skip
-        logger = logging.getLogger("jaxattn")
-        for handler in [one for one in logger.handlers if isinstance(one, _Log)]:
-            logger.removeHandler(handler)
-        logger.addHandler(_Log(self))
-        logger.setLevel(logging.INFO)
-        logger.propagate = False  # other packages give the root logger a handler, which would print each line again
 
     @property
     def rich_console(self) -> rich.console.Console:
         """Rich's console, for live tables."""
         return self._console
+
+    @contextlib.contextmanager
+    def showing_log(self) -> Iterator[None]:
+        """Within this context, the package's log is printed here, unless it is printed by a console already."""
+        logger = logging.getLogger("jaxattn")
+        if any(isinstance(handler, _Log) for handler in logger.handlers):
+            yield
+            return
+        handler, level, propagate = _Log(self), logger.level, logger.propagate
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # other packages give the root logger a handler, which would print each line again
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
 
     @property
     def is_terminal(self) -> bool:

@@ -74,7 +74,9 @@ def read_test(folder: Path, data_dir: str | None = None) -> Split:
     """
     manifest = read_manifest(folder)
     config = manifest.config if data_dir is None else dataclasses.replace(manifest.config, data_dir=data_dir)
-    _, splits = load_data(config, Console())
+    console = Console()
+    with console.showing_log():
+        _, splits = load_data(config, console)
     if splits.digest() != manifest.dataset_hash:
         raise InputError(
             f"the images of {config.dataset} in {config.data_dir} are not those that {folder} was trained on (their "

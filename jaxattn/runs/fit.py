@@ -60,19 +60,20 @@ def fit(
     """
     runtime.tune()
     console, build = (console or Console()) if is_first() else Console(quiet=True), build or cached_build()
-    devices.check_batch(config.batch_size)
-    out = None if out is None else local_path(out, "out")
-    given_dataset = config.dataset
-    config, splits, early = load_and_init(config, out, console, build)
-    train, monitored, test = *divide(config, splits), splits.test
-    manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
-    folder = out if out is not None else broadcast(lambda: default_folder(config))
-    watch = Observers(observers if is_first() else (), console)
-    broadcast(lambda: watch.begin(folder, manifest, console))
-    given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
-    with contextlib.ExitStack() as held:
-        manifest = broadcast(lambda: held.enter_context(claim(folder, manifest, accept_changed_code)))
-        held.enter_context(recorded(folder))
+    with contextlib.ExitStack() as contexts:
+        contexts.enter_context(console.showing_log())
+        devices.check_batch(config.batch_size)
+        out = None if out is None else local_path(out, "out")
+        given_dataset = config.dataset
+        config, splits, early = load_and_init(config, out, console, build)
+        train, monitored, test = *divide(config, splits), splits.test
+        manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
+        folder = out if out is not None else broadcast(lambda: default_folder(config))
+        watch = Observers(observers if is_first() else (), console)
+        broadcast(lambda: watch.begin(folder, manifest, console))
+        given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
+        manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
+        contexts.enter_context(recorded(folder))
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
@@ -149,11 +150,11 @@ def _run_of(job: Job, *state: Any) -> Run:
     return Run(job.folder, manifest.config, manifest.classes, manifest.image_shape, job.program.model, *state)
 
 
-def _tell(job: Job, told: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
+def _tell(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
     """Tells the observers of the run as it stands; without any, nothing is copied from the device."""
     if job.observers:
         now = jax.device_get(state.variables), len(metrics), list(metrics), None
-        told(_run_of(job, *now), *more)
+        method(_run_of(job, *now), *more)
 
 
 def _train(job: Job, state: TrainState, metrics: Metrics, data: loop.Data, monitored: Split) -> TrainState:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 LEFT = re.compile(
     r"\.DS_Store|\._.*|\.localized|\.fseventsd|\.Spotlight-V100|\.Trashes|\.Trash-\d+|\.directory|\.nfs[0-9a-f]+"
-    r"|(config|compare)\.json\.part"  # of a run that was killed as it began
+    r"|\.lock|(config|compare)\.json\.part"  # of a run that was killed as it began
     r"|Thumbs\.db|desktop\.ini|System Volume Information|\$RECYCLE\.BIN|lost\+found"
     r"|\.ipynb_checkpoints|@eaDir|#recycle",
     re.IGNORECASE,

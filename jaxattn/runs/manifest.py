@@ -106,10 +106,11 @@ def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -
         InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
             is changed then.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as contexts:
         try:
+            check_folder(folder, manifest, accept_changed_code)  # one that is not ours gets no lock file
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(exclusive_lock(folder))
+            contexts.enter_context(exclusive_lock(folder))
             manifest = check_folder(folder, manifest, accept_changed_code)
             write_manifest(folder, manifest)
             (folder / "checkpoints").mkdir(exist_ok=True)

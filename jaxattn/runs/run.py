@@ -144,8 +144,8 @@ def load_variables(folder: Path, epoch: int, program: Program) -> dict[str, Any]
     """
     like = template(program)
     part = {"average": like.average} if like.average else {"params": like.params, "collections": like.collections}
-    found = checkpoint.restore(folder / "checkpoints", epoch, part)
-    return found["average"] if like.average else {"params": found["params"], **found["collections"]}
+    restored = checkpoint.restore(folder / "checkpoints", epoch, part)
+    return restored["average"] if like.average else {"params": restored["params"], **restored["collections"]}
 
 
 def best_epoch(metrics: list[dict[str, Any]], among: Collection[int] | None = None) -> int:

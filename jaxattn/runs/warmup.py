@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 
 from jaxattn.config import Config
+from jaxattn.data import USUAL
 from jaxattn.data.announce import Listener, announced_to
 from jaxattn.data.splits import Splits
 from jaxattn.runs import checkpoint, compiled
@@ -15,8 +16,6 @@ from jaxattn.runs.data import held_out, load_data
 from jaxattn.training import devices
 from jaxattn.training.processes import agree
 from jaxattn.training.state import TrainState
-
-USUAL = 10, (32, 32, 3), 50_000  # classes, image shape and training images of CIFAR-10
 
 
 def load_and_init(
@@ -43,17 +42,17 @@ def load_and_init(
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
-    begun: dict[tuple, concurrent.futures.Future[TrainState]] = {}
+    states: dict[tuple, concurrent.futures.Future[TrainState]] = {}
     pool = concurrent.futures.ThreadPoolExecutor(1)
 
     def announced(classes, shape, count):
         training = count - held_out(config, count)
-        if alone and is_new and not begun and training >= config.batch_size:
+        if alone and is_new and not states and training >= config.batch_size:
             program = build(config, classes, shape, training // config.batch_size)
-            begun[classes, shape, count] = compiled.compile_and_init(program, config, (training, *shape), pool)
+            states[classes, shape, count] = compiled.compile_and_init(program, config, (training, *shape), pool)
 
     with announced_to(Listener(announced, later=pool.submit)):
         config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
     pool.shutdown(wait=False)
-    early = begun.get((len(splits.classes), splits.train.images.shape[1:], len(splits.train)))
+    early = states.get((len(splits.classes), splits.train.images.shape[1:], len(splits.train)))
     return config, splits, lambda: early.result() if early else None

@@ -53,12 +53,12 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
         split: N examples.
     """
     variables, images, labels = devices.replicate((variables, split.images, split.labels))
-    found = [
+    outputs = [
         (devices.synchronise(step(variables, images, labels, devices.shard(rows), devices.shard(valid))), valid)
         for rows, valid in batches(len(split), devices.count())
     ]
-    loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in found], axis=0)
-    logits = np.concatenate([np.asarray(logits)[valid] for (_, logits), valid in found])
+    loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in outputs], axis=0)
+    logits = np.concatenate([np.asarray(logits)[valid] for (_, logits), valid in outputs])
     return float(loss / count), float(correct / count), logits
 
 

@@ -4,10 +4,11 @@ import contextlib
 import logging
 from pathlib import Path
 
-from jaxattn.data import decoded, prefetch
-from jaxattn.data.cifar10 import archives, download, tfds
+from jaxattn.data import decoded, download, prefetch, tfds
+from jaxattn.data.cifar10 import archives
 from jaxattn.data.splits import Splits
 from jaxattn.errors import UnavailableError
+from jaxattn.lock import FILE as LOCK
 from jaxattn.lock import exclusive_lock
 from jaxattn.paths import local_path
 
@@ -45,15 +46,16 @@ def load(data_dir: Path) -> Splits:
     if folder := tfds.find(data_dir, "cifar10"):
         return _read(folder)
     is_new = not data_dir.exists()
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         with contextlib.suppress(OSError):  # a folder that cannot be created or locked may still be readable
             data_dir.mkdir(parents=True, exist_ok=True)
-            held.enter_context(exclusive_lock(data_dir, wait=True))
+            locks.enter_context(exclusive_lock(data_dir, wait=True))
         try:
             return _prepare(data_dir)
         except UnavailableError:
             if is_new:
                 with contextlib.suppress(OSError):
+                    (data_dir / LOCK).unlink(missing_ok=True)
                     data_dir.rmdir()
             raise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from jaxattn.data.cifar10 import unpickle
+from jaxattn.data import unpickle
 from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError
 from jaxattn.limits import open_file, read_bytes
@@ -143,11 +143,11 @@ def _checked(where: str, pixels: np.ndarray, labels: np.ndarray) -> _Batch:
         InputError: where they are not.
     """
     if not pixels.size or pixels.shape[1:] != (_PIXELS,) or pixels.dtype != np.uint8:
-        found = f"{pixels.dtype} {list(pixels.shape)}"
-        raise InputError(f"{where}: data must be uint8 [N, {_PIXELS}], found {found}; {_ADVICE}")
+        about = f"{pixels.dtype} {list(pixels.shape)}"
+        raise InputError(f"{where}: data must be uint8 [N, {_PIXELS}], found {about}; {_ADVICE}")
     if labels.shape != pixels.shape[:1] or labels.dtype.kind not in "iu":
-        found = f"{labels.dtype} {list(labels.shape)}"
-        raise InputError(f"{where}: labels must be {len(pixels)} integers, found {found}; {_ADVICE}")
+        about = f"{labels.dtype} {list(labels.shape)}"
+        raise InputError(f"{where}: labels must be {len(pixels)} integers, found {about}; {_ADVICE}")
     low, high = labels.min(), labels.max()
     if low < 0 or high >= len(CLASSES):
         raise InputError(f"{where}: labels must lie in 0..{len(CLASSES) - 1}, found {low}..{high}; {_ADVICE}")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxattn.data import png
 from jaxattn.data.announce import announce
-from jaxattn.data.cifar10 import description, png, records
-from jaxattn.data.cifar10.description import PARTS, damaged
 from jaxattn.data.splits import Split, Splits
+from jaxattn.data.tfds import description, records
+from jaxattn.data.tfds.description import PARTS, damaged
 from jaxattn.errors import InputError
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")

@@ -1,0 +1,41 @@
+"""Jinja's environments for the folder `templates` of a package: for pages and for texts."""
+
+import functools
+import json
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@functools.cache
+def pages(package: str) -> "Environment":
+    """For HTML: values are escaped."""
+    environment = _environment(package, autoescape=True)
+    environment.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
+    environment.filters["duration"] = _duration
+    environment.filters["a"] = lambda noun: f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    return environment
+
+
+@functools.cache
+def texts(package: str) -> "Environment":
+    """For Markdown."""
+    environment = _environment(package, keep_trailing_newline=True)
+    environment.filters["basename"] = os.path.basename
+    environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)  # as YAML reads it, too
+    return environment
+
+
+def _environment(package, **options):
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader(package, "templates")
+    return Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options)
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
