@@ -28,6 +28,7 @@ from jaxattn.lock import exclusive_lock
 from jaxattn.runs import compiled
 from jaxattn.runs.console import Console
 from jaxattn.runs.failure import Failure
+from jaxattn.runs.manifest import check_folder, read_manifest
 from jaxattn.training import loop, program
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -392,11 +393,12 @@ def test_a_run_that_diverges_stops_no_other_and_is_trained_again_only_where_aske
 
 @pytest.mark.usefixtures("no_figures", "warnings_printed")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_exception_of_anyones_code_ends_one_run_and_its_traceback_is_kept(tmp_path, monkeypatch, threads):
+@pytest.mark.parametrize("early", [True, False])
+def test_an_exception_of_anyones_code_ends_one_run_and_its_traceback_is_kept(tmp_path, monkeypatch, threads, early):
     build = compiled.build
 
     def broken(config, *shapes):
-        if config.attention == "se" and shapes[-1] < 100:  # not before the data is loaded
+        if config.attention == "se" and early == (shapes[-1] > 100):  # with CIFAR-10's size before the data is loaded
             raise ZeroDivisionError("in my module\nand more")
         return build(config, *shapes)
 
@@ -410,6 +412,11 @@ def test_an_exception_of_anyones_code_ends_one_run_and_its_traceback_is_kept(tmp
     assert result.table.rows[0].variant.n == 1
     text = (folder / "se-s0" / "error.txt").read_text()
     assert text.startswith("Traceback") and "in broken" in text and text.endswith("in my module\nand more\n")
+    assert text.count("Traceback") == 1 and not (early and (folder / "se-s0" / "config.json").exists())
+    monkeypatch.setattr(train, "fit", None)  # nothing is trained again
+    assert compare(["none", "se"], 1, folder, **FLAGS).failures == result.failures
+    if early:  # the folder can still become the run's
+        check_folder(folder / "se-s0", read_manifest(folder / "none-s0"))
 
 
 def test_where_every_run_fails_the_first_reason_is_the_error(tmp_path, monkeypatch, warnings_printed):

@@ -9,7 +9,7 @@ from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.train import Runs
 from jaxattn.config import Config
 from jaxattn.errors import InputError
-from jaxattn.runs.failure import read_failure
+from jaxattn.runs.failure import forget, read_failure, record_once
 from jaxattn.runs.store import read_result
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -98,8 +98,10 @@ def run(config: Config, folder: Path, on_cpu: bool = False, accept_changed_code:
     from jaxattn.runs.console import Console
     from jaxattn.runs.fit import fit
 
+    forget(folder)
     try:
         fit(config, folder, Console(), accept_changed_code=accept_changed_code)
-    except InputError as error:
+    except Exception as error:
         if not isinstance(error.__cause__, BlockingIOError):
+            record_once(folder, error)
             raise

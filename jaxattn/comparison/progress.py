@@ -75,7 +75,7 @@ class Progress:
         """Adds a run that failed."""
         with self._lock:
             self.failures[config.attention][config.seed] = failure
-            line = self._ended(config, f"{failure}: {failure.reason}")
+            line = self._ended(config, f"failed: {failure.reason}")
         self._console.line(line)
 
     def _ended(self, config: Config, text: str) -> str:

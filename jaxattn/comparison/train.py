@@ -11,7 +11,7 @@ from jaxattn.comparison.progress import Progress
 from jaxattn.config import Config
 from jaxattn.observers.mirror import Mirror
 from jaxattn.runs.compiled import cached_build
-from jaxattn.runs.failure import failure_of, is_of_this_run
+from jaxattn.runs.failure import forget, is_of_this_run, record_once
 from jaxattn.runs.fit import fit
 from jaxattn.runs.run import Run
 from jaxattn.training import devices
@@ -59,13 +59,14 @@ def _on_device(device: Any, runs: Iterator, one: Callable[..., Run], progress: P
 def _train_all(runs: Iterator[tuple[Path, Config]], one: Callable[..., Run], progress: Progress) -> list[Path]:
     taken = []
     for path, config in runs:
+        forget(path)
         try:
             done = one(path, config)
         except Exception as error:
             if isinstance(error.__cause__, BlockingIOError):
                 taken.append(path)
             elif is_of_this_run(error):
-                progress.failed(config, failure_of(error, path))
+                progress.failed(config, record_once(path, error))
             else:
                 raise
         else:

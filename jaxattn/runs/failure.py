@@ -10,10 +10,11 @@ from jaxattn.errors import DivergenceError, InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.runs import checkpoint
 from jaxattn.runs.environment import environment
+from jaxattn.runs.leftovers import FAILED
 from jaxattn.runs.store import write_json, write_text
 from jaxattn.training.processes import is_first
 
-FILE, TRACEBACK = "failed.json", "error.txt"
+FILE, TRACEBACK = FAILED
 
 
 class Failure(NamedTuple):
@@ -46,15 +47,21 @@ def recorded(folder: Path) -> Iterator[None]:
         folder: of the run, which this process has claimed.
     """
     if is_first():
-        for name in (FILE, TRACEBACK):
-            with contextlib.suppress(OSError):
-                (folder / name).unlink(missing_ok=True)
+        forget(folder)
     try:
         yield
     except Exception as error:
         if is_first():
             _record(folder, error)
         raise
+
+
+def forget(folder: Path) -> None:
+    """Deletes the records of a failure, where there are any."""
+    if (folder / FILE).exists():
+        for name in FAILED:
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
 
 
 def is_of_this_run(error: Exception) -> bool:
@@ -89,9 +96,18 @@ def keep_traceback(folder: Path, error: Exception) -> bool:
     return True
 
 
+def record_once(folder: Path, error: Exception) -> Failure:
+    """Why a run failed, which is recorded now if `fit` did not come so far as to do it."""
+    if read_failure(folder) is None:
+        _record(folder, error)
+    return failure_of(error, folder)
+
+
 def _record(folder, error):
+    """Writes why a run failed into its folder, as far as that can be written; the error itself is what counts."""
     if is_of_this_run(error):
-        with contextlib.suppress(OSError):  # the error itself is what counts
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)  # it may have failed before there was a folder
             write_json(folder / FILE, failure_of(error, folder)._asdict())
     if not isinstance(error, InputError) or error.__cause__ is not None:
         keep_traceback(folder, error)

@@ -10,6 +10,7 @@ LEFT = re.compile(
     r"|\.ipynb_checkpoints|@eaDir|#recycle",
     re.IGNORECASE,
 )
+FAILED = ("failed.json", "error.txt")  # of a run that failed before it had a configuration to write
 
 
 def is_empty(folder: Path) -> bool:
@@ -18,4 +19,6 @@ def is_empty(folder: Path) -> bool:
     Raises:
         OSError: where it cannot be read.
     """
-    return all(LEFT.fullmatch(path.name) for path in folder.iterdir())
+    names = {path.name for path in folder.iterdir()}
+    own = FAILED if FAILED[0] in names else ()
+    return all(name in own or LEFT.fullmatch(name) for name in names)

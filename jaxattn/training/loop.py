@@ -106,10 +106,9 @@ def calls(rows: np.ndarray, count: int) -> list[np.ndarray]:
 
 def _diverged(config, epoch, step, losses):
     kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
-    return DivergenceError(
-        f"the loss stopped being finite in epoch {epoch}, step {step} ({losses}); "
-        f"{kept}; a new run with a lower learning_rate than {config.learning_rate} may help"
-    )
+    values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    text = f"the loss stopped being finite in epoch {epoch}, step {step} ({values}); {kept}; "
+    return DivergenceError(f"{text}a new run with a lower learning_rate than {config.learning_rate} may help")
 
 
 def _batch_seconds(program, inputs, rows):
