@@ -267,7 +267,7 @@ def _predictions() -> bytes:
     return _npz(of=np.array(MADE_OF), **dict.fromkeys(results.CONDITIONS, np.arange(IMAGES) % 10))
 
 
-EXPORT = {"config": Config().to_json(), **MANIFEST, "epoch": 2, "result": RESULT}
+EXPORT = {"config": Config().to_json(), **MANIFEST, "epoch": 2, "result": RESULT, "code": {}}
 PLAN = {"config": Config().to_json(), "variants": ["none", "se"], "seeds": 3, "extended": [2]}
 
 READERS = {
