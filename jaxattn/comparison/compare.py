@@ -1,9 +1,8 @@
 """`compare`: trains variants of the attention with the same seeds, judges them, and writes the page."""
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxattn import runtime
 from jaxattn.comparison import cluster, results
@@ -11,9 +10,10 @@ from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.page import write_page
 from jaxattn.comparison.plan import Plan, read_plan, write_plan
 from jaxattn.comparison.progress import Progress
+from jaxattn.comparison.result import Result
 from jaxattn.comparison.statistics import ALPHA, smallest_p
 from jaxattn.comparison.train import train
-from jaxattn.comparison.verdict import Comparison, judge
+from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
 from jaxattn.data import USUAL
 from jaxattn.data.splits import Split
@@ -23,46 +23,6 @@ from jaxattn.runs import compiled
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import load_data, read_test
 from jaxattn.training.program import build
-
-
-class Result(NamedTuple):
-    """What a comparison found.
-
-    Attributes:
-        table: mean, spread, difference and verdict of each variant.
-        page: the HTML page; None for numbers that other programs made.
-        failures: why runs failed that did, by variant and seed; they are not in the table.
-        notes: what a reader must know of single runs, a sentence each.
-    """
-
-    table: Comparison
-    page: Path | None
-    failures: results.Failures
-    notes: tuple[str, ...] = ()
-
-    @property
-    def verdict(self) -> str:
-        """One sentence for each variant but the baseline."""
-        return "\n".join(f"{row.variant.name} {row.verdict.text}" for row in self.table.rows if row.verdict)
-
-    def _repr_html_(self) -> str:
-        """The page, for a notebook; the table where there is none."""
-        if self.page is None:
-            return f"<pre>{html.escape(str(self))}</pre>"
-        page = html.escape(self.page.read_text("utf-8"))
-        return f'<iframe srcdoc="{page}" width="100%" height="700" style="border:0"></iframe>'
-
-    def __str__(self) -> str:
-        """The table in plain text, and where the page is."""
-        lines = []
-        for variant, _, verdict in self.table.rows:
-            mean = "no seed yet" if variant.mean is None else f"{variant.mean:.2%}"
-            spread = "" if variant.sd is None else f" (sd {100 * variant.sd:.2f})"
-            text = "the baseline" if verdict is None else verdict.text
-            counted = results.counted(variant.n, self.table.planned, self.failures.get(variant.name, {}))
-            lines.append(f"{variant.name}: {mean}{spread}, {counted}: {text}")
-        notes = [f"note: {note}" for note in self.notes]
-        return "\n".join([*lines, *notes, *([f"page: {self.page}"] if self.page else [])])
 
 
 def compare(  # noqa: PLR0913
@@ -98,26 +58,34 @@ def compare(  # noqa: PLR0913
     """
     runtime.tune()
     console, folder = console or Console(), local_path(out, "out")
-    mirror = None if mirror is None else local_path(mirror, "mirror")
     flags["dataset"] = flags.get("dataset") or "cifar10"  # never another one, which other runs might not have
     names = tuple(dict.fromkeys(Config(attention=variant).attention for variant in attention))
-    if mirror is not None and executor != "here":
-        raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
     if len(names) < 2 or seeds < 1:
         raise InputError(f"a comparison takes 2 or more variants and 1 or more seeds, got {len(names)} and {seeds}")
-    classes, shape, _ = USUAL
-    for name in names:
-        one = Config(**flags, attention=name)
-        compiled.check(one, build(one, classes, shape, 1), shape)  # wrong names are found before the data is loaded
+    _check_variants([Config(**flags, attention=name) for name in names])
+    mirror = _mirror(mirror, executor)
     with console.showing_log():
         config, splits = load_data(Config(**flags, attention=names[0]), console)
         plan = write_plan(folder, Plan(config, names, seeds))
         console.line(_outlook(plan))
-        code = {"trust_code": True, "accept_changed_code": accept_changed_code}
-        results.notes(results.of_plan(folder, plan), **code)  # other code is refused before more is trained
+        results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # refuses before more is trained
         failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
         runs = results.of_plan(folder, plan)
-        return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, **code))
+        notes = results.notes(runs, True, accept_changed_code)
+        return _judged(folder, plan, runs, splits.test, failures, notes)
+
+
+def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
+    if mirror is not None and executor != "here":
+        raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
+    return None if mirror is None else local_path(mirror, "mirror")
+
+
+def _check_variants(configs: Sequence[Config]) -> None:
+    """Finds wrong names and modules before the data is loaded."""
+    classes, shape, _ = USUAL
+    for config in configs:
+        compiled.check(config, build(config, classes, shape, 1), shape)
 
 
 def show(

@@ -82,7 +82,11 @@ def write_page(
         "sections": [(id, name) for id, name in SECTIONS.items() if id in shown],
         "figures": {name: _inline(figure) for name, figure in drawn.items()},
     }
-    html = pages("jaxattn.comparison").get_template("compare.html").render(**values)
+    _write(folder, pages("jaxattn.comparison").get_template("compare.html").render(**values), drawn)
+    return folder / "compare.html"
+
+
+def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "compare.html", html)
@@ -91,7 +95,6 @@ def write_page(
     for name, figure in drawn.items():
         for form in ("png", "svg"):
             canvas.write(figure, folder / "figures" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.{form}")
-    return folder / "compare.html"
 
 
 def _values(folder, plan, runs, table, answers, test, classes) -> dict[str, Any]:

@@ -63,8 +63,7 @@ def fit(
     with contextlib.ExitStack() as contexts:
         contexts.enter_context(console.showing_log())
         devices.check_batch(config.batch_size)
-        out = None if out is None else local_path(out, "out")
-        given_dataset = config.dataset
+        out, asked = None if out is None else local_path(out, "out"), config
         config, splits, early = load_and_init(config, out, console, build)
         train, monitored, test = *divide(config, splits), splits.test
         manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
@@ -77,9 +76,8 @@ def fit(
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        warnings = () if given_dataset or config.dataset == "cifar10" else (FALLBACK,)
-        job = Job(folder, manifest, program, console, given, watch, warnings)
-        run = _run(job, early, data, monitored, test)
+        warnings = () if asked.dataset or config.dataset == "cifar10" else (FALLBACK,)
+        run = _run(Job(folder, manifest, program, console, given, watch, warnings), early, data, monitored, test)
     console.line(f"everything is in {folder}")
     return run
 

@@ -1,0 +1,214 @@
+"""Mutation testing: how many small changes of the code does some test notice?
+
+    python -m experiments.mutation --cover            # which test runs which line: the whole suite, once
+    python -m experiments.mutation --sample 200       # test so many mutants more; results are kept
+    python -m experiments.mutation --print            # what survived
+
+Cosmic Ray makes the mutants. It would start a new Python for each, which imports JAX for seconds; here each mutant is
+tested in a fork of a process that has imported everything, by the tests that run its line, the fastest first. It needs
+`pip install cosmic-ray pytest-cov`, and a system that can fork.
+"""
+
+import argparse
+import collections
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.jsonl"
+PACKAGES = ("training", "runs", "comparison", "explain")
+COVERAGE, TIMES = ROOT / ".pytest_cache" / "mutation.coverage", ROOT / ".pytest_cache" / "mutation.xml"
+# One replacement of each operator; Cosmic Ray has ten, which the same tests notice.
+OPERATORS = re.compile(
+    "core/(ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_Div|Div_Mul|FloorDiv_Mul|Mod_Mul|Pow_Mul|BitAnd_BitOr)"
+    "|ReplaceComparisonOperator_(Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Is_IsNot|IsNot_Is)"
+    "|ReplaceUnaryOperator_(USub_UAdd|Delete_Not|Delete_Invert)|AddNot|NumberReplacer|ReplaceTrueWithFalse"
+    "|ReplaceFalseWithTrue|ReplaceAndWithOr|ReplaceOrWithAnd|ReplaceBreakWithContinue|ReplaceContinueWithBreak"
+    "|ZeroIterationForLoop)"
+)
+PRELOADED = (
+    "jax", "jax.experimental.multihost_utils", "flax.linen", "optax", "scipy.stats", "matplotlib.figure", "pytest",
+    "chex", "beartype", "rich", "jaxtyping", "PIL.Image", "safetensors.numpy", "jinja2", "hypothesis",
+)  # fmt: skip
+MOST_SECONDS = 90.0  # of the tests of one mutant, as they took when coverage was measured
+
+
+class Mutant(NamedTuple):
+    """A change of one place in a file: the n-th place where an operator can change something."""
+
+    path: str
+    line: int
+    operator: str
+    occurrence: int
+
+    @property
+    def key(self) -> str:
+        """What it is, as long as its file does not change."""
+        contents = (ROOT / self.path).read_bytes()
+        return hashlib.sha256(contents + f"{self.operator} {self.occurrence}".encode()).hexdigest()[:16]
+
+    def code(self) -> str | None:
+        """The file with this change; None where the operator changes nothing there."""
+        from cosmic_ray.mutating import mutate_code
+        from cosmic_ray.plugins import get_operator
+
+        return mutate_code((ROOT / self.path).read_text(), get_operator(self.operator)(), self.occurrence)
+
+
+def mutants() -> list[Mutant]:
+    """All mutants of the packages, in a fixed order."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator, operator_names
+
+    everything = []
+    for path in sorted(path for package in PACKAGES for path in (ROOT / "jaxattn" / package).glob("*.py")):
+        nodes = list(ast_nodes(get_ast(path.read_text())))
+        for name in sorted(filter(OPERATORS.fullmatch, operator_names())):
+            operator = get_operator(name)()
+            positions = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+            for occurrence, (line, _) in enumerate(positions):
+                everything.append(Mutant(str(path.relative_to(ROOT)), line, name, occurrence))
+    return everything
+
+
+def cover() -> None:
+    """Runs the suite once and records which test runs which line, and how long each test takes."""
+    COVERAGE.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--cov=jaxattn", "--cov-context=test", "--cov-report="]
+    environment = os.environ | {"COVERAGE_FILE": str(COVERAGE)}
+    subprocess.run([*command, f"--junitxml={TIMES}"], cwd=ROOT, env=environment, check=False)
+
+
+def tests_of_lines() -> dict[tuple[str, int], list[str]]:
+    """The tests that run a line of a file, the fastest first, as many as take `MOST_SECONDS`."""
+    import coverage
+
+    data = coverage.CoverageData(str(COVERAGE))
+    data.read()
+    times = {}
+    for case in xml.etree.ElementTree.parse(TIMES).iter("testcase"):
+        times[f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"] = float(case.get("time", 0))
+    chosen = {}
+    for file in data.measured_files():
+        for line, contexts in data.contexts_by_lineno(file).items():
+            names = {context.rpartition("|")[0] for context in contexts if context}
+            order = sorted((name for name in names if name in times), key=times.__getitem__)
+            total, kept = 0.0, []
+            for name in order:
+                total += times[name]
+                if kept and total > MOST_SECONDS:
+                    break
+                kept.append(name)
+            chosen[os.path.relpath(file, ROOT), line] = kept
+    return chosen
+
+
+def outcome(target: Path, code: str, tests: list[str], copy: Path) -> str:
+    """Whether a test notices other code in a file: "killed", "survived", or "timeout", which counts as noticed."""
+    original = target.read_text()
+    target.write_text(code)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        os.chdir(copy)
+        sys.path[:0] = [str(copy), str(copy / "tests")]
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        import pytest
+
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-cov", *tests])))
+    started = time.monotonic()
+    try:
+        while time.monotonic() - started < 4 * MOST_SECONDS:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return "survived" if status == 0 else "killed"
+            time.sleep(0.05)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return "timeout"
+    finally:
+        target.write_text(original)
+
+
+def preload() -> None:
+    """Imports what every test imports, but nothing that starts JAX's backend: its threads would not be forked."""
+    for name in PRELOADED:
+        __import__(name)
+
+
+def test_sample(count: int, seed: int) -> None:
+    """Tests mutants that have no result yet, chosen at random."""
+    lines = tests_of_lines()
+    known = {result["key"] for result in results()}
+    left = [mutant for mutant in mutants() if mutant.key not in known]
+    random.Random(seed).shuffle(left)
+    preload()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "compiled")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        ignored = shutil.ignore_patterns(".git", "__pycache__", ".pytest_cache", "runs", "*-s[0-9]")
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        for mutant in left[:count]:
+            code, started = mutant.code(), time.monotonic()
+            if code is None or code == (ROOT / mutant.path).read_text():
+                continue
+            tests = lines.get((mutant.path, mutant.line), [])
+            noticed = outcome(copy / mutant.path, code, tests, copy) if tests else "no test"
+            changed = code.splitlines()[mutant.line - 1].strip()
+            result = {"key": mutant.key, **mutant._asdict(), "code": changed, "outcome": noticed}
+            result["seconds"] = round(time.monotonic() - started, 1)
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            print(f"{noticed:9s} {mutant.path}:{mutant.line}: {changed}", flush=True)
+
+
+def results() -> list[dict[str, Any]]:
+    """The results so far."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def show() -> None:
+    """Prints the share that was noticed, by package, and what was not."""
+    by_package = collections.defaultdict(list)
+    for result in results():
+        by_package[result["path"].split("/")[1]].append(result)
+    for package, some in sorted(by_package.items()):
+        noticed = sum(result["outcome"] in ("killed", "timeout") for result in some)
+        print(f"{package}: {noticed} of {len(some)} noticed ({noticed / len(some):.0%})")
+    for result in results():
+        if result["outcome"] in ("survived", "no test"):
+            print(f"{result['outcome']}: {result['path']}:{result['line']} {result['operator']}: {result['code']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Mutation testing.")
+    parser.add_argument("--cover", action="store_true", help="measure which test runs which line")
+    parser.add_argument("--sample", type=int, metavar="N", default=0, help="test so many mutants more")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="of the choice (default: 0)")
+    parser.add_argument("--print", action="store_true", help="print the results so far")
+    flags = parser.parse_args()
+    if flags.cover:
+        cover()
+    if flags.sample:
+        test_sample(flags.sample, flags.seed)
+    if flags.print:
+        show()
+
+
+if __name__ == "__main__":
+    main()
