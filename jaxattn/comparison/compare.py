@@ -26,17 +26,10 @@ from jaxattn.training.program import build
 
 
 def compare(  # noqa: PLR0913
-    attention: Sequence[Any],
-    seeds: int = 8,
-    out: str | Path = "comparison",
-    console: Console | None = None,
-    executor: str = "here",
-    mirror: str | Path | None = None,
-    retry_failed: bool = False,
-    *,
-    accept_changed_code: bool = False,
-    **flags: Any,
-) -> Result:
+    attention: Sequence[Any], seeds: int = 8, out: str | Path = "comparison", console: Console | None = None,
+    executor: str = "here", mirror: str | Path | None = None, retry_failed: bool = False, *,
+    accept_changed_code: bool = False, **flags: Any,
+) -> Result:  # fmt: skip
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call goes on after a stop.
 
     A run that fails stops no other, and the same call does not train it again.
@@ -71,8 +64,7 @@ def compare(  # noqa: PLR0913
         results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # refuses before more is trained
         failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
         runs = results.of_plan(folder, plan)
-        notes = results.notes(runs, True, accept_changed_code)
-        return _judged(folder, plan, runs, splits.test, failures, notes)
+        return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, True, accept_changed_code))
 
 
 def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
