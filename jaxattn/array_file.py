@@ -1,6 +1,7 @@
 """Arrays from files that others may have written; what a file states of itself is checked before it is unpacked."""
 
 import io
+import json
 import math
 import zipfile
 
@@ -58,7 +59,7 @@ def _parse_npy(content: bytes) -> np.ndarray:
 
 
 def parse_safetensors(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays [...] of numbers in a safetensors file, by name; those of bfloat16 become float32.
+    """The arrays [...] of numbers in a safetensors file, by name, as they lie there; those of bfloat16 become float32.
 
     Args:
         content: of the file. The library compares its header with its size before it copies an array.
@@ -68,11 +69,13 @@ def parse_safetensors(content: bytes) -> dict[str, np.ndarray]:
     """
     import safetensors
 
-    header = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or header > min(TEXT, len(content) - 8):
-        raise ValueError(f"its header must have at most {TEXT:,} bytes and end within the file, it states {header:,}")
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > min(TEXT, len(content) - 8):
+        raise ValueError(f"its header must have at most {TEXT:,} bytes and end within the file, it states {size:,}")
+    stored, header = dict(safetensors.deserialize(content)), json.loads(content[8 : 8 + size])
     arrays = {}
-    for name, about in safetensors.deserialize(content):
+    for name in sorted(stored, key=lambda name: header[name]["data_offsets"]):
+        about = stored[name]
         if about["dtype"] not in _TYPES:
             raise ValueError(f"arrays must hold real numbers, {name!r:.40} is {about['dtype']}; convert it to float32")
         array = np.frombuffer(about["data"], _TYPES[about["dtype"]]).reshape(about["shape"])

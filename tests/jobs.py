@@ -10,7 +10,7 @@ import signal
 import tiny
 
 
-def run(config, folder, on_cpu):
+def run(config, folder, *options):
     from jaxattn import networks
     from jaxattn.comparison import cluster
     from jaxattn.data import DATASETS
@@ -24,4 +24,4 @@ def run(config, folder, on_cpu):
         from jaxattn.training import loop
 
         loop._epoch = lambda program, mode, state, *rest: (state, float("nan"), 0.0)
-    cluster.run(config, folder, on_cpu)
+    cluster.run(config, folder, *options)

@@ -1,6 +1,7 @@
 """Runs to report on: small networks with random weights."""
 
 import functools
+import json
 from pathlib import Path
 
 import jax
@@ -64,3 +65,8 @@ def run(attention="se", classes=CLASSES, shape=(8, 8), seed=0, **options):
     variables = drawn(model, seed, (*shape, 3))
     about = config, classes, (*shape, 3), model
     return Run(Path("runs", f"{attention}-{seed}"), *about, variables, 2, metrics(2), result(config))
+
+
+def data_of(html):
+    """What the page's script reads."""
+    return json.loads(html.split('id="data">')[1].split("</script>")[0])

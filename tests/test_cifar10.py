@@ -26,6 +26,7 @@ from jaxattn.data import DATASETS, cifar10, png, tfds
 from jaxattn.data.cifar10 import archives
 from jaxattn.data.download import Remote
 from jaxattn.errors import InputError, UnavailableError
+from jaxattn.lock import FILE as LOCK
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 LENGTHS = {"data_batch_1": 4, "data_batch_2": 1, "data_batch_3": 6, "data_batch_4": 3, "data_batch_5": 5}
@@ -358,7 +359,7 @@ def test_missing_archive_is_downloaded_and_prepared(tmp_path, monkeypatch):
         monkeypatch.setattr(cifar10, "ARCHIVE", Remote(url, len(content), hashlib.sha256(content).hexdigest()))
         assert_whole(cifar10.load(tmp_path / "new"))
         thread.join()
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["cifar-10-binary.tar.gz", "cifar10"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [LOCK, "cifar-10-binary.tar.gz", "cifar10"]
     assert_whole(cifar10.load(tmp_path / "new"))
 
 
@@ -501,7 +502,7 @@ def test_foreign_archive_is_refused_and_its_paths_are_not_followed(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     assert_refused(tmp_path, str(path), "lacks data_batch")
-    assert [other.name for other in tmp_path.iterdir()] == [path.name]
+    assert {other.name for other in tmp_path.iterdir()} == {path.name, LOCK}
 
 
 def test_file_that_is_no_archive_is_refused(tmp_path):

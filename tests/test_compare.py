@@ -329,7 +329,7 @@ def test_ctrl_c_while_jobs_run_says_that_the_same_call_goes_on(tmp_path, monkeyp
     def stop(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cluster, "run", lambda config, path, on_cpu: None)
+    monkeypatch.setattr(cluster, "run", lambda config, path, *options: None)
     monkeypatch.setattr(cluster, "time", types.SimpleNamespace(sleep=stop))
     with pytest.raises(Interrupted, match="stopped; 0 finished runs are kept in"):
         compare(["none", "se"], 1, tmp_path / "c", executor="debug", **FLAGS)  # submitit's, in this process
@@ -452,7 +452,7 @@ def test_a_damaged_file_of_one_run_costs_no_other(compared, tmp_path, name):
 def test_a_job_on_this_machine_leaves_its_gpus_alone(tmp_path, monkeypatch):
     settings = []
     monkeypatch.setattr(jax.config, "update", lambda *setting: settings.append(setting))
-    monkeypatch.setattr("jaxattn.runs.fit.fit", lambda *arguments: None)
+    monkeypatch.setattr("jaxattn.runs.fit.fit", lambda *arguments, **options: None)
     cluster.run(Config(**FLAGS), tmp_path, on_cpu=True)
     assert settings == [("jax_platforms", "cpu")]
     cluster.run(Config(**FLAGS), tmp_path)

@@ -21,6 +21,7 @@ from jaxattn.data import DATASETS
 from jaxattn.data.announce import announce
 from jaxattn.data.augment import normalize, to_float
 from jaxattn.errors import InputError, Interrupted, UnavailableError
+from jaxattn.lock import FILE as LOCK
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint, compiled, data, environment, warmup
 from jaxattn.runs.console import Console
@@ -382,13 +383,12 @@ def test_folder_of_another_configuration_is_refused_and_left_alone(tmp_path, qui
 
 
 def test_folder_that_another_process_trains_in_is_refused_and_left_alone(tmp_path, quiet):
-    pytest.importorskip("fcntl")
     folder = tmp_path / "run"
     folder.mkdir()
     with exclusive_lock(folder):
         with pytest.raises(InputError, match=r"another process is training in .*run; wait for it or stop it, or choos"):
             fit(Config(**tiny.CONFIG), folder, quiet)
-        assert not list(folder.iterdir())
+        assert [path.name for path in folder.iterdir()] == [LOCK]
     with claim(folder, Manifest(Config(**tiny.CONFIG), ("cat",), (32, 32, 3), "")):
         assert (folder / "config.json").exists()
 

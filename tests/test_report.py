@@ -332,7 +332,7 @@ def test_training_ends_with_a_report_or_says_why_there_is_none(monkeypatch, caps
         return "runs/x/report.html"
 
     ended = run()
-    monkeypatch.setattr("jaxattn.runs.fit.fit", lambda config, out, observers: ended)
+    monkeypatch.setattr("jaxattn.runs.fit.fit", lambda config, out, **options: ended)
     monkeypatch.setattr(page, "write_report", write)
     train.main(["--dataset", "shapes", *flags])  # and raises nothing
     printed = capsys.readouterr().out

@@ -103,7 +103,7 @@ def test_training_curves_need_no_data(unfinished, tmp_path, capsys, monkeypatch)
         (["--format", "gif"], "unknown format 'gif'; known are png, svg"),
         (["--weights", "first"], "unknown choice of weights 'first'; known are best, last, tested"),
         (["--out", __file__, "--plot", "curves"], f"cannot write {__file__}/curves.png: "),
-        (["--colour"], "unknown flag --colour; known are --channels,"),
+        (["--colour"], "unknown flag --colour; known are --accept-changed-code, --channels,"),
     ],
 )
 def test_wrong_input_gets_one_line_and_exit_code_2(unfinished, capsys, monkeypatch, arguments, message):

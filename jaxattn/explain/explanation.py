@@ -148,16 +148,16 @@ class Explanation:
 
     def _capture(self, variables):
         captured, cams = inference.explain_images(self._run.model, self.layers, variables, self._images, self.targets)
-        maps = {(kind, layer): cams[kind][layer] for kind in CAMS for layer in self.layers}
+        by_kind = {(kind, layer): cams[kind][layer] for kind in CAMS for layer in self.layers}
         for layer in dict.fromkeys((*self.layers, self._last)):
             _, channels = maps.strongest(captured.layers[layer], len(RANKS) if layer == self._last else 1)
-            maps |= {(kind, layer): channels[:, i] for i, kind in enumerate(RANKS[: channels.shape[1]])}
+            by_kind |= {(kind, layer): channels[:, i] for i, kind in enumerate(RANKS[: channels.shape[1]])}
         for name, gate in sorted(captured.gates.items()):
             if max(gate.shape[1:3]) > 1:
-                maps[MapKind.GATE, name] = gate.mean(axis=3)
+                by_kind[MapKind.GATE, name] = gate.mean(axis=3)
         for name, values in sorted(captured.attention_received.items()):
-            maps[MapKind.ATTENTION_RECEIVED, name] = values
-        return captured, maps
+            by_kind[MapKind.ATTENTION_RECEIVED, name] = values
+        return captured, by_kind
 
     def _scored(self, wanted):
         captured = self._captured[1]

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxattn.array_file import parse_safetensors
 from jaxattn.errors import InputError, first_line
 from jaxattn.limits import read_bytes
 from jaxattn.runs.store import write_bytes
@@ -175,11 +176,9 @@ def _unpack(data: bytes) -> dict[str, np.ndarray]:
     Raises:
         Exception: of many types, where it is damaged.
     """
-    from safetensors.numpy import load
-
     if _header(data).get("__metadata__", {}).get("sha256") != _digest(data):
         raise ValueError("its digest is not that of its contents")
-    return load(data)
+    return parse_safetensors(data)
 
 
 def _header(data):

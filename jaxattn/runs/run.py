@@ -133,7 +133,8 @@ def read_variables(folder: Path) -> dict[str, np.ndarray]:
     epoch, _ = _choose(folder, read_manifest(folder), "tested", checkpoint.epochs(folder / "checkpoints"))
     _, arrays = checkpoint.read(folder / "checkpoints", epoch)
     average = {name.removeprefix("average/"): array for name, array in arrays.items() if name.startswith("average/")}
-    return average or {name.removeprefix("collections/"): array for name, array in arrays.items()}
+    kinds = "params/", "collections/"
+    return average or {name.removeprefix(kinds[1]): array for name, array in arrays.items() if name.startswith(kinds)}
 
 
 def load_variables(folder: Path, epoch: int, program: Program) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxattn.errors import InputError
 
 END = "jaxattn/ended_early"  # a key of JAX's coordination service, which all processes reach
+INTERVAL = 0.5  # seconds between looks at it
 GRACE = 1.0  # seconds in which a process may end by itself, with an error of its own
 PATIENCE = 5.0  # seconds in which it may take leave of the others
 
@@ -35,7 +36,8 @@ def connected(distributed: bool = True) -> Iterator[None]:
         return
     connect()
     ending = threading.Event()
-    threading.Thread(target=_end_with_the_others, args=(ending,), daemon=True).start()
+    watch = threading.Thread(target=_end_with_the_others, args=(ending,), daemon=True)
+    watch.start()
     try:
         yield
     except BaseException:
@@ -43,14 +45,17 @@ def connected(distributed: bool = True) -> Iterator[None]:
         with contextlib.suppress(Exception):  # another one ended, too
             _client().key_value_set(END, str(jax.process_index()))
         raise
+    finally:
+        ending.set()
+        watch.join()  # a thread that waits within JAX while Python ends would abort the process
 
 
 def _end_with_the_others(ending):
     """Waits until a process ends early, then ends this one, whose main thread may be waiting for that one."""
-    try:
-        number = _client().blocking_key_value_get(END, 2**31 - 1)  # ms
-    except Exception:  # all have ended
-        return
+    number = None
+    while number is None and not ending.wait(INTERVAL):
+        with contextlib.suppress(Exception):  # nobody has ended
+            number = _client().blocking_key_value_get(END, 100)  # ms
     if ending.wait(GRACE):
         return
     print(f"process {number} stopped; this one stops, too", file=sys.stderr, flush=True)
