@@ -25,7 +25,7 @@ from jaxattn.lock import FILE as LOCK
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint, compiled, data, environment, warmup
 from jaxattn.runs.console import Console
-from jaxattn.runs.manifest import Manifest, claim, read_manifest
+from jaxattn.runs.manifest import Manifest, Start, claim, read_manifest
 from jaxattn.training import initial, loop, program
 from jaxattn.training.evaluation import evaluate
 
@@ -537,3 +537,15 @@ def test_loss_that_stops_being_finite_is_reported_and_the_last_checkpoint_kept(t
 def test_diverging_training_is_reported(tmp_path, quiet):
     with pytest.raises(InputError, match=r"stopped being finite in epoch 1.*a lower learning_rate than 1e"):
         fit(Config(**tiny.CONFIG | {"learning_rate": 1e30}), tmp_path / "run", quiet)
+
+
+def test_notes_are_of_the_starts_whose_epochs_are_left():
+    def start(epoch, jax_version):
+        there = environment.environment()
+        return Start(epoch, "", there | {"versions": there["versions"] | {"jax": jax_version}}, {})
+
+    starts = start(0, "1"), start(3, "2"), start(3, "3"), start(5, "4")
+    manifest = Manifest(Config(), ("cat",), (32, 32, 3), "", starts)
+    assert manifest.notes() == ["from epoch 4 on: jax 3 instead of 1", "from epoch 6 on: jax 4 instead of 3"]
+    back = dataclasses.replace(manifest, starts=(*starts, start(2, "5")))  # later checkpoints were damaged
+    assert back.notes() == ["from epoch 3 on: jax 5 instead of 1"]

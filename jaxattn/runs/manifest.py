@@ -70,8 +70,12 @@ class Manifest:
         notes = list(dict.fromkeys(warning for start in self.starts for warning in start.warnings))
         if self.starts and self.starts[0].epoch:
             notes.append(f"versions and machine of epochs 1 to {self.starts[0].epoch} were not recorded")
-        by_epoch = {start.epoch: start for start in self.starts}  # of several without an epoch between, the last
-        for old, new in itertools.pairwise(by_epoch[epoch] for epoch in sorted(by_epoch)):
+        lasting: list[Start] = []
+        for start in self.starts:
+            while lasting and lasting[-1].epoch >= start.epoch:  # none of its epochs is left
+                lasting.pop()
+            lasting.append(start)
+        for old, new in itertools.pairwise(lasting):
             different = environment.changes(old.environment, new.environment)
             different += [f"other code of {name}" for name in new.code if new.code[name] != old.code.get(name)]
             if different:
