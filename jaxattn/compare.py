@@ -23,7 +23,7 @@ def parser() -> Parser:
     parser = Parser(
         prog="python -m jaxattn.compare",
         description="Train variants of the attention with the same seeds, judge them by statistics that were fixed "
-        "before, and write one page. The same command goes on after a stop. With DIR alone: print and draw what there "
+        "before, and write one page. The same command resumes after a stop. With DIR alone: print and draw what there "
         "is.",
     )
     parser.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw what there is")

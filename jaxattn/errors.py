@@ -8,13 +8,13 @@ class InputError(ValueError):
     """Input that cannot be used. The message says in one line what is wrong, the rule and the value.
 
     Attributes:
-        setting: the argument or configuration field that mends it, such as "out" or "data_dir"; None where there is
+        setting: the argument or configuration field that fixes it, such as "out" or "data_dir"; None where there is
             none. A command names the flag for it, the library's errors do not.
         value: what to give for it, where that is known.
     """
 
     def __init__(self, message: str, setting: str | None = None, value: Any = None):
-        """Takes the message, and what mends it."""
+        """Takes the message, and what fixes it."""
         super().__init__(message)
         self.setting, self.value = setting, value
 
@@ -52,7 +52,7 @@ class Interrupted(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows in place of a traceback."""
-        return [f"{self}; run the cell again to go on"]
+        return [f"{self}; run the cell again to resume"]
 
 
 def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:

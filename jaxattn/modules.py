@@ -56,10 +56,10 @@ def rows(reduction: int = 16) -> list[Row]:
     from jaxattn.attention.registry import GROUPS
 
     require_device()
-    return [_row(group, name, reduction) for group, modules in GROUPS.items() for name in modules]
+    return [_table_row(group, name, reduction) for group, modules in GROUPS.items() for name in modules]
 
 
-def _row(group, name, reduction):
+def _table_row(group, name, reduction):
     from jaxattn.attention import resolve
     from jaxattn.attention.cost import cost
 

@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
         print(_line(path, dict(zip(run.classes, probabilities, strict=True)), flags))
     if flags.explain:
         out = local_path(flags.out, "out") if flags.out else run.folder / "explained"
-        for i, name in enumerate(_names(flags.images)):
+        for i, name in enumerate(_figure_names(flags.images)):
             one = predicted._replace(images=images[i : i + 1], probabilities=predicted.probabilities[i : i + 1])
             _draw(Explanation(run, one, selection), out, name)
 
@@ -77,7 +77,7 @@ def _line(path, probabilities, flags):
     return f"{path}: " + ", ".join(f"{name} {probabilities[name]:.1%}" for name in ranked[: flags.top])
 
 
-def _names(paths: list[str]) -> Iterator[str]:
+def _figure_names(paths: list[str]) -> Iterator[str]:
     """A name for each image: that of its file, with the first free number where it is taken."""
     taken: set[str] = set()
     for path in paths:

@@ -185,7 +185,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys
     with pytest.raises(SystemExit) as caught:
         run_command(lambda _: compare(["none", "se"], 1, tmp_path / "c", **FLAGS))
     assert caught.value.code == 130
-    assert f"stopped; 1 finished runs are kept in {tmp_path / 'c'}; the same command goes on" in capsys.readouterr().out
+    assert f"stopped; 1 finished runs are kept in {tmp_path / 'c'}; the same command resumes" in capsys.readouterr().out
 
 
 def test_the_page_shows_verdict_table_knockout_and_what_was_run(compared):

@@ -105,5 +105,5 @@ def test_in_a_notebook_the_bar_is_one_output_that_is_replaced(notebook, monkeypa
 
 def test_a_notebook_shows_one_line_for_wrong_input_and_for_an_interrupt():
     assert InputError("epochs must be >= 1, got 0")._render_traceback_() == ["error: epochs must be >= 1, got 0"]
-    stopped = "stopped; 3 complete epochs are kept in runs/a; run the cell again to go on"
+    stopped = "stopped; 3 complete epochs are kept in runs/a; run the cell again to resume"
     assert Interrupted("runs/a", 3)._render_traceback_() == [stopped]

@@ -1,4 +1,4 @@
-"""Runs a command: one line for an error, with the flag that mends it, and the exit code."""
+"""Runs a command: one line for an error, with the flag that fixes it, and the exit code."""
 
 import contextlib
 import gc
@@ -15,7 +15,7 @@ from jaxattn.errors import InputError, Interrupted
 HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
     "resume": "resume with: python -m jaxattn.train --resume {}",
     "resume_trusted": "resume with: python -m jaxattn.train --resume {} --trust-code",
-    "compare": "the same command goes on",
+    "compare": "the same command resumes",
 }
 
 
@@ -50,7 +50,7 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
 
 
 def message(error: InputError) -> str:
-    """The message of an error, and the flag or command that mends it."""
+    """The message of an error, and the flag or command that fixes it."""
     if error.setting is None:
         return str(error)
     hint = HINTS.get(error.setting, f"--{error.setting.replace('_', '-')}")

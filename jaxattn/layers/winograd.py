@@ -104,11 +104,11 @@ def _to_input(rows: Rows, shape):
     """The transpose of `_from_input`."""
     batch, height, width, channels = shape
     grid = (6, batch, height // TILE, width // TILE, channels)
-    columns = _barrier(_overlap_add([row.reshape(grid) for row in rows], 2))
-    return _overlap_add(list(columns), 2)
+    columns = _barrier(_add_overlapping([row.reshape(grid) for row in rows], 2))
+    return _add_overlapping(list(columns), 2)
 
 
-def _overlap_add(parts, axis):
+def _add_overlapping(parts, axis):
     """Six arrays transformed to six lines, which are overlapped four apart along an axis and added: overlap-add.
 
     A tile's first line falls on the last line of the tile before, its sixth on the first of the tile after.
