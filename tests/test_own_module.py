@@ -311,12 +311,16 @@ def trained(package, tmp_path, quiet):
     return tmp_path / "run", config, lambda: package(gates=own(factor=2))
 
 
+def export_of(folder, out):
+    out.mkdir()
+    for name, content in safetensors.contents(load_run(folder), SHAPE).items():
+        (out / name).write_bytes(content)
+    return out
+
+
 def test_other_code_is_refused_by_name_wherever_a_run_is_opened_or_goes_on(trained, tmp_path, quiet):
     folder, config, change = trained
-    exported = tmp_path / "export"
-    exported.mkdir()
-    for name, content in safetensors.contents(load_run(folder), SHAPE).items():
-        (exported / name).write_bytes(content)
+    exported = export_of(folder, tmp_path / "export")
     change()
     trust = {"trust_code": True}
     for number, opened in enumerate((
@@ -349,10 +353,7 @@ def test_code_that_was_not_recorded_is_noted(trained):
 
 def test_opening_what_a_stranger_sends_imports_no_module_that_it_names(trained, package, tmp_path):
     folder, config, _ = trained
-    exported = tmp_path / "export"
-    exported.mkdir()
-    for name, content in safetensors.contents(load_run(folder), SHAPE).items():
-        (exported / name).write_bytes(content)
+    exported = export_of(folder, tmp_path / "export")
     marker = tmp_path / "imported"
     package(gates=own(imports=f"open({str(marker)!r}, 'w')"))
     for opened in (load_run, safetensors.load, lambda path: resume(folder)):

@@ -39,6 +39,9 @@ OPERATORS = re.compile(
     "|ReplaceFalseWithTrue|ReplaceAndWithOr|ReplaceOrWithAnd|ReplaceBreakWithContinue|ReplaceContinueWithBreak"
     "|ZeroIterationForLoop)"
 )
+EARLY = "ignore::pytest.PytestAssertRewriteWarning"  # of what was imported before pytest
+LEFT = ("survived", "no test")
+CONTROLS = 3  # lines whose tests must pass without a mutant, before any is tested
 PRELOADED = (
     "jax", "jax.experimental.multihost_utils", "flax.linen", "optax", "scipy.stats", "matplotlib.figure", "pytest",
     "chex", "beartype", "rich", "jaxtyping", "PIL.Image", "safetensors.numpy", "jinja2", "hypothesis",
@@ -117,32 +120,40 @@ def tests_of_lines() -> dict[tuple[str, int], list[str]]:
 
 
 def outcome(target: Path, code: str, tests: list[str], copy: Path) -> str:
-    """Whether a test notices other code in a file: "killed", "survived", or "timeout", which counts as noticed."""
+    """Whether a test notices other code in a file: "survived", "killed", by an error too, or "timeout"."""
     original = target.read_text()
     target.write_text(code)
     child = os.fork()
     if not child:
-        os.setsid()
-        os.chdir(copy)
-        sys.path[:0] = [str(copy), str(copy / "tests")]
-        silent = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silent, 1)
-        os.dup2(silent, 2)
-        import pytest
-
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-cov", *tests])))
+        status = 1
+        try:  # nothing of the parent's may be undone here
+            status = _run_tests(tests, copy)
+        finally:
+            os._exit(status)
     started = time.monotonic()
     try:
         while time.monotonic() - started < 4 * MOST_SECONDS:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
-                return "survived" if status == 0 else "killed"
+                return {0: "survived", 1: "killed"}.get(os.waitstatus_to_exitcode(status), "killed by an error")
             time.sleep(0.05)
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
         return "timeout"
     finally:
         target.write_text(original)
+
+
+def _run_tests(tests: list[str], copy: Path) -> int:
+    import pytest
+
+    os.setsid()
+    os.chdir(copy)
+    sys.path[:0] = [str(copy), str(copy / "tests")]
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:cov", "-W", EARLY, *tests]))
 
 
 def preload() -> None:
@@ -161,8 +172,13 @@ def test_sample(count: int, seed: int) -> None:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "compiled")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        ignored = shutil.ignore_patterns(".git", "__pycache__", ".pytest_cache", "runs", "*-s[0-9]")
-        shutil.copytree(ROOT, copy, ignore=ignored)
+        for part in ("jaxattn", "tests", "experiments", "docs", "pyproject.toml", "README.md", "ARCHITECTURE.md"):
+            copied = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy.mkdir(exist_ok=True)
+            copied(ROOT / part, copy / part)
+        for line, tests in random.Random(seed).sample(sorted(lines.items()), CONTROLS):
+            if tests and outcome(copy / line[0], (ROOT / line[0]).read_text(), tests, copy) != "survived":
+                sys.exit(f"{tests} fail without a mutant")
         for mutant in left[:count]:
             code, started = mutant.code(), time.monotonic()
             if code is None or code == (ROOT / mutant.path).read_text():
@@ -188,10 +204,10 @@ def show() -> None:
     for result in results():
         by_package[result["path"].split("/")[1]].append(result)
     for package, some in sorted(by_package.items()):
-        noticed = sum(result["outcome"] in ("killed", "timeout") for result in some)
+        noticed = sum(result["outcome"] not in LEFT for result in some)
         print(f"{package}: {noticed} of {len(some)} noticed ({noticed / len(some):.0%})")
     for result in results():
-        if result["outcome"] in ("survived", "no test"):
+        if result["outcome"] in LEFT:
             print(f"{result['outcome']}: {result['path']}:{result['line']} {result['operator']}: {result['code']}")
 
 
