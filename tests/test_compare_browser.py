@@ -13,6 +13,7 @@ from jaxattn.config import Config
 from jaxattn.data import shapes
 from jaxattn.data.cifar10.archives import CLASSES
 from jaxattn.explain.knockout import CONDITIONS
+from jaxattn.runs.manifest import Manifest
 
 pytestmark = pytest.mark.usefixtures("small_network")
 VARIANTS, SEEDS, EPOCHS = ("none", "se", "wide:se", "channel+spatial"), 8, 16
@@ -38,11 +39,14 @@ def finished(folder, variant, seed, test):
     folder = folder / run_name(variant, seed)
     folder.mkdir(parents=True)
     right = random.random(len(test)) < 0.8 + 0.08 * (variant == "se")
-    answers = dict.fromkeys(CONDITIONS[: 1 if variant == "none" else None], np.where(right, test.labels, -1))
+    answers = dict.fromkeys(
+        CONDITIONS[: 1 if variant == "none" else None], np.where(right, test.labels, (test.labels + 1) % 10)
+    )
     np.savez(folder / PREDICTIONS, of="0 2", **answers)
     made_up = {"test_accuracy": right.mean().item(), "dataset_hash": "0", "seconds": 60, "parameters": 9}
     lines = [{**line, "images_per_second": 1e3} for line in metrics(EPOCHS)]
-    return Finished(folder, config, result(config) | made_up, lines)
+    manifest = Manifest(config, CLASSES, (32, 32, 3), "0")
+    return Finished(folder, config, result(config) | made_up, lines, manifest)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +62,8 @@ def pages(small_network, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jax.jit", QUICKLY)
         patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
-        patch.setattr(comparison, "load_run", lambda of: run(variants[of.name], CLASSES, (32, 32)))
-        found = comparison.write_page(folder, plan, runs, table, test, CLASSES, failures={})
+        patch.setattr(comparison, "load_run", lambda of, **options: run(variants[of.name], CLASSES, (32, 32)))
+        found = comparison.write_page(folder, plan, runs, table, test, failures={})
     return {"page": found.as_uri(), "report": (folder / "se-s0" / "report.html").as_uri()}
 
 
