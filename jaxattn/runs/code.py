@@ -92,6 +92,10 @@ def digests(attention: str) -> Code:
 @functools.cache  # by class: a file may be edited while the class that was read from it is in use
 def _digest(cls: type, module: str) -> str:
     file = getattr(sys.modules[module], "__file__", None)
+    if module == "__main__" and file is not None:  # a notebook's may be the file of its kernel
+        functions = (inspect.unwrap(value) for value in vars(cls).values() if inspect.isfunction(value))
+        if Path(file).resolve() not in {Path(function.__code__.co_filename).resolve() for function in functions}:
+            file = None
     sha = hashlib.sha256()
     for part in _source(cls) if file is None else _files(Path(file).resolve(), module):
         sha.update(hashlib.sha256(part).digest())

@@ -110,7 +110,7 @@ def _shards(folder: Path, split: Any) -> dict[Path, int]:
 
 
 def damaged(path: Path, reason: str | Exception) -> InputError:
-    """The error for data that is incomplete or corrupt, which another copy mends."""
+    """The error for data that is incomplete or corrupt, which another copy replaces."""
     return InputError(f"the TFDS data set at {path} is incomplete or corrupt: {_text(reason)}; "
                       "delete the folder and retry")  # fmt: skip
 
