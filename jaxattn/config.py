@@ -58,7 +58,19 @@ class Config:
         "weights to start from: a run folder, a safetensors export, or a file of PyTorch weights (default: drawn)",
     )
 
-    dataset: str | None = _flag(None, "data", "data set (default: cifar10 where it is available, else shapes)")
+    dataset: str | None = _flag(
+        None,
+        "data",
+        "data set, folder:DIR with your own images, or package.module:NAME (default: cifar10 where it is available, "
+        "else shapes)",
+    )
+    image_size: str | None = _flag(
+        None,
+        "data",
+        "pixels that the images of a folder are resized to, such as 64 or 48x64, height x width (default: 64, or 32 "
+        "where they are smaller)",
+    )
+    skip_damaged: bool = _flag(False, "data", "leave out the images of a folder that cannot be read")
     data_dir: str = _flag(
         os.environ.get("TFDS_DATA_DIR", str(Path("~", "tensorflow_datasets"))), "data", "folder of the data set"
     )
@@ -178,7 +190,7 @@ class Config:
 
 
 def kind(field: dataclasses.Field) -> type:
-    """The type of a field's value: int, float or str."""
+    """The type of a field's value: int, float, str or bool."""
     return field.metadata.get("kind") or (str if field.default is None else type(field.default))
 
 
@@ -189,7 +201,9 @@ def _is_optional(field: dataclasses.Field) -> bool:
 
 def _check(field: dataclasses.Field, value: Any) -> None:
     rules, wanted = field.metadata, kind(field)
-    if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
+    if isinstance(value, bool) != (wanted is bool) or not isinstance(
+        value, (int, float) if wanted is float else wanted
+    ):
         raise InputError(f"{field.name} must be of type {wanted.__name__}, got {value!r}")
     if "choices" in rules and value not in rules["choices"]:
         raise InputError(f"unknown {field.name} {value!r}; known are {', '.join(rules['choices'])}")

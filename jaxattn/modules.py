@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
-from jaxattn.data import USUAL
+from jaxattn.data import cifar10
 from jaxattn.runtime import require_device
 
-IMAGE = USUAL[1]
+IMAGE = cifar10.SPEC.image_shape
 HEADER = ("name", "parameters", "multiply-adds", "formula", "paper", "paper and code")
 NARROW = 120  # characters; a narrower terminal gets the first four columns
 

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     from jaxattn.data.image_file import read_image
     from jaxattn.runs.manifest import read_manifest
 
-    height, width, _ = read_manifest(local_path(flags.run)).image_shape
+    height, width, _ = read_manifest(local_path(flags.run)).data.image_shape
     images = np.stack([read_image(path, height, width) for path in flags.images])
     from jaxattn.explain.explanation import Explanation, Selection
 

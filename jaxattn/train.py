@@ -9,7 +9,7 @@ from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
 from jaxattn.cli.runs import CODE_FLAGS, add_code_flags
 from jaxattn.config import Config
-from jaxattn.data import DATASETS, begin
+from jaxattn.data import DATASETS
 from jaxattn.errors import InputError, first_line
 from jaxattn.runs.console import Console
 
@@ -49,8 +49,6 @@ def main(arguments: list[str]) -> None:
         raise InputError(f"--resume takes its flags from the run; {ONLY}")
     config = None if folder is not None else Config(**values)
     Console().note("loading JAX and the data, and compiling the step")
-    if config is not None:
-        begin(config.dataset or "cifar10", config.data_dir)
     from jaxattn.training.processes import connected, is_first
 
     with connected(distributed):

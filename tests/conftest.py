@@ -89,7 +89,7 @@ def small_network():
         for module in (compiled, run):  # what trains, what loads
             patch.setattr(module, "build", remembered)
         patch.setattr(analysis, "SCORED", 4)
-        patch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+        patch.setitem(DATASETS, "tiny", tiny.dataset())
         yield _build
 
 
@@ -98,9 +98,9 @@ def unfinished(small_network, tmp_path_factory):
     """The folder of an unfinished run of two epochs, with random weights."""
     folder, splits = tmp_path_factory.mktemp("runs") / "se", tiny.splits()
     config = Config(attention="se", dataset="tiny", epochs=3, batch_size=6, recipe="original")
-    with claim(folder, Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
+    with claim(folder, Manifest(config, splits.spec, splits.digest())):
         pass
-    template = program.template(program.build(config, 10, (32, 32, 3), 1))
+    template = program.template(program.build(config, tiny.SPEC, 1))
     random = np.random.default_rng(0)
     state = jax.tree.map(lambda leaf: jnp.asarray(random.uniform(0, 0.3, leaf.shape), leaf.dtype), template)
     checkpoint.save(folder / "checkpoints", 2, state, {2})

@@ -1,5 +1,6 @@
 """Explained runs of networks, data and class names of all sorts, with random weights."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+import tiny
 from report_runs import drawn, metrics
 
 from jaxattn.attention import resolve
@@ -22,7 +24,7 @@ from jaxattn.runs.run import Run
 
 FOREIGN = (
     "un très long nom de classe, bien plus que la place", "$x_1$ cost $\\nofunction{", "猫", "犬", "a\nb\tc", "",
-    "🙂", "same", "same", "ميناء", "\ud800", "x" * 200,
+    "🙂", "same", "Same", "ميناء", "\ud800", "x" * 200,
 )  # fmt: skip
 
 
@@ -83,7 +85,8 @@ def run(case):
     variables = drawn(model, 0, test.images.shape[1:])
     if case == "plain":
         variables = jax.tree.map(np.zeros_like, variables)
-    return Run(Path("run"), config, classes, (32, 32, 3), model, variables, len(lines), lines, None), test
+    spec = dataclasses.replace(tiny.SPEC, classes=classes, image_shape=test.images.shape[1:])
+    return Run(Path("run"), config, spec, model, variables, len(lines), lines, None), test
 
 
 @functools.cache

@@ -16,7 +16,7 @@ def run(config, folder, *options):
     from jaxattn.data import DATASETS
     from jaxattn.training import program
 
-    DATASETS["tiny"] = lambda data_dir: tiny.splits()
+    DATASETS["tiny"] = tiny.dataset()
     program.create = functools.partial(networks.create, widths=(4, 4, 8), hidden=8)
     if config.attention == os.environ.get("JOBS_END"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -7,8 +7,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tiny
 
 from jaxattn.config import Config
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.networks import create
 from jaxattn.runs.run import Run
@@ -63,8 +65,8 @@ def run(attention="se", classes=CLASSES, shape=(8, 8), seed=0, **options):
     config = Config(attention=attention, dataset="drawn", seed=seed, epochs=2, **options)
     model = create(attention, 4, (*shape, 3), classes=len(classes), widths=widths, hidden=4)
     variables = drawn(model, seed, (*shape, 3))
-    about = config, classes, (*shape, 3), model
-    return Run(Path("runs", f"{attention}-{seed}"), *about, variables, 2, metrics(2), result(config))
+    spec = Spec("drawn", classes, (*shape, 3), None, None, tiny.SPEC.mean, tiny.SPEC.std)
+    return Run(Path("runs", f"{attention}-{seed}"), config, spec, model, variables, 2, metrics(2), result(config))
 
 
 def data_of(html):

@@ -17,7 +17,7 @@ from jaxattn.training import processes, program
 
 
 def main(folder, epochs):
-    DATASETS["tiny"] = lambda data_dir: tiny.splits(80, 24)
+    DATASETS["tiny"] = tiny.dataset(80, 24)
     program.create = lambda attention, reduction, shape, **options: CNN(widths=(4, 8), hidden=16, **options)
     config = Config(
         dataset="tiny", epochs=epochs - 1, batch_size=24, augment="full", schedule="plateau", warmup_epochs=0.0,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from flax import linen as nn
 from jax import export
 
@@ -48,7 +49,7 @@ def counts(text):
 
 @pytest.mark.parametrize("rows", [(BATCH,), (50, BATCH)], ids=["step", "fifty steps"])
 def test_training_step_is_plain_convolutions_and_the_dense_layers_products(lowered, rows):
-    program = build(Config(attention="se", recipe="original"), 10, (32, 32, 3), 50)
+    program = build(Config(attention="se", recipe="original"), tiny.SPEC, 50)
     function = program.step[True] if len(rows) == 1 else program.steps[True]
     text = lowered(function, *arguments(program, *rows))
     assert counts(text) == (3 * CONVOLUTIONS - 1, 3 * DENSE)
@@ -82,9 +83,9 @@ def large(text, name):
 def test_training_step_does_nothing_that_plain_flax_does_not(lowered, precision):
     plain, optimizer = PlainCNN(jnp.bfloat16 if precision == "bf16" else jnp.float32), optim.adam(lambda _: 1e-3, 0.0)
     plateau = optim.plateau("constant", 0.5, 3)
-    peer = jax.jit(make_train_step(plain, optimizer, make_batch(AUGMENT["none"]), True))
+    peer = jax.jit(make_train_step(plain, optimizer, make_batch(AUGMENT["none"], tiny.SPEC), True))
     state = jax.eval_shape(lambda key: init_state(plain, optimizer, plateau, key, (32, 32, 3)), jax.random.key(0))
-    program = build(Config(recipe="original", attention="se", augment="none", precision=precision), 10, (32, 32, 3), 50)
+    program = build(Config(recipe="original", attention="se", augment="none", precision=precision), tiny.SPEC, 50)
     inputs = arguments(program, BATCH)
     ours, theirs = lowered(program.step[True], *inputs), lowered(peer, state, *inputs[1:])
     for name in ("convolution", "dot_general", "transpose", "reduce_window", "select_and_scatter", "while", "pad"):
@@ -93,7 +94,7 @@ def test_training_step_does_nothing_that_plain_flax_does_not(lowered, precision)
 
 
 def test_evaluation_is_plain_convolutions_and_the_dense_layers_products(lowered):
-    program = build(Config(attention="se"), 10, (32, 32, 3), 50)
+    program = build(Config(attention="se"), tiny.SPEC, 50)
     state, _, *inputs = arguments(program, BATCH)
     valid = jnp.ones(BATCH, bool)
     assert counts(lowered(program.evaluate, state.variables, *inputs, valid)) == (CONVOLUTIONS, DENSE)

@@ -4,6 +4,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+import tiny
 from attention_runs import KINDS, REDUCTION
 
 from jaxattn.attention import resolve
@@ -35,7 +36,7 @@ def test_an_epoch_on_shapes_moves_every_weight_and_its_checkpoint_is_restored(na
     def init(key):
         return init_state(model, optimizer, plateau, key, (16, 16, 3))
 
-    step = make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True)
+    step = make_train_step(model, optimizer, make_batch(AUGMENT["none"], tiny.SPEC), True)
     step = jax.jit(step, compiler_options=QUICK_COMPILE)
     state = started = jax.jit(init, compiler_options=QUICK_COMPILE)(jax.random.key(0, impl="rbg"))
     for rows in epoch_rows(1, 1, len(train), BATCH):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from jaxattn.data import augment
+from jaxattn.data import augment, cifar10
 
 BATCH = 6
 FACTORS = np.array([0.8, 0.9, 1.0, 1.1, 1.15, 1.2], np.float32)
@@ -26,8 +26,8 @@ def images():
 def test_images_are_normalised_by_the_published_statistics():
     image = np.zeros((1, 1, 1, 3), np.float32) + 0.5
     expected = [(0.5 - 0.4914) / 0.2023, (0.5 - 0.4822) / 0.1994, (0.5 - 0.4465) / 0.2010]
-    np.testing.assert_allclose(augment.normalize(image)[0, 0, 0], expected, rtol=1e-5)
-    np.testing.assert_allclose(augment.denormalize(augment.normalize(image)), image, atol=1e-6)
+    np.testing.assert_allclose(augment.normalize(image, cifar10.SPEC)[0, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(augment.to_input(255 * image, cifar10.SPEC)[0, 0, 0], expected, rtol=1e-5)
 
 
 def test_crop_cuts_the_padded_image_and_mirrors_it(images):

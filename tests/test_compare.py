@@ -69,7 +69,7 @@ def test_same_seeds_start_from_the_same_weights_where_names_agree(compared):
     configs = dict(read_plan(compared[0]).runs())
     assert list(configs) == ["none-s0", "se-s0", "none-s1", "se-s1"]
     params = [
-        program.build(configs[name], 10, (32, 32, 3), 1).init(loop.keys(configs[name])[0]).params
+        program.build(configs[name], tiny.SPEC, 1).init(loop.keys(configs[name])[0]).params
         for name in ("none-s1", "se-s1")
     ]
     chex.assert_trees_all_equal(params[0]["block_2"]["conv"], params[1]["block_2"]["conv"])
@@ -111,7 +111,7 @@ def test_a_comparison_compiles_each_variant_once(tmp_path, quiet, monkeypatch):
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(make(*a), n=1))
     build = compiled.cached_build()
     configs = [Config(attention=name, seed=seed, **FLAGS) for name in ("none", "se") for seed in range(3)]
-    assert len({id(build(config, 10, (32, 32, 3), 24)) for config in configs}) == 2
+    assert len({id(build(config, tiny.SPEC, 24)) for config in configs}) == 2
     for seed in range(2):
         fit(Config(seed=seed, **FLAGS), tmp_path / str(seed), quiet, build)  # raises where the step is traced twice
 
@@ -395,12 +395,13 @@ def test_a_run_that_diverges_stops_no_other_and_is_trained_again_only_where_aske
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("early", [True, False])
 def test_an_exception_of_anyones_code_ends_one_run_and_its_traceback_is_kept(tmp_path, monkeypatch, threads, early):
-    build = compiled.build
+    build, calls = compiled.build, []
 
-    def broken(config, *shapes):
-        if config.attention == "se" and early == (shapes[-1] > 100):  # with CIFAR-10's size before the data is loaded
+    def broken(config, *sizes):
+        calls.append(config.attention)
+        if config.attention == "se" and early == (calls.count("se") == 1):  # which is before the data is loaded
             raise ZeroDivisionError("in my module\nand more")
-        return build(config, *shapes)
+        return build(config, *sizes)
 
     monkeypatch.setattr(train, "cached_build", lambda: broken)
     if threads > 1:

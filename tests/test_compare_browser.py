@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny
 from browser import CUT, FAINT, GROUND, SCHEMES, WIDTHS, fits, is_dark
 from report_runs import QUICKLY, metrics, result, run
 
@@ -11,7 +12,7 @@ from jaxattn.comparison.results import PREDICTIONS, Finished, accuracies
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
 from jaxattn.data import shapes
-from jaxattn.data.cifar10.archives import CLASSES
+from jaxattn.data.cifar10 import CLASSES
 from jaxattn.explain.knockout import CONDITIONS
 from jaxattn.runs.manifest import Manifest
 
@@ -45,7 +46,7 @@ def finished(folder, variant, seed, test):
     np.savez(folder / PREDICTIONS, of="0 2", **answers)
     made_up = {"test_accuracy": right.mean().item(), "dataset_hash": "0", "seconds": 60, "parameters": 9}
     lines = [{**line, "images_per_second": 1e3} for line in metrics(EPOCHS)]
-    manifest = Manifest(config, CLASSES, (32, 32, 3), "0")
+    manifest = Manifest(config, tiny.SPEC, "0")
     return Finished(folder, config, result(config) | made_up, lines, manifest)
 
 

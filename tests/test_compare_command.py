@@ -28,7 +28,7 @@ from jaxattn.data import DATASETS
 from jaxattn.model import CNN
 from jaxattn.training import program
 
-DATASETS["tiny"] = lambda data_dir: tiny.splits()
+DATASETS["tiny"] = tiny.dataset()
 program.create = lambda attention, reduction, shape, **options: CNN(
     attention=None if attention == "none" else __import__("jaxattn").ATTENTION[attention],
     widths=(4, 4, 8), hidden=8, **options)

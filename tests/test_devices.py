@@ -112,7 +112,7 @@ def test_checkpoint_of_two_processes_is_restored_on_one_device(tmp_path):
 
 
 def test_batch_that_cannot_be_sharded_is_reported_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+    monkeypatch.setitem(DATASETS, "tiny", tiny.dataset())
     monkeypatch.setattr(jax, "device_count", lambda: 8)
     with pytest.raises(InputError, match="a multiple of the 8 devices, got 20; choose 16 or 24, or show") as caught:
         fit(Config(dataset="tiny", batch_size=20), tmp_path / "run", Console(quiet=True))

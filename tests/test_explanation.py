@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from explained import few_scored_and_quickly_randomised, run, sources  # noqa: F401
 
 from jaxattn.data.augment import normalize
@@ -42,7 +43,7 @@ def test_deletion_goes_from_the_image_to_grey_and_insertion_back_to_the_image():
     explained, made = sources("usual").explanation, run("usual")[0]
     shape = explained.predictions.images.shape
     grey = jnp.broadcast_to(jnp.array([0.4914, 0.4822, 0.4465]), shape)
-    logits = jax.jit(made.model.apply)(made.variables, normalize(grey))
+    logits = jax.jit(made.model.apply)(made.variables, normalize(grey, tiny.SPEC))
     expected = np.take_along_axis(np.asarray(jax.nn.softmax(logits)), explained.targets[:, None], axis=1)[:, 0]
     whole = explained.predictions.probabilities.max(axis=1)
     for one in explained.maps:

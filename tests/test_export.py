@@ -44,7 +44,8 @@ RESULT = {"test_accuracy": 0.75, "test_images": 40}
 def run_of(attention="se", result=None, shape=SHAPE, **flags):
     """A run with random weights, in no folder."""
     config = Config(attention=attention, **{"dataset": "tiny", "epochs": 3} | flags)
-    model = network(config, 10, shape)
+    spec = dataclasses.replace(tiny.SPEC, image_shape=shape)
+    model = network(config, spec)
     like = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
     random = np.random.default_rng(0)
 
@@ -54,7 +55,7 @@ def run_of(attention="se", result=None, shape=SHAPE, **flags):
         return random.normal(0, 0.5, leaf.shape).astype(np.float32)
 
     variables = jax.tree.map(jnp.asarray, jax.tree.map_with_path(draw, like))
-    return Run(Path("nowhere"), config, tiny.splits().classes, SHAPE, model, variables, 3, [], result)
+    return Run(Path("nowhere"), config, spec, model, variables, 3, [], result)
 
 
 def write(folder, contents):
@@ -120,7 +121,8 @@ def test_safetensors_come_back_to_the_bit_with_equal_logits(unfinished, tmp_path
     chex.assert_trees_all_equal(loaded.variables, run.variables)
     chex.assert_trees_all_equal_shapes_and_dtypes(loaded.variables, run.variables)
     np.testing.assert_array_equal(
-        predict(loaded.model, loaded.variables, IMAGES)[0], predict(run.model, run.variables, IMAGES)[0]
+        predict(loaded.model, loaded.spec, loaded.variables, IMAGES)[0],
+        predict(run.model, run.spec, run.variables, IMAGES)[0],
     )
     assert (loaded.classes, loaded.epoch, loaded.result) == (run.classes, run.epoch, run.result)
     assert dataclasses.replace(loaded.config, data_dir=run.config.data_dir) == run.config
@@ -139,9 +141,10 @@ def test_names_are_places_in_the_network_and_scalars_keep_their_shape(tmp_path):
 def test_config_says_how_to_use_the_weights_and_nothing_of_this_machine(tmp_path):
     text = safetensors.contents(run_of(init=str(tmp_path / "before"), data_dir=str(tmp_path)), SHAPE)["config.json"]
     values = json.loads(text)
-    assert values["classes"] == list(tiny.splits().classes) and values["image_shape"] == [32, 32, 3]
+    data = values["data"]
+    assert data["classes"] == list(tiny.splits().classes) and data["image_shape"] == [32, 32, 3]
     images = np.random.default_rng(0).uniform(0, 1, (1, 2, 2, 3)).astype(np.float32)
-    np.testing.assert_allclose((images - values["mean"]) / values["std"], normalize(images), rtol=1e-5)
+    np.testing.assert_allclose((images - data["mean"]) / data["std"], normalize(images, tiny.SPEC), rtol=1e-5)
     assert values["config"]["init"] == "before" and str(tmp_path) not in text.decode()
 
 
@@ -210,7 +213,7 @@ def damage(folder, kind):
         config["config"]["attention"] = "cbam"
         (folder / "config.json").write_text(json.dumps(config))
     else:
-        config["classes"] = config["classes"][:4]
+        config["data"]["classes"] = config["data"]["classes"][:4]
         (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -300,7 +303,7 @@ def test_logits_of_the_pytorch_module_are_ours(tmp_path, flags):
     with pytorch.inference_mode():
         net = exported.load(folder / "model.pt")
         theirs = net(exported.preprocess(pytorch.from_numpy(images))).numpy()
-    ours, _ = predict(run.model, run.variables, images)
+    ours, _ = predict(run.model, run.spec, run.variables, images)
     assert np.abs(ours).max() > 1 and np.abs(theirs - ours).max() <= 1e-5 * np.abs(ours).max()  # float32 on both sides
     assert run.classes == exported.CLASSES
 
@@ -321,7 +324,7 @@ print(sorted({module.split(".")[0] for module in sys.modules} & {"jaxattn", "fla
 
 
 def probabilities(run, images):
-    return np.asarray(jax.nn.softmax(predict(run.model, run.variables, images)[0]))
+    return np.asarray(jax.nn.softmax(predict(run.model, run.spec, run.variables, images)[0]))
 
 
 def test_stablehlo_runs_where_only_jax_is_imported_for_any_number_of_images(tmp_path):

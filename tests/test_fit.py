@@ -18,14 +18,14 @@ import jaxattn
 from jaxattn import ATTENTION, CNN, Config, fit, load_run, networks, resume
 from jaxattn.comparison.compare import compare
 from jaxattn.data import DATASETS
-from jaxattn.data.announce import announce
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
+from jaxattn.data.dataset import Dataset
 from jaxattn.errors import InputError, Interrupted, UnavailableError
 from jaxattn.lock import FILE as LOCK
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint, compiled, data, environment, warmup
 from jaxattn.runs.console import Console
-from jaxattn.runs.manifest import Manifest, Start, claim, read_manifest
+from jaxattn.runs.manifest import NEWER, Manifest, Start, claim, read_manifest
 from jaxattn.training import initial, loop, program
 from jaxattn.training.evaluation import evaluate
 
@@ -89,7 +89,7 @@ def test_run_folder_holds_what_is_promised(tmp_path, quiet):
 def test_result_is_the_tested_epochs_accuracy_on_the_test_set(tmp_path, quiet):
     done = fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
     splits = tiny.splits()
-    built = program.build(done.config, 10, (32, 32, 3), 1)
+    built = program.build(done.config, tiny.SPEC, 1)
     loss, accuracy, logits = evaluate(built.evaluate, done.variables, splits.test)
     assert (loss, accuracy) == (done.result["test_loss"], done.result["test_accuracy"])
     assert accuracy == np.mean(logits.argmax(-1) == splits.test.labels)
@@ -101,7 +101,7 @@ def test_library_offers_what_the_readme_says(tmp_path, quiet):
     assert set(jaxattn.__all__) >= {"CNN", "ATTENTION", "Config", "fit", "load_run"}
     done = fit(Config(attention="se", **tiny.CONFIG), tmp_path / "run", quiet)
     loaded = load_run(tmp_path / "run")
-    images = normalize(to_float(jnp.asarray(tiny.splits().test.images[:3])))
+    images = to_input(jnp.asarray(tiny.splits().test.images[:3]), tiny.SPEC)
     logits = CNN(attention=ATTENTION["se"]).apply(loaded.variables, images)
     np.testing.assert_array_equal(logits, loaded.model.apply(done.variables, images))
     assert load_run(tmp_path / "run", "last").epoch == 2
@@ -125,7 +125,8 @@ def test_the_state_that_is_drawn_while_the_data_loads_is_the_one_drawn_after(tmp
 
 
 def late(config, out, console, build):
-    return *data.load_data(config, console), lambda: None
+    config = data.with_absolute_paths(config)
+    return *data.load_data(config, data.find(config), console), lambda: None
 
 
 def test_tests_that_train_and_load_share_one_program(tmp_path, quiet, request):
@@ -148,22 +149,18 @@ def test_a_run_traces_its_step_once_and_its_evaluation_once_for_each_split(tmp_p
 
 @pytest.mark.parametrize("extra", [0, 8])
 def test_a_step_that_is_compiled_while_the_data_loads_is_the_one_that_trains(tmp_path, quiet, monkeypatch, extra):
-    """An announcement that does not come true costs time and changes nothing."""
-    splits, config = tiny.splits(), Config(**tiny.CONFIG | {"epochs": 1})
-    sizes = len(splits.classes), splits.train.images.shape[1:], len(splits.train) + extra
+    """Facts that do not come true cost time and change nothing."""
+    config = Config(**tiny.CONFIG | {"epochs": 1})
     late = fit(config, tmp_path / "late", quiet)
     step, begun = program.make_train_step, []
+    chex.clear_trace_counter()  # it counts by the names of functions on the stack
 
     def begin(*arguments):
         begun.append(arguments)
         return compiled.compile_and_init(*arguments)
 
-    def load(data_dir):
-        announce(*sizes)
-        announce(*sizes)  # only the first counts
-        return splits
-
-    monkeypatch.setitem(DATASETS, "tiny", load)
+    spec = dataclasses.replace(tiny.SPEC, train=tiny.SPEC.train + extra)
+    monkeypatch.setitem(DATASETS, "tiny", dataclasses.replace(tiny.dataset(), spec=spec))
     monkeypatch.setattr(warmup, "compiled", SimpleNamespace(compile_and_init=begin, check=compiled.check))
     monkeypatch.setattr(program, "make_train_step", lambda *a: chex.assert_max_traces(step(*a), n=2 if extra else 1))
     chex.assert_trees_all_equal(fit(config, tmp_path / "early", quiet).variables, late.variables)
@@ -254,7 +251,7 @@ def test_the_average_is_what_is_tested_loaded_and_resumed_to_the_bit(tmp_path, q
         stop_after_the_first_epoch(patch)
         fit(Config(**RECIPE), tmp_path / "part", quiet)
     resume(tmp_path / "part", console=quiet)
-    template = program.template(program.build(Config(**RECIPE), 10, (32, 32, 3), 1))
+    template = program.template(program.build(Config(**RECIPE), tiny.SPEC, 1))
     state, other = (checkpoint.restore(tmp_path / run / "checkpoints", 2, template) for run in ("whole", "part"))
     chex.assert_trees_all_equal(state, other)
     chex.assert_trees_all_equal(state.average, whole.variables, load_run(tmp_path / "whole").variables)
@@ -273,7 +270,7 @@ def test_initial_kernels_are_whitening_and_dirac_where_the_recipe_says_so(tmp_pa
         fit(Config(**RECIPE), tmp_path / "run", quiet)
     train, _ = data.divide(Config(**RECIPE), tiny.splits())
     kernel = np.asarray(started[0].params["block_1"]["conv"]["kernel"])
-    np.testing.assert_array_equal(kernel, initial.whitening_kernel(train.images, kernel))
+    np.testing.assert_array_equal(kernel, initial.whitening_kernel(train.images, tiny.SPEC, kernel))
     np.testing.assert_array_equal(started[0].params["block_2"]["conv"]["kernel"][1, 1, :, :4], np.eye(4))
     chex.assert_trees_all_equal(started[0].params, started[0].average["params"])
 
@@ -330,17 +327,17 @@ def test_too_few_images_are_reported():
 
 
 def test_cifar10_is_the_default_where_it_is_available(tmp_path, quiet, monkeypatch):
-    monkeypatch.setitem(DATASETS, "cifar10", lambda data_dir: tiny.splits())
+    monkeypatch.setitem(DATASETS, "cifar10", tiny.dataset())
     config = Config(**tiny.CONFIG | {"dataset": None})
-    assert data.load_data(config, quiet)[0].dataset == "cifar10"
+    assert data.load_data(config, data.find(config), quiet)[0].dataset == "cifar10"
 
 
 def test_without_cifar10_shapes_are_trained_on_after_a_warning(tmp_path, capsys, monkeypatch):
     def nowhere(data_dir):
         raise UnavailableError("no CIFAR-10 anywhere")
 
-    monkeypatch.setitem(DATASETS, "cifar10", nowhere)
-    monkeypatch.setitem(DATASETS, "shapes", lambda data_dir: tiny.splits())
+    monkeypatch.setitem(DATASETS, "cifar10", Dataset(tiny.SPEC, nowhere))
+    monkeypatch.setitem(DATASETS, "shapes", tiny.dataset())
     done = fit(Config(**tiny.CONFIG | {"dataset": None, "epochs": 1}), tmp_path / "run")
     assert done.config.dataset == done.result["dataset"] == "shapes"
     printed = capsys.readouterr().out
@@ -364,8 +361,9 @@ def test_damaged_cifar10_is_reported_and_never_replaced_by_shapes(tmp_path, quie
 @pytest.mark.parametrize("given", ["data", "./data", "~/data", "/data"])
 def test_a_relative_data_folder_is_stored_absolute_and_one_at_home_as_it_is(tmp_path, quiet, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
-    config, splits = data.load_data(Config(**tiny.CONFIG | {"data_dir": given}), quiet)
-    with claim(tmp_path / "run", Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
+    config = data.with_absolute_paths(Config(**tiny.CONFIG | {"data_dir": given}))
+    config, splits = data.load_data(config, data.find(config), quiet)
+    with claim(tmp_path / "run", Manifest(config, splits.spec, splits.digest())):
         stored = read_manifest(tmp_path / "run").config.data_dir
     assert stored == (given if given[0] in "~/" else str(tmp_path / "data"))
 
@@ -389,7 +387,7 @@ def test_folder_that_another_process_trains_in_is_refused_and_left_alone(tmp_pat
         with pytest.raises(InputError, match=r"another process is training in .*run; wait for it or stop it, or choos"):
             fit(Config(**tiny.CONFIG), folder, quiet)
         assert [path.name for path in folder.iterdir()] == [LOCK]
-    with claim(folder, Manifest(Config(**tiny.CONFIG), ("cat",), (32, 32, 3), "")):
+    with claim(folder, Manifest(Config(**tiny.CONFIG), tiny.SPEC, "")):
         assert (folder / "config.json").exists()
 
 
@@ -449,7 +447,7 @@ def test_run_resumed_with_more_epochs_equals_one_started_with_them(tmp_path, qui
 
 def test_resuming_on_other_images_is_refused(tmp_path, quiet, monkeypatch):
     fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
-    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
+    monkeypatch.setitem(DATASETS, "tiny", tiny.dataset(seed=1))
     with pytest.raises(InputError, match="on other images"):
         resume(tmp_path / "run", console=quiet)
 
@@ -473,7 +471,13 @@ def test_a_configuration_of_an_earlier_format_is_read_whole_or_refused(tmp_path,
     fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
     path = tmp_path / "run" / "config.json"
     values = json.loads(path.read_text())
-    first = {name: value for name, value in values.items() if name not in ("format", "starts")}
+    newer = ("format", "starts", "data", *NEWER)
+    second = {"format": 2} | {name: value for name, value in values.items() if name not in newer}
+    second |= {"classes": values["data"]["classes"], "image_shape": [32, 32, 3]}
+    first = {name: value for name, value in second.items() if name != "format"}
+    path.write_text(json.dumps(second))
+    old = load_run(tmp_path / "run").spec
+    assert (old.mean, old.std, old.train) == (tiny.SPEC.mean, tiny.SPEC.std, None)
     path.write_text(json.dumps(first))
     assert load_run(tmp_path / "run").notes == ()
     grown = resume(tmp_path / "run", epochs=2, console=quiet)
@@ -483,8 +487,10 @@ def test_a_configuration_of_an_earlier_format_is_read_whole_or_refused(tmp_path,
             {k: v for k, v in first.items() if k != "muon_decay"},
             "configuration lacks muon_decay; it was written by",
         ),
-        (values | {"format": 3}, "it is of format 3, and this version of jaxattn reads formats up to 2"),
+        (values | {"format": 4}, "it is of format 4, and this version of jaxattn reads formats up to 3"),
         (values | {"starts": [{}]}, "is damaged"),
+        (values | {"data": values["data"] | {"mean": [0.5]}}, "mean and std must be of 3 channels"),
+        (values | {"data": values["data"] | {"train": "many"}}, "is damaged"),
         (values | {"starts": [values["starts"][0] | {"epoch": "1"}]}, "is damaged"),
     ):
         path.write_text(json.dumps(damaged))
@@ -514,7 +520,7 @@ def test_result_of_a_shorter_run_is_not_that_of_the_longer(tmp_path, quiet, monk
 def test_run_of_another_optimiser_can_be_loaded_but_not_resumed(tmp_path, quiet):
     done = fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
     folder = tmp_path / "run" / "checkpoints"
-    state = checkpoint.restore(folder, 2, program.template(program.build(done.config, 10, (32, 32, 3), 1)))
+    state = checkpoint.restore(folder, 2, program.template(program.build(done.config, tiny.SPEC, 1)))
     moments = optax.adam(0.1).init(state.params)  # a tree each, not a vector
     checkpoint.save(folder, 2, state.replace(opt_state=moments), {2})
     loaded = load_run(tmp_path / "run", "last")
@@ -545,7 +551,7 @@ def test_notes_are_of_the_starts_whose_epochs_are_left():
         return Start(epoch, "", there | {"versions": there["versions"] | {"jax": jax_version}}, {})
 
     starts = start(0, "1"), start(3, "2"), start(3, "3"), start(5, "4")
-    manifest = Manifest(Config(), ("cat",), (32, 32, 3), "", starts)
+    manifest = Manifest(Config(), tiny.SPEC, "", starts)
     assert manifest.notes() == ["from epoch 4 on: jax 3 instead of 1", "from epoch 6 on: jax 4 instead of 3"]
     back = dataclasses.replace(manifest, starts=(*starts, start(2, "5")))  # later checkpoints were damaged
     assert back.notes() == ["from epoch 3 on: jax 5 instead of 1"]

@@ -48,7 +48,7 @@ def run(unfinished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("flags") / "run"
     shutil.copytree(unfinished, folder)
     config = Config(attention="se", dataset="tiny", epochs=3, batch_size=6, recipe="original")
-    like = program.template(program.build(config, 10, (32, 32, 3), 1))
+    like = program.template(program.build(config, tiny.SPEC, 1))
     random = np.random.default_rng(1)
     state = jax.tree.map(lambda leaf: random.uniform(0, 0.3, leaf.shape).astype(leaf.dtype), like)
     checkpoint.save(folder / "checkpoints", 1, state, {1, 2})

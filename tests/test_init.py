@@ -204,7 +204,7 @@ def test_wrong_weights_are_reported_and_leave_no_folder(tmp_path, quiet, kind, m
 
 
 def test_names_are_paths_in_the_tree_of_variables():
-    template = program.template(program.build(Config(attention="se", **FLAGS), 10, (32, 32, 3), 1))
+    template = program.template(program.build(Config(attention="se", **FLAGS), tiny.SPEC, 1))
     names = {name_of(path) for path, _ in jax.tree.leaves_with_path(template.average)}
     assert {"params/block_1/attention/excite/kernel", "batch_stats/block_3/norm/var", "params/head/bias"} <= names
 

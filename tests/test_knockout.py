@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from flax import linen as nn
 from report_runs import QUICKLY, drawn
 
 from jaxattn.attention import Gate, resolve
-from jaxattn.data.augment import MEAN, STD, normalize, to_float
+from jaxattn.data.augment import to_input
 from jaxattn.explain import inference
 from jaxattn.explain.capture import capture
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, knockout_predictions
@@ -58,12 +59,12 @@ def by_hand():
     model = CNN(classes=4, widths=(4,), hidden=4, attention=Several)
     variables = jax.tree.map(np.zeros_like, drawn(model, 0, (4, 4, 3)))
     block, stats = variables["params"]["block_1"], variables["batch_stats"]["block_1"]
-    block["conv"]["kernel"][1, 1, 0], block["conv"]["bias"][:] = STD[0], MEAN[0]
+    block["conv"]["kernel"][1, 1, 0], block["conv"]["bias"][:] = tiny.SPEC.std[0], tiny.SPEC.mean[0]
     block["norm"]["scale"][:] = stats["norm"]["var"][:] = 1
     variables["params"]["hidden"]["kernel"][:] = np.tile(np.eye(4), (4, 1))  # from 2x2 positions
     variables["params"]["head"]["kernel"][:] = np.eye(4)
     variables["params"]["head"]["bias"][3] = 1e-3
-    return model, variables
+    return model, tiny.SPEC, variables
 
 
 def test_gates_are_replaced_once_at_each_call_by_hand():
@@ -93,6 +94,11 @@ def network(name):
     return model, variables
 
 
+def with_spec(name):
+    model, variables = network(name)
+    return model, tiny.SPEC, variables
+
+
 @functools.cache
 def images():
     patches = np.random.default_rng(1).integers(0, 256, (250, 2, 2, 3))  # large ones, so that gates differ by image
@@ -101,11 +107,11 @@ def images():
 
 @functools.cache
 def found(name):
-    return knockout_predictions(*network(name), images())
+    return knockout_predictions(*with_spec(name), images())
 
 
 def predicted(model, variables):
-    return inference.predict(model, variables, images())[0].argmax(axis=1)
+    return inference.predict(model, tiny.SPEC, variables, images())[0].argmax(axis=1)
 
 
 @pytest.mark.parametrize("name", ["se", "cbam"])
@@ -145,7 +151,7 @@ class Given(Gate):
 @pytest.mark.parametrize("name", ["se", "cbam"])
 def test_with_mean_gates_it_is_a_network_of_the_means_of_what_is_captured(name):
     model, variables = network(name)
-    run = QUICKLY(lambda values, x: capture(model, values, normalize(to_float(x))).gates)
+    run = QUICKLY(lambda values, x: capture(model, values, to_input(x, tiny.SPEC)).gates)
     params = dict(variables["params"])
     for key, gate in jax.device_get(run(variables, images())).items():
         block = f"block_{key.block}"
@@ -162,7 +168,7 @@ def test_a_constant_gate_is_its_own_mean_and_that_of_other_images(condition):
 
 @pytest.mark.parametrize("count", [1, 250])
 def test_equal_images_have_equal_gates(count):
-    predictions = knockout_predictions(*network("se"), images()[:1].repeat(count, axis=0))
+    predictions = knockout_predictions(*with_spec("se"), images()[:1].repeat(count, axis=0))
     assert len(predictions["intact"]) == count
     for condition in ("mean", "other image"):
         np.testing.assert_array_equal(predictions[condition], predictions["intact"])

@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from jaxattn import Config, fit, load_run, resume
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
 from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
@@ -151,7 +151,7 @@ def test_checkpoints_that_orbax_wrote_are_read_and_resumed(folder, quiet):
     import orbax.checkpoint as ocp
 
     whole = resume(shutil.copytree(folder, folder.parent / "whole"), epochs=3, console=quiet)
-    checkpoints, like = folder / "checkpoints", program.template(program.build(load_run(folder).config, 10, SHAPE, 1))
+    checkpoints, like = folder / "checkpoints", program.template(program.build(load_run(folder).config, tiny.SPEC, 1))
     for epoch in (1, 2):
         state = checkpoint.restore(checkpoints, epoch, like)
         with ocp.StandardCheckpointer() as writer:
@@ -279,7 +279,7 @@ def test_a_run_predicts_as_it_was_tested_and_takes_images_of_any_size(folder):
     probabilities = run.predict(test.images)
     assert probabilities.dtype == np.float32 and probabilities.shape == (40, 10)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    logits = run.model.apply(run.variables, normalize(to_float(jnp.asarray(test.images))))
+    logits = run.model.apply(run.variables, to_input(jnp.asarray(test.images), tiny.SPEC))
     np.testing.assert_allclose(probabilities, jax.nn.softmax(logits), atol=1e-5)
     larger = test.images.repeat(3, axis=1).repeat(3, axis=2)  # which resizing makes nearly the same again
     assert (run.predict(larger).argmax(1) == probabilities.argmax(1)).mean() > 0.7

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 from compat import enable_x64
 
 from jaxattn.attention import resolve
 from jaxattn.convert import from_torch
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import normalize, to_float, to_input
 from jaxattn.model import CNN
 from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim
@@ -51,12 +52,12 @@ def make(name, **sizes):
 
 
 def to_torch_images(images):
-    return torch.tensor(np.asarray(normalize(to_float(jnp.asarray(images))))).permute(0, 3, 1, 2)
+    return torch.tensor(np.asarray(to_input(jnp.asarray(images), tiny.SPEC))).permute(0, 3, 1, 2)
 
 
 def test_logits_in_evaluation_equal(name, images):
     model, variables, twin = make(name)
-    ours = jax.jit(model.apply)(variables, normalize(to_float(jnp.asarray(images))))
+    ours = jax.jit(model.apply)(variables, to_input(jnp.asarray(images), tiny.SPEC))
     theirs = twin.eval()(to_torch_images(images)).detach().numpy()
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     # an untrained network's logits hardly depend on the image: what does must agree too
@@ -68,7 +69,7 @@ def test_loss_gradients_and_statistics_in_training_equal(name, images, labels):
     with enable_x64():
         model, variables, twin = make(name, **SMALL)
         variables = jax.tree.map(lambda x: np.asarray(x, np.float64), variables)
-        inputs = np.asarray(normalize(to_float(jnp.asarray(images))), np.float64)
+        inputs = np.asarray(to_input(jnp.asarray(images), tiny.SPEC), np.float64)
 
         def loss_of(params):
             logits, updated = model.apply(
@@ -101,8 +102,10 @@ def test_losses_of_twenty_adam_steps_equal(name, images, labels):
         state = initial(jax.random.key(0))
         state = state.replace(params=variables["params"], collections={"batch_stats": variables["batch_stats"]})
         state = jax.tree.map(lambda x: np.asarray(x, np.float64) if x.dtype == np.float32 else x, state)
-        step = jax.jit(make_train_step(model, optimizer, lambda key, step, images, rows: normalize(raw), train=True))
-        inputs, ours = np.asarray(normalize(raw)), []
+        step = jax.jit(
+            make_train_step(model, optimizer, lambda key, step, images, rows: normalize(raw, tiny.SPEC), train=True)
+        )
+        inputs, ours = np.asarray(normalize(raw, tiny.SPEC)), []
         for _ in range(20):
             state, tally = step(state, jax.random.key(0), images, labels, np.arange(BATCH))
             ours.append(float(tally.loss) / BATCH)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from compare import plain_conv
 from compat import enable_x64
 from jax import export
@@ -103,7 +104,8 @@ def outcome(compute_dtype, name):
     model = CNN(widths=(8, 16), hidden=32, dropout=0.2, attention=attention, compute_dtype=compute_dtype)
     optimizer, plateau = optim.adam(lambda step: 1e-3, 0.01), optim.plateau("plateau", 0.5, 3)
     init = jax.jit(lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3)), compiler_options=QUICK_COMPILE)
-    step = jax.jit(make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True), compiler_options=QUICK_COMPILE)
+    batch = make_batch(AUGMENT["none"], tiny.SPEC)
+    step = jax.jit(make_train_step(model, optimizer, batch, True), compiler_options=QUICK_COMPILE)
     state = init(jax.random.key(0))
     return step(state, jax.random.key(1), IMAGES, LABELS, np.arange(4))
 
@@ -122,7 +124,7 @@ def test_step_keeps_float32_and_its_loss_is_that_of_float32_but_for_rounding(nam
 @pytest.mark.parametrize("recipe", ["standard", "original"])
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_accelerators_multiply_bfloat16(platform, recipe):
-    program = build(Config(recipe=recipe, attention="se", precision="bf16"), 10, (32, 32, 3), 50)
+    program = build(Config(recipe=recipe, attention="se", precision="bf16"), tiny.SPEC, 50)
     state = jax.eval_shape(program.init, jax.random.key(0))
     data = jnp.zeros((40, 32, 32, 3), np.uint8), jnp.zeros(40, np.int32), jnp.zeros(16, np.int32)
     text = export.export(program.step[True], platforms=[platform])(state, jax.random.key(0), *data).mlir_module()

@@ -7,7 +7,7 @@ import optax
 import pytest
 import tiny
 
-from jaxattn.data.augment import alternating_flips, normalize, to_float
+from jaxattn.data.augment import alternating_flips, to_input
 from jaxattn.training import initial, optim
 from jaxattn.training.batch import make_batch
 from jaxattn.training.evaluation import accuracy_with_flips
@@ -126,10 +126,10 @@ def test_whitening_filters_give_uncorrelated_outputs_of_variance_one():
     images = tiny.splits().train.images
     images = RNG.integers(0, 256, images.shape).astype(np.uint8) // 2 + images // 2
     drawn = RNG.normal(size=(3, 3, 3, 57)).astype(np.float32)
-    kernel = initial.whitening_kernel(images, drawn)
+    kernel = initial.whitening_kernel(images, tiny.SPEC, drawn)
     np.testing.assert_array_equal(kernel[..., 54:], drawn[..., 54:])  # 27 axes with both signs
     np.testing.assert_array_equal(kernel[..., :27], -kernel[..., 27:54])
-    out = conv(normalize(to_float(images)), kernel[..., :27], 3, "VALID").reshape(-1, 27)
+    out = conv(to_input(images, tiny.SPEC), kernel[..., :27], 3, "VALID").reshape(-1, 27)
     second_moments = out.T @ out / len(out)
     np.testing.assert_allclose(second_moments, np.eye(27), atol=0.02)  # EPSILON is added to the variances
 
@@ -155,10 +155,10 @@ def test_flips_alternate_with_the_epoch_of_the_step():
         return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
 
     images, rows = tiny.splits().train.images[:8], jnp.arange(8)
-    batch = make_batch(augment, steps_per_epoch=3)
+    batch = make_batch(augment, tiny.SPEC, steps_per_epoch=3)
     for step in range(7):
         flipped = np.asarray(alternating_flips(rows, step // 3))[:, None, None, None]
-        expected = normalize(to_float(np.where(flipped, images[:, :, ::-1], images)))
+        expected = to_input(np.where(flipped, images[:, :, ::-1], images), tiny.SPEC)
         np.testing.assert_allclose(batch(jax.random.key(0), jnp.int32(step), images, rows), expected, atol=1e-6)
 
 

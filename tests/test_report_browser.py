@@ -8,7 +8,7 @@ from report_runs import run
 from test_report import quickly  # noqa: F401
 
 from jaxattn.data import shapes
-from jaxattn.data.cifar10.archives import CLASSES
+from jaxattn.data.cifar10 import CLASSES
 from jaxattn.report.page import render
 
 PAGES = ["one", "several", *(["named"] if "JAXATTN_REPORT" in os.environ else [])]

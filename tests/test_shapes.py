@@ -72,6 +72,6 @@ def test_masks_differ_between_classes_as_the_shapes_do(drawn):
 
 def test_load_needs_no_folder(tmp_path):
     missing = tmp_path / "nowhere"
-    splits = DATASETS["shapes"](missing)
+    splits = DATASETS["shapes"].load(missing)
     assert (len(splits.train), len(splits.test), splits.train.images.shape[1:]) == (10_000, 2_000, (32, 32, 3))
     assert not missing.exists()

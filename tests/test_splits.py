@@ -1,8 +1,11 @@
 """Splits: what they accept, and what is held out of train for validation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split, Splits, hold_out
 from jaxattn.errors import InputError
 
@@ -70,22 +73,26 @@ def test_arrays_of_another_kind_are_refused(change):
         Split(**{**good, **change})
 
 
+TOY = Spec("toy", ("a", "b"), (4, 4, 3), None, None, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+
+
 def test_label_without_a_class_and_empty_split_are_refused():
     train, empty = make_split([0, 1]), make_split([])
     with pytest.raises(InputError, match=r"test labels must lie in 0\.\.1, found 2\.\.2"):
-        Splits("toy", ("a", "b"), train, make_split([2]))
+        Splits(TOY, train, make_split([2]))
     with pytest.raises(InputError, match="train split must hold at least one image"):
-        Splits("toy", ("a", "b"), empty, train)
+        Splits(TOY, empty, train)
 
 
 def test_digest_changes_with_any_image_label_or_order():
     first = make_split([0, 1])
     digests = {
-        Splits("toy", ("a", "b"), train, first).digest()
+        Splits(TOY, train, first).digest()
         for train in (first, first.take(np.array([1, 0])), Split(first.images, first.labels[::-1].copy()))
     }
     assert len(digests) == 3
-    assert Splits("other", ("c", "d"), first, first).digest() == Splits("toy", ("a", "b"), first, first).digest()
+    other = dataclasses.replace(TOY, name="other", classes=("c", "d"))
+    assert Splits(other, first, first).digest() == Splits(TOY, first, first).digest()
 
 
 def test_taken_images_lie_where_a_cpu_uses_them_without_a_copy():

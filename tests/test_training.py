@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 from flax import linen as nn
 from report_runs import QUICKLY, drawn
 
 from jaxattn.attention import resolve
-from jaxattn.data.augment import AUGMENT, normalize, to_float
+from jaxattn.data.augment import AUGMENT, to_input
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.model import CNN
@@ -41,7 +42,7 @@ fresh = functools.cache(started)
 
 @functools.cache
 def step_of(train, augment="none"):
-    return QUICKLY(make_train_step(MODEL, OPTIMIZER, make_batch(AUGMENT[augment]), train))
+    return QUICKLY(make_train_step(MODEL, OPTIMIZER, make_batch(AUGMENT[augment], tiny.SPEC), train))
 
 
 def leaves(tree):
@@ -100,9 +101,9 @@ def test_training_memorises_a_batch():
 @pytest.mark.parametrize("size", [40, 16, 7])
 def test_evaluation_counts_every_image_once_at_any_batch_size(size, monkeypatch):
     monkeypatch.setattr(evaluation, "BATCH", size)
-    step, variables = QUICKLY(make_eval_step(MODEL)), fresh().variables
+    step, variables = QUICKLY(make_eval_step(MODEL, tiny.SPEC)), fresh().variables
     loss, accuracy, logits = evaluation.evaluate(step, variables, Split(IMAGES, LABELS))
-    expected = QUICKLY(MODEL.apply)(variables, normalize(to_float(jnp.asarray(IMAGES))))
+    expected = QUICKLY(MODEL.apply)(variables, to_input(jnp.asarray(IMAGES), tiny.SPEC))
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     losses = optax.softmax_cross_entropy_with_integer_labels(expected, LABELS)
     assert loss == pytest.approx(float(losses.mean()), rel=1e-5)
@@ -123,7 +124,7 @@ def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_a_block_mi
     """The control `shuffled` gives an image the gate of the one before it in the batch, the first that of the last."""
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("shuffled", reduction=1))
     variables = drawn(model, 0, (32, 32, 3))  # of large weights: gates differ between images
-    step, split, whole = QUICKLY(make_eval_step(model)), Split(IMAGES, LABELS), evaluation.batches
+    step, split, whole = QUICKLY(make_eval_step(model, tiny.SPEC)), Split(IMAGES, LABELS), evaluation.batches
     monkeypatch.setattr(evaluation, "BATCH", 15)
     found = []
     for multiple in (1, 7, 16, 24, 64):
@@ -145,7 +146,7 @@ def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("random"))
     optimizer = optim.adam(lambda step: 0.1, weight_decay=0.5)
     start = started(model, optimizer)
-    step = QUICKLY(make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True))
+    step = QUICKLY(make_train_step(model, optimizer, make_batch(AUGMENT["none"], tiny.SPEC), True))
     state, _ = step(start, jax.random.key(0), IMAGES, LABELS, ROWS)
     gates = [s.params["block_1"]["attention"] for s in (start, state)]
     assert equal(*gates)
@@ -155,7 +156,7 @@ def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
 def test_steps_in_one_call_equal_single_steps():
     key, rows = jax.random.key(5), np.arange(40).reshape(5, 8)
     descent = optax.sgd(0.01)  # Adam would make a step of the noise that a convolution's bias gets before a norm
-    one = make_train_step(MODEL, descent, make_batch(AUGMENT["full"]), True)
+    one = make_train_step(MODEL, descent, make_batch(AUGMENT["full"], tiny.SPEC), True)
     step, steps = QUICKLY(one), QUICKLY(make_train_steps(one))
     start = state = started(optimizer=descent)
     sums = []
@@ -180,7 +181,7 @@ class Growing(nn.Module):
 def test_a_collection_that_changes_its_shape_in_a_step_is_reported_in_one_line():
     model = CNN(widths=(4, 8), hidden=16, attention=Growing)
     state = jax.eval_shape(lambda key: init_state(model, OPTIMIZER, PLATEAU, key, (32, 32, 3)), jax.random.key(0))
-    step = make_train_step(model, OPTIMIZER, make_batch(AUGMENT["none"]), True)
+    step = make_train_step(model, OPTIMIZER, make_batch(AUGMENT["none"], tiny.SPEC), True)
     with pytest.raises(InputError, match="the collection 'memory' of a module must keep its shapes") as caught:
         jax.eval_shape(step, state, jax.random.key(0), IMAGES, LABELS, ROWS)
     assert "\n" not in str(caught.value)

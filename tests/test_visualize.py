@@ -13,6 +13,7 @@ from PIL import Image
 from jaxattn import figure, load_run, visualize
 from jaxattn.cli.command import run_command
 from jaxattn.data import DATASETS
+from jaxattn.data.dataset import Dataset
 from jaxattn.errors import InputError, UnavailableError
 from jaxattn.plots import PLOTS, canvas
 from jaxattn.types import layer
@@ -83,7 +84,7 @@ def test_training_curves_need_no_data(unfinished, tmp_path, capsys, monkeypatch)
     def never(data_dir):
         raise AssertionError("the data was loaded")
 
-    monkeypatch.setitem(DATASETS, "tiny", never)
+    monkeypatch.setitem(DATASETS, "tiny", Dataset(tiny.SPEC, never))
     written = call(capsys, unfinished, "--plot", "curves", "--format", "svg", "--out", tmp_path)
     assert written == [str(tmp_path / "curves.svg")]
 
@@ -112,13 +113,13 @@ def test_wrong_input_gets_one_line_and_exit_code_2(unfinished, capsys, monkeypat
 
 def test_no_run_and_other_or_missing_data_are_reported_in_one_line(unfinished, tmp_path, capsys, monkeypatch):
     refused(capsys, monkeypatch, [tmp_path], f"{tmp_path} holds no run")
-    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
+    monkeypatch.setitem(DATASETS, "tiny", tiny.dataset(seed=1))
     refused(capsys, monkeypatch, [unfinished, "--data-dir", "/else"], "the images of tiny in /else are not those that")
 
     def missing(data_dir):
         raise UnavailableError("nothing here")
 
-    monkeypatch.setitem(DATASETS, "tiny", missing)
+    monkeypatch.setitem(DATASETS, "tiny", Dataset(tiny.SPEC, missing))
     refused(capsys, monkeypatch, [unfinished], "nothing here")
     shutil.copytree(unfinished, tmp_path / "old")
     values = json.loads((unfinished / "config.json").read_text())

@@ -73,7 +73,7 @@ def train(small_network, tmp_path_factory):
         # Two blocks and no optimisation: each field takes a program of its own.
         patch.setattr(program, "create", functools.partial(networks.create, widths=(4, 4), hidden=8))
         patch.setattr(program, "KEEP_BARRIERS", runtime.QUICK_COMPILE)
-        patch.setitem(DATASETS, "other", lambda data_dir: tiny.splits(seed=1))
+        patch.setitem(DATASETS, "other", tiny.dataset(seed=1))
         patch.setattr(loop, "evaluate", worse_and_worse(loop.evaluate))
 
         def run(**fields):
@@ -148,7 +148,7 @@ def test_dropout_and_augmentation_draw_anew_in_each_step(quiet):
     splits = tiny.splits()
     for fields, differ in (({"dropout": 0.5}, True), ({"dropout": 0.0}, False), ({"augment": "basic"}, True)):
         changed = dataclasses.replace(config, **{"dropout": 0.0} | fields)
-        built = program.build(changed, 10, (32, 32, 3), 2)
+        built = program.build(changed, tiny.SPEC, 2)
         weights, key = loop.keys(changed)
         state, losses = built.init(weights), []
         for _ in range(3):

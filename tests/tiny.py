@@ -1,10 +1,15 @@
 """A data set of a few images whose class is easy to see, as arrays and as a prepared TFDS folder."""
 
-import numpy as np
+import dataclasses
 
-from jaxattn.data import tfds
-from jaxattn.data.cifar10.archives import CLASSES
+import numpy as np
+import tfds_folder
+
+from jaxattn.data import cifar10
+from jaxattn.data.dataset import Dataset
 from jaxattn.data.splits import Split, Splits
+
+SPEC = dataclasses.replace(cifar10.SPEC, name="tiny", train=160, test=40)
 
 # Fields of a `Config` that trains on it in a second or two.
 CONFIG = {
@@ -22,7 +27,7 @@ CONFIG = {
 }
 
 
-def splits(train=160, test=40, seed=0):
+def splits(train=160, test=40, seed=0, spec=SPEC):
     rng = np.random.default_rng(seed)
 
     def draw(count):
@@ -31,10 +36,15 @@ def splits(train=160, test=40, seed=0):
         images[np.arange(count), :, 3 * labels + 1] += 150  # a bright column whose position is the class
         return Split(images.astype(np.uint8), labels)
 
-    return Splits("cifar10", CLASSES, draw(train), draw(test))
+    return Splits(spec, draw(train), draw(test))
+
+
+def dataset(*args, **options):
+    """The data set as `DATASETS` holds it."""
+    return Dataset(SPEC, lambda data_dir: splits(*args, **options))
 
 
 def folder(data_dir, **sizes):
     """`data_dir`, with the images prepared in it as CIFAR-10."""
-    tfds.write(data_dir / "cifar10" / "3.0.2", splits(**sizes))
+    tfds_folder.write(data_dir / "cifar10" / "3.0.2", splits(**sizes, spec=cifar10.SPEC))
     return data_dir

@@ -74,9 +74,9 @@ def save_images(data_dir, file):
 
         splits = make(train=2_000, test=500)
     else:
-        from jaxattn.data.cifar10 import load
+        from jaxattn.data.cifar10 import DATASET
 
-        splits = load(Path(data_dir))
+        splits = DATASET.load(Path(data_dir))
     arrays = {}
     for part in ("train", "test"):
         split = getattr(splits, part)

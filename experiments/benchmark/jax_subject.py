@@ -17,6 +17,7 @@ from flax import linen as nn
 from jaxattn import runtime
 from jaxattn.attention import resolve
 from jaxattn.config import Config
+from jaxattn.data import cifar10
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split, Splits
 from jaxattn.model import CNN
@@ -64,7 +65,7 @@ class PlainCNN(nn.Module):
 def by_hand(model, options=None):
     """The step without augmentation and the function that makes a state, for a network that `build` does not know."""
     optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
-    step = make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True)
+    step = make_train_step(model, optimizer, make_batch(AUGMENT["none"], cifar10.SPEC), True)
     return jax.jit(step, donate_argnums=0, compiler_options=options), jax.jit(
         lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3))
     )
@@ -78,9 +79,9 @@ class Subject:
             )
         flags = {"recipe": "original", "train_mode": "every-epoch", "batch_size": BATCH} | FLAGS.get(SETTING, {})
         self.config = config = Config(attention="se", **flags)
-        train, self.monitored = divide(config, Splits("cifar10", tuple("0123456789"), train, test))
-        self.program = build(config, 10, (32, 32, 3), len(train) // config.batch_size)
-        bare = build(Config(**config.to_json() | {"augment": "none"}), 10, (32, 32, 3), 1).step[True]
+        train, self.monitored = divide(config, Splits(cifar10.SPEC, train, test))
+        self.program = build(config, cifar10.SPEC, len(train) // config.batch_size)
+        bare = build(Config(**config.to_json() | {"augment": "none"}), cifar10.SPEC, 1).step[True]
         init = self.program.init
         if SETTING == "plain-flax":
             bare, init = by_hand(PlainCNN())

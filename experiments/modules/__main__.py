@@ -29,6 +29,7 @@ from experiments import common
 from jaxattn import runtime
 from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.cost import cost
+from jaxattn.data import cifar10
 from jaxattn.data.augment import AUGMENT
 from jaxattn.model import CNN
 from jaxattn.modules import IMAGE, block_shapes
@@ -49,7 +50,7 @@ class Subject:
         optimizer = optim.adam(lambda step: 1e-3, 0.0)
         plateau = optim.plateau("constant", 0.5, 3)
         self.state = init_state(model, optimizer, plateau, jax.random.key(0), IMAGE)
-        step = make_train_step(model, optimizer, make_batch(AUGMENT["none"]), True)
+        step = make_train_step(model, optimizer, make_batch(AUGMENT["none"], cifar10.SPEC), True)
         self.batch = {"key": jax.random.key(1), "images": images, "labels": labels, "rows": jnp.arange(BATCH)}
         options = runtime.on_cpu(runtime.KEEP_BARRIERS)
         self.step = jax.jit(step, donate_argnums=0).lower(self.state, **self.batch).compile(options)

@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from experiments.benchmark.torch_subject import Images, network, to_tensor, transforms
-from jaxattn.data.cifar10 import load
+from jaxattn.data.cifar10 import DATASET
 
 EPOCHS, BATCH = 50, 64
 
@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--workers", type=int, default=2, help="processes that transform images")
     given = parser.parse_args()
     torch.manual_seed(given.seed)
-    splits = load(given.data_dir)
+    splits = DATASET.load(given.data_dir)
     transform, name = transforms()
     train = Images(splits.train.images, splits.train.labels, transform)
     test = Images(splits.test.images, splits.test.labels, to_tensor)

@@ -65,7 +65,7 @@ def measure(recipe):
     runtime.tune()
     config = Config(recipe=recipe, attention="se")
     images = shapes.make(train=2_000, test=10).train
-    program = build(config, 10, images.images.shape[1:], len(images) // config.batch_size)
+    program = build(config, shapes.SPEC, len(images) // config.batch_size)
     first, key = loop.keys(config)
     inputs = key, images.images, images.labels, epoch_rows(0, 1, len(images), config.batch_size)[0]
     state = program.init(first)

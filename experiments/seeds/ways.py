@@ -8,6 +8,7 @@ import numpy as np
 from jax import export
 
 from jaxattn.config import Config
+from jaxattn.data import cifar10
 from jaxattn.training.program import build
 
 IMAGE, STEPS_PER_EPOCH = (32, 32, 3), 351
@@ -19,7 +20,7 @@ def config_of(seed):
 
 
 def program_of():
-    return build(config_of(0), 10, IMAGE, STEPS_PER_EPOCH)
+    return build(config_of(0), cifar10.SPEC, STEPS_PER_EPOCH)
 
 
 def _step(*inputs):

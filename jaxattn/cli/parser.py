@@ -68,8 +68,14 @@ def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str], w
             text += f" (default: {field.default})"
         elif field.name in RECIPES["standard"]:
             text += f" (default: {', '.join(f'{recipe} {flags[field.name]}' for recipe, flags in RECIPES.items())})"
+        flag = f"--{field.name.replace('_', '-')}"
+        if kind(field) is bool:
+            groups[group].add_argument(
+                flag, action="store_true", help=field.metadata["help"], default=argparse.SUPPRESS
+            )
+            continue
         groups[group].add_argument(
-            f"--{field.name.replace('_', '-')}",
+            flag,
             type=kind(field),
             metavar="NAME" if names or field.name == "attention" else {int: "N", float: "X", str: "TEXT"}[kind(field)],
             help=text.replace("%", "%%"),

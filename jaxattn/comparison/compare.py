@@ -15,13 +15,13 @@ from jaxattn.comparison.statistics import ALPHA, smallest_p
 from jaxattn.comparison.train import train
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
-from jaxattn.data import USUAL
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.paths import local_path
 from jaxattn.runs import compiled
 from jaxattn.runs.console import Console
-from jaxattn.runs.data import load_data, read_test
+from jaxattn.runs.data import find, load_data, read_test, with_absolute_paths
 from jaxattn.training.program import build
 
 
@@ -55,10 +55,15 @@ def compare(  # noqa: PLR0913
     names = tuple(dict.fromkeys(Config(attention=variant).attention for variant in attention))
     if len(names) < 2 or seeds < 1:
         raise InputError(f"a comparison takes 2 or more variants and 1 or more seeds, got {len(names)} and {seeds}")
-    _check_variants([Config(**flags, attention=name) for name in names])
+    configs = [with_absolute_paths(Config(**flags, attention=name)) for name in names]
+    dataset = find(configs[0])
+    if dataset.spec:
+        _check_variants(configs, dataset.spec)
     mirror = _mirror(mirror, executor)
     with console.showing_log():
-        config, splits = load_data(Config(**flags, attention=names[0]), console)
+        config, splits = load_data(configs[0], dataset, console)
+        if splits.spec != dataset.spec:
+            _check_variants(configs, splits.spec)
         plan = write_plan(folder, Plan(config, names, seeds))
         console.line(_outlook(plan))
         results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # refuses before more is trained
@@ -73,11 +78,10 @@ def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
     return None if mirror is None else local_path(mirror, "mirror")
 
 
-def _check_variants(configs: Sequence[Config]) -> None:
-    """Finds wrong names and modules before the data is loaded."""
-    classes, shape, _ = USUAL
+def _check_variants(configs: Sequence[Config], spec: Spec) -> None:
+    """Finds wrong names and modules before anything is trained."""
     for config in configs:
-        compiled.check(config, build(config, classes, shape, 1), shape)
+        compiled.check(config, build(config, spec, 1), spec.image_shape)
 
 
 def show(

@@ -67,7 +67,7 @@ def write_page(
     Raises:
         InputError: where it cannot be written.
     """
-    classes = next(run.manifest.classes for by_seed in runs.values() for run in by_seed.values())
+    classes = next(run.manifest.data.classes for by_seed in runs.values() for run in by_seed.values())
     answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
     values = _values(folder, plan, runs, table, answers, test, classes)
     values["command"] = None if failures is None else sections.command(folder, plan)
@@ -108,7 +108,7 @@ def _values(folder, plan, runs, table, answers, test, classes) -> dict[str, Any]
         "smallest": f"With {plan.seeds} pairs the smallest possible p is {smallest_p(plan.seeds):.2g}.",
         "margin": MARGIN,
         "rows": [sections.table_row(row, table.baseline, answers, test) for row in table.rows],
-        "costs": sections.costs(runs, test.images.shape[1:], len(classes)),
+        "costs": sections.costs(runs),
         "classes": sections.by_class(table, answers, test, classes),
         "knockout": sections.knockout(answers, test),
         "settings": sections.settings(plan.config),
@@ -149,7 +149,7 @@ def _gates(runs: Runs, test: Split, classes: tuple[str, ...]) -> dict[str, "Figu
             run = load_run(
                 by_seed[min(by_seed)].folder, trust_code=True, accept_changed_code=True
             )  # `results.notes` checked
-            _, profiles = inference.predict(run.model, run.variables, test.images)
+            _, profiles = inference.predict(run.model, run.spec, run.variables, test.images)
             if profiles:
                 drawn[name] = gates_by_class.draw(profiles, test.labels, classes, f"{name}, seed {min(by_seed)}")
     return drawn

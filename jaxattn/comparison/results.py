@@ -163,11 +163,11 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     code = digests(run.config.attention).values()
     made_of = " ".join([run.result["dataset_hash"], str(run.result["tested_epoch"]), *code])
     path = run.folder / PREDICTIONS
-    kept = _kept(path, made_of, len(test), len(run.manifest.classes))
+    kept = _kept(path, made_of, len(test), len(run.manifest.data.classes))
     if kept is not None:
         return kept
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked that
-    predicted = knockout_predictions(loaded.model, loaded.variables, test.images)
+    predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images)
     draft = path.with_name(path.name + ".part")
     with draft.open("wb") as file:
         np.savez_compressed(file, of=np.array(made_of), **predicted)  # type: ignore[arg-type]  # NumPy's stubs

@@ -95,8 +95,8 @@ def _lost(values):
     return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if len(values) > 1 else "")
 
 
-def costs(runs: Runs, shape: tuple[int, int, int], classes: int) -> list[Cost]:
-    """Accuracy and costs of each variant with a finished run; images of `shape` (H, W, 3)."""
+def costs(runs: Runs) -> list[Cost]:
+    """Accuracy and costs of each variant with a finished run."""
     costs_by_variant = []
     for name, by_seed in runs.items():
         if not by_seed:
@@ -104,7 +104,8 @@ def costs(runs: Runs, shape: tuple[int, int, int], classes: int) -> list[Cost]:
         some = next(iter(by_seed.values()))
         speeds = [line["images_per_second"] for run in by_seed.values() for line in run.metrics[1:] or run.metrics]
         accuracy = float(np.mean([run.result["test_accuracy"] for run in by_seed.values()]))
-        adds = cost(network(some.config, classes, shape), shape).multiply_adds
+        spec = some.manifest.data
+        adds = cost(network(some.config, spec), spec.image_shape).multiply_adds
         step = some.config.batch_size / float(np.median(speeds))
         costs_by_variant.append(Cost(name, accuracy, some.result["parameters"], adds, step))
     return costs_by_variant

@@ -1,24 +1,51 @@
-"""The data sets by name: each is a function from a data folder to `Splits`."""
+"""The data sets by name, and any other that can be named: `folder:DIR`, `package.module:NAME`."""
 
-import contextlib
-import os
-from collections.abc import Callable
-from pathlib import Path
+import importlib
 
-from jaxattn.data import cifar10, shapes
-from jaxattn.data.splits import Splits
+from jaxattn.data import cifar10, cifar100, folder, shapes
+from jaxattn.data.dataset import Dataset
+from jaxattn.errors import InputError, first_line
 
-DATASETS: dict[str, Callable[[Path], Splits]] = {
-    "cifar10": cifar10.load,
-    "shapes": shapes.load,
+DATASETS: dict[str, Dataset] = {
+    "cifar10": cifar10.DATASET,
+    "cifar100": cifar100.DATASET,
+    "shapes": shapes.DATASET,
 }
-#: Classes, image shape and training images of CIFAR-10: what a program is checked with before its data is loaded.
-USUAL = 10, (32, 32, 3), 50_000
-BEGIN: dict[str, Callable[[Path], None]] = {"cifar10": cifar10.begin}
 
 
-def begin(dataset: str, data_dir: str) -> None:
-    """Begins to load a data set, of those that take long, while JAX is imported; its loader then takes less time."""
-    with contextlib.suppress(OSError):  # the loader says what is wrong
-        if dataset in BEGIN:
-            BEGIN[dataset](Path(os.path.abspath(os.path.expanduser(data_dir))))
+def is_own(name: str) -> bool:
+    """Whether a name is that of a module outside this package, which `resolve` imports."""
+    return ":" in name and not name.startswith((folder.PREFIX, "jaxattn."))
+
+
+def resolve(name: str, image_size: str | None = None, skip_damaged: bool = False) -> Dataset:
+    """A data set by name.
+
+    Args:
+        name: one of `DATASETS`; "folder:DIR" with images of your own; or "package.module:NAME" of a `Dataset` of your
+            own, which is imported.
+        image_size, skip_damaged: of a folder (see `folder.dataset`).
+
+    Raises:
+        InputError: where it is not known, what is named is no `Dataset`, or a folder holds no images in classes.
+    """
+    if name.startswith(folder.PREFIX):
+        return folder.dataset(name.removeprefix(folder.PREFIX), image_size, skip_damaged)
+    if image_size is not None or skip_damaged:
+        setting = "skip_damaged" if image_size is None else "image_size"
+        raise InputError(f"{setting} is for a folder of images, got the data set {name}; leave it out", setting)
+    if ":" not in name:
+        if name not in DATASETS:
+            known = f"{', '.join(DATASETS)}, folder:DIR and package.module:NAME"
+            raise InputError(f"unknown dataset {name!r}; known are {known}", "dataset")
+        return DATASETS[name]
+    module, _, attribute = name.partition(":")
+    try:
+        value = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a module of the user's own may raise anything
+        raise InputError(f"dataset {name!r} cannot be imported: {first_line(error)}", "dataset") from error
+    if not isinstance(value, Dataset):
+        raise InputError(
+            f"dataset {name!r} must be a jaxattn.data.dataset.Dataset, it is of type {type(value).__name__}", "dataset"
+        )
+    return value

@@ -13,10 +13,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Integer, Num, PRNGKeyArray
 
-# Of CIFAR-10's training images, by channel, as the tutorials have them. The deviations are the mean over images of each
-# image's own deviation; those of all pixels are 0.2470, 0.2435, 0.2616. A network's weights go with the values here.
-MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2023, 0.1994, 0.2010)
+from jaxattn.data.spec import Spec
 
 PADDING = 4  # pixels
 JITTER = 0.2
@@ -32,14 +29,14 @@ def to_float(images: Num[AnyArray, "*N 3"]) -> Float[AnyArray, "*N 3"]:
     return images.astype(jnp.float32) / 255
 
 
-def normalize(images: Float[AnyArray, "*N 3"]) -> Float[Array, "*N 3"]:
-    """(x - MEAN) / STD by channel, as the tutorials normalise CIFAR-10: [..., 3] in [0, 1] to [..., 3]."""
-    return (images - _channels(MEAN, images)) / _channels(STD, images)
+def normalize(images: Float[AnyArray, "*N 3"], spec: Spec) -> Float[Array, "*N 3"]:
+    """(x - mean) / std by channel, of the data set: [..., 3] in [0, 1] to [..., 3]."""
+    return (images - _channels(spec.mean, images)) / _channels(spec.std, images)
 
 
-def denormalize(images: Float[AnyArray, "*N 3"]) -> Float[Array, "*N 3"]:
-    """The inverse of `normalize`, clipped to [0, 1]: [..., 3]."""
-    return jnp.clip(images * _channels(STD, images) + _channels(MEAN, images), 0, 1)
+def to_input(images: Num[AnyArray, "*N 3"], spec: Spec) -> Float[Array, "*N 3"]:
+    """Images [..., 3] in 0-255 as a network of that data set takes them."""
+    return normalize(to_float(images), spec)
 
 
 def _channels(values, images):

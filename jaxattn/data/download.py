@@ -5,16 +5,20 @@ import dataclasses
 import hashlib
 import http
 import http.client
+import logging
 import queue
 import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jaxattn.errors import InputError, UnavailableError
+from jaxattn.lock import FILE as LOCK
+from jaxattn.lock import exclusive_lock
 
+_LOG = logging.getLogger("jaxattn")
 _CHUNK = 1 << 18  # bytes
 
 
@@ -35,6 +39,53 @@ class Remote:
     sha256: str
     connect: float = 7.0
     stall: float = 30.0
+
+
+def obtain(
+    data_dir: Path,
+    name: str,
+    remotes: Mapping[str, Remote],
+    find: Callable[[], Path | None],
+    instead: Sequence[str] = (),
+) -> Path:
+    """Downloads the files of a data set into a folder, one process at a time.
+
+    Args:
+        data_dir: the folder; it is created, and taken away again where nothing can be downloaded.
+        name: of the data set.
+        remotes: the files, by the names they get.
+        find: gives the path of the data set in the folder, once it is there.
+        instead: names of files that a user may put there, of which one is enough; none: all of `remotes`.
+
+    Raises:
+        UnavailableError: where a server cannot be reached or refuses.
+        InputError: where a download is interrupted, a file is not the expected one, or it cannot be written.
+    """
+    is_new = not data_dir.exists()
+    with contextlib.ExitStack() as locks:
+        with contextlib.suppress(OSError):  # a folder that cannot be created or locked: writing says so
+            data_dir.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(exclusive_lock(data_dir, wait=True))
+        if path := find():  # another process was faster
+            return path
+        try:
+            for file, remote in remotes.items():
+                if not (data_dir / file).exists():
+                    _LOG.info("downloading %s to %s", remote.url, data_dir / file)
+                    fetch(remote, data_dir / file)
+        except UnavailableError as error:
+            if is_new:
+                with contextlib.suppress(OSError):
+                    (data_dir / LOCK).unlink(missing_ok=True)
+                    data_dir.rmdir()
+            names = " or ".join(instead) or " and ".join(remotes)
+            raise UnavailableError(
+                f"no {name} in {data_dir}, and {error}; put {names} there, or choose the data set shapes", "data_dir"
+            ) from error
+        path = find()
+    if path is None:
+        raise InputError(f"{data_dir} has no {name} after its download; choose another folder", "data_dir")
+    return path
 
 
 def fetch(remote: Remote, path: Path) -> None:

@@ -9,13 +9,18 @@ from jaxtyping import UInt8
 
 from jaxattn.data import png_chunks
 from jaxattn.errors import InputError, first_line
-from jaxattn.limits import read_bytes
+from jaxattn.limits import open_file, read_bytes
 from jaxattn.paths import local_path
 
 # Of a file; Pillow limits the pixels (`MAX_IMAGE_PIXELS`), each of which takes up to 20 bytes: 1.8 GB.
 MAX_BYTES = 256 << 20
 # The formats that cameras, the web and microscopes have. Pillow reads others by another program, or without a limit.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
+# How the names of their files end.
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"),
+    *(".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
+)
 BACKGROUND = (255, 255, 255)  # behind a transparent image
 
 
@@ -62,6 +67,25 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
         raise InputError(f"cannot read the image {path}: {reason}; check the path, or save the image again") from error
 
 
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Height and width of an image by its header, in pixels; None where that cannot be read."""
+    from PIL import Image
+
+    try:
+        with open_file(path, MAX_BYTES) as file, Image.open(file, formats=_formats()) as image:
+            return image.height, image.width
+    except Exception:  # Pillow's readers raise many types for damaged files
+        return None
+
+
+def _formats() -> list[str]:
+    """The formats that this version of Pillow reads."""
+    from PIL import Image
+
+    Image.init()  # an older Pillow lacks one
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
 def resize_images(
     images: UInt8[np.ndarray, "N _h _w 3"], height: int, width: int
 ) -> UInt8[np.ndarray, "N {height} {width} 3"]:
@@ -83,8 +107,7 @@ def _opened(content):
     """The Pillow image, whose pixels are unpacked; a PNG without its metadata where that cannot be read."""
     from PIL import Image
 
-    Image.init()  # an older Pillow lacks a format
-    formats = [name for name in FORMATS if name in Image.OPEN]
+    formats = _formats()
 
     def unpacked(content):
         image = Image.open(io.BytesIO(content), formats=formats)

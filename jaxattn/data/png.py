@@ -1,4 +1,4 @@
-"""Fast encoding and decoding of thousands of small PNG images, for record files that hold one PNG per example.
+"""Fast decoding of thousands of small PNG images, for record files that hold one PNG per example.
 
 Pillow takes 80 microseconds for a 32x32 image. Most of that is overhead, during which it holds the interpreter lock.
 Here many images are stacked into one tall image, with a row of zeros between neighbours, and Pillow decodes it in one
@@ -16,19 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_SUB = 1  # PNG's filter type 1: every byte is stored as its difference from the pixel to its left
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow's decoder of some others runs another program
 _BLOCK = 100  # images decoded at once: buffers small enough for malloc to keep
-
-
-def encode(images: UInt8[np.ndarray, "N H W 3"]) -> list[bytes]:
-    """PNG files of images [N, H, W, 3], filtered but not compressed: record files compress their content themselves."""
-    count, height, width, _ = images.shape
-    rows = np.full((count, height, 1 + 3 * width), _SUB, np.uint8)
-    differences = images.copy()
-    differences[:, :, 1:] -= images[:, :, :-1]
-    rows[:, :, 1:] = differences.reshape(count, height, 3 * width)
-    return [_png(height, width, image.tobytes()) for image in rows]
 
 
 def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray, "N {height} {width} 3"]:

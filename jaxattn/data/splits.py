@@ -8,7 +8,10 @@ import math
 import numpy as np
 from jaxtyping import Integer
 
+from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError
+
+PARTS = ("train", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,32 +56,38 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """A data set: its name, the names of its classes [K], and its two published splits; its digest, if it is known.
+    """The images of a data set: its two published splits.
+
+    Attributes:
+        spec: the data set's facts; numbers of images that are not those of the splits are replaced by theirs.
+        train, test: the splits.
 
     Raises:
-        InputError: where a split is empty or a label is not in 0..K-1.
+        InputError: where a split is empty, has images of another shape, or a label is not in 0..K-1.
     """
 
-    name: str
-    classes: tuple[str, ...]
+    spec: Spec
     train: Split
     test: Split
-    known_digest: str | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self):
-        for part, split in (("train", self.train), ("test", self.test)):
+        name, classes = self.spec.name, len(self.spec.classes)
+        for part in PARTS:
+            split = getattr(self, part)
             if not len(split):
-                raise InputError(f"{self.name}: the {part} split must hold at least one image, it holds none")
-            low, high = split.labels.min(), split.labels.max()
-            if low < 0 or high >= len(self.classes):
+                raise InputError(f"{name}: the {part} split must hold at least one image, it holds none")
+            if split.images.shape[1:] != self.spec.image_shape:
                 raise InputError(
-                    f"{self.name}: {part} labels must lie in 0..{len(self.classes) - 1}, found {low}..{high}; "
+                    f"{name}: {part} images must be {list(self.spec.image_shape)}, found {list(split.images.shape[1:])}"
+                )
+            low, high = split.labels.min(), split.labels.max()
+            if low < 0 or high >= classes:
+                raise InputError(
+                    f"{name}: {part} labels must lie in 0..{classes - 1}, found {low}..{high}; "
                     "the files are damaged or belong to another data set"
                 )
-
-    def digest(self) -> str:
-        """SHA-256 (hex) over the bytes of all images and labels: equal digests mean equal data in equal order."""
-        return self.known_digest or self._digest
+        counts = {part: len(getattr(self, part)) for part in PARTS}
+        object.__setattr__(self, "spec", dataclasses.replace(self.spec, **counts))
 
     @functools.cached_property
     def _digest(self):
@@ -87,6 +96,15 @@ class Splits:
             sha.update(np.ascontiguousarray(split.images).data)
             sha.update(np.ascontiguousarray(split.labels.astype("<i4")).data)
         return sha.hexdigest()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes [K]."""
+        return self.spec.classes
+
+    def digest(self) -> str:
+        """SHA-256 (hex) over the bytes of all images and labels: equal digests mean equal data in equal order."""
+        return self._digest
 
 
 def _aligned(shape):

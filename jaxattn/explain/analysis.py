@@ -78,7 +78,7 @@ class Analysis:
 
     @functools.cached_property
     def _predicted(self):
-        return inference.predict(self._run.model, self._run.variables, self._test.images)
+        return inference.predict(self._run.model, self._run.spec, self._run.variables, self._test.images)
 
     @functools.cached_property
     def scored(self) -> list[ScoredMaps]:

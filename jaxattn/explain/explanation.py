@@ -6,7 +6,6 @@ from typing import Any, final
 
 import numpy as np
 
-from jaxattn.data.augment import MEAN
 from jaxattn.errors import InputError, lookup
 from jaxattn.explain import faithfulness, inference, maps
 from jaxattn.explain.cam import CAMS
@@ -76,7 +75,7 @@ class Explanation:
         """The images, and the network's predictions for them."""
         if isinstance(self._given, Predictions):
             return self._given
-        logits, _ = inference.predict(self._run.model, self._run.variables, self._images)
+        logits, _ = inference.predict(self._run.model, self._run.spec, self._run.variables, self._images)
         return Predictions(self._images, softmax(logits), self._run.classes)
 
     @functools.cached_property
@@ -125,7 +124,7 @@ class Explanation:
         images = self._images.astype(np.float32)
         over = maps.over_image(values, *images.shape[1:3])
         ranks = faithfulness.removal_order(over)
-        grey = np.broadcast_to(255 * np.array(MEAN, np.float32), images.shape)
+        grey = np.broadcast_to(255 * np.array(self._run.spec.mean, np.float32), images.shape)
         masks = self.predictions.masks
         return Scores(
             mass_on_object=None if masks is None else faithfulness.mass_on_object(over, masks),
@@ -147,7 +146,9 @@ class Explanation:
         return self._capture(inference.randomised_variables(self._run.model, self._run.config.seed, shape))[1]
 
     def _capture(self, variables):
-        captured, cams = inference.explain_images(self._run.model, self.layers, variables, self._images, self.targets)
+        captured, cams = inference.explain_images(
+            self._run.model, self._run.spec, self.layers, variables, self._images, self.targets
+        )
         by_kind = {(kind, layer): cams[kind][layer] for kind in CAMS for layer in self.layers}
         for layer in dict.fromkeys((*self.layers, self._last)):
             _, channels = maps.strongest(captured.layers[layer], len(RANKS) if layer == self._last else 1)
@@ -171,7 +172,9 @@ class Explanation:
     def _probabilities(self, frames):
         """Probability of each image's target in frames [S + 1, N, H, W, 3]: [N, S + 1]."""
         steps, count = frames.shape[:2]
-        logits, _ = inference.predict(self._run.model, self._run.variables, frames.reshape(-1, *frames.shape[2:]))
+        logits, _ = inference.predict(
+            self._run.model, self._run.spec, self._run.variables, frames.reshape(-1, *frames.shape[2:])
+        )
         probabilities = softmax(logits).reshape(steps, count, -1)
         return np.take_along_axis(probabilities, self.targets[None, :, None], axis=2)[..., 0].T
 

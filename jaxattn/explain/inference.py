@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
+from jaxattn.data.spec import Spec
 from jaxattn.explain.cam import explain
 from jaxattn.explain.capture import capture
 from jaxattn.model import CNN
@@ -28,21 +29,28 @@ def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any],
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def predict(model: CNN, variables: dict[str, Any], images: np.ndarray) -> tuple[np.ndarray, dict[Layer, np.ndarray]]:
+def predict(
+    model: CNN, spec: Spec, variables: dict[str, Any], images: np.ndarray
+) -> tuple[np.ndarray, dict[Layer, np.ndarray]]:
     """Logits [N, K] of images [N, H, W, 3] in 0-255, and each channel gate's weights, {gate: [N, C]}.
 
     Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as it was tested.
     """
     batches = evaluation.batches(len(images), multiple=32)  # few sizes, since each is compiled
-    return in_batches(_predict(model), batches, variables, images)
+    return in_batches(_predict(model, spec), batches, variables, images)
 
 
 def explain_images(
-    model: CNN, layers: tuple[Layer, ...], variables: dict[str, Any], images: np.ndarray, targets: np.ndarray
+    model: CNN,
+    spec: Spec,
+    layers: tuple[Layer, ...],
+    variables: dict[str, Any],
+    images: np.ndarray,
+    targets: np.ndarray,
 ) -> Any:
     """What `cam.explain` returns for uint8 images [N, H, W, 3] and target classes int32 [N], as NumPy."""
     batches = evaluation.batches(len(images), multiple=CAPTURED + evaluation.FILL, most=CAPTURED)
-    return in_batches(_explain(model, layers), batches, variables, images, targets)
+    return in_batches(_explain(model, spec, layers), batches, variables, images, targets)
 
 
 @functools.lru_cache(maxsize=2)
@@ -53,19 +61,17 @@ def randomised_variables(model: CNN, seed: int, shape: tuple[int, int, int]) -> 
     return jax.jit(lambda key: model.init(key, image), compiler_options=on_cpu(QUICK_COMPILE))(key)
 
 
-def _normal(images):
-    return normalize(to_float(images))
+@functools.lru_cache(maxsize=8)
+def _explain(model, spec, layers):
+    return jax.jit(
+        lambda variables, images, targets: explain(model, variables, to_input(images, spec), targets, layers)
+    )
 
 
 @functools.lru_cache(maxsize=8)
-def _explain(model, layers):
-    return jax.jit(lambda variables, images, targets: explain(model, variables, _normal(images), targets, layers))
-
-
-@functools.lru_cache(maxsize=8)
-def _predict(model):
+def _predict(model, spec):
     def run(variables, images):
-        captured = capture(model, variables, _normal(images))
+        captured = capture(model, variables, to_input(images, spec))
         by_channel = {k: gate for k, gate in captured.gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
         return captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
 

@@ -11,7 +11,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Integer, UInt8
 
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
+from jaxattn.data.spec import Spec
 from jaxattn.explain import inference
 from jaxattn.model import CNN
 from jaxattn.training import evaluation
@@ -21,7 +22,7 @@ MEANS = "gate_means"  # a collection, and its variable in each module with a gat
 
 
 def knockout_predictions(
-    model: CNN, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
+    model: CNN, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
 ) -> dict[str, Integer[np.ndarray, " N"]]:
     """The predicted classes where all gates of all blocks are replaced at once, in evaluation mode.
 
@@ -34,19 +35,19 @@ def knockout_predictions(
     is computed, which "other image" would shift twice. It leaves a gate of fewer than four axes, one for all images.
 
     Args:
-        model, variables: the network, of any attention, and its variables.
+        model, spec, variables: the network, of any attention, its data set, and its variables.
         images: uint8 [N, H, W, 3].
 
     Returns:
         {condition: int [N]}, as `CONDITIONS`; only "intact", as `inference.predict` has it, where nothing is a gate.
     """
-    predictions = {"intact": inference.predict(model, variables, images)[0].argmax(axis=1)}
+    predictions = {"intact": inference.predict(model, spec, variables, images)[0].argmax(axis=1)}
     batches = list(evaluation.batches(len(images), multiple=32))  # those of `inference.predict`
-    means = _means(model, batches, variables, images)
+    means = _means(model, spec, batches, variables, images)
     if means:
         ones = jax.tree.map(np.ones_like, means)
         for name, replace, gates in (("one", _stored, ones), ("mean", _stored, means), ("other image", _rolled, {})):
-            logits = inference.in_batches(_logits(model, replace), batches, variables | {MEANS: gates}, images)
+            logits = inference.in_batches(_logits(model, spec, replace), batches, variables | {MEANS: gates}, images)
             predictions[name] = logits.argmax(axis=1)
     return predictions
 
@@ -63,23 +64,23 @@ def accuracy_lost(
     return {name: float(100 * (right["intact"] - one)) for name, one in right.items() if name != "intact"}
 
 
-def _means(model, batches, variables, images):
-    sums = jax.device_get([_sums(model)(variables, images[rows], valid) for rows, valid in batches])
+def _means(model, spec, batches, variables, images):
+    sums = jax.device_get([_sums(model, spec)(variables, images[rows], valid) for rows, valid in batches])
     return jax.tree.map(lambda *parts: (np.sum(parts, axis=0, dtype=np.float64) / len(images)).astype("f4"), *sums)
 
 
 @functools.lru_cache(maxsize=8)
-def _sums(model):
+def _sums(model, spec):
     def run(variables, x, valid):
-        _, kept = _gates_through(_kept)(model.apply)(variables, normalize(to_float(x)), mutable=[MEANS])
+        _, kept = _gates_through(_kept)(model.apply)(variables, to_input(x, spec), mutable=[MEANS])
         return jax.tree.map(lambda gate: _sum(gate, valid), kept.get(MEANS, {}))
 
     return jax.jit(run)
 
 
 @functools.lru_cache(maxsize=8 * 2)
-def _logits(model, replace):
-    return jax.jit(_gates_through(replace)(lambda variables, x: model.apply(variables, normalize(to_float(x)))))
+def _logits(model, spec, replace):
+    return jax.jit(_gates_through(replace)(lambda variables, x: model.apply(variables, to_input(x, spec))))
 
 
 @contextlib.contextmanager

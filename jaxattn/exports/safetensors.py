@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxattn import __version__
 from jaxattn.config import Config
-from jaxattn.data.augment import MEAN, STD
+from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.card import card
@@ -21,7 +21,7 @@ from jaxattn.limits import read_json
 from jaxattn.paths import local_path
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.code import Code, check_trusted, check_unchanged, digests
-from jaxattn.runs.manifest import Manifest
+from jaxattn.runs.manifest import NEWER, Manifest
 from jaxattn.runs.run import Run
 from jaxattn.runs.weights import read_safetensors, shapes
 from jaxattn.training.program import network
@@ -47,10 +47,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
         "jaxattn": __version__,
         "config": config,
         "code": digests(run.config.attention),
-        "classes": run.classes,
-        "image_shape": shape,
-        "mean": MEAN,
-        "std": STD,
+        "data": run.spec.to_json(),
         "epoch": run.epoch,
         "result": run.result,
     }
@@ -87,9 +84,8 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
         if stored != needed:
             raise InputError(f"{folder / FILE} is of another network or version: {name:.80} is {stored}, not {needed}")
     variables = jax.tree.map_with_path(lambda path, leaf: jnp.asarray(arrays[name_of(path)], leaf.dtype), like)
-    model = network(manifest.config, len(manifest.classes), manifest.image_shape)
-    about = manifest.config, manifest.classes, manifest.image_shape, model
-    return Run(folder, *about, variables, epoch, [], result, tuple(notes))
+    model = network(manifest.config, manifest.data)
+    return Run(folder, manifest.config, manifest.data, model, variables, epoch, [], result, tuple(notes))
 
 
 def _kind(array: Any) -> str:
@@ -99,19 +95,20 @@ def _kind(array: Any) -> str:
 def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code]:
     try:
         values = read_json(path)
-        config = Config.from_json({"data_dir": Config.data_dir, **values["config"]})
-        classes, shape = values["classes"], values["image_shape"]
-        if not (isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)):
-            raise ValueError(f"classes must be a list of names, found {classes!r:.40}")
-        if not (isinstance(shape, list) and len(shape) == 3 and all(type(one) is int and one > 0 for one in shape)):
-            raise ValueError(f"image_shape must be [H, W, 3], found {shape!r:.40}")
-        height, width, channels = shape
+        config = Config.from_json({"data_dir": Config.data_dir, **NEWER, **values["config"]})
+        facts = values.get("data") or _of_version_1(values, config)
         result, epoch, code = values["result"], values["epoch"], values["code"]
         if type(epoch) is not int or not (result is None or isinstance(result, dict)) or not isinstance(code, dict):
             raise ValueError(f"epoch must be a whole number, result and code objects, found {epoch!r:.40}")
-        manifest = Manifest(config, tuple(classes), (height, width, channels), dataset_hash="")
+        manifest = Manifest(config, Spec.from_json(facts), dataset_hash="")
         return manifest, epoch, result, code
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} holds no export: there is no config.json in it") from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged, or is not of an export: {error!r}") from error
+
+
+def _of_version_1(values: dict[str, Any], config: Config) -> dict[str, Any]:
+    """The facts of the data set as exports of version 0.1 have them."""
+    known = {name: values[name] for name in ("classes", "image_shape", "mean", "std")}
+    return known | {"name": config.dataset, "train": None, "test": None}

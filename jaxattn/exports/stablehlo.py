@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
 from jaxattn.errors import InputError, first_line
 from jaxattn.exports import FORMATS
 from jaxattn.exports.template import render
@@ -51,7 +51,7 @@ def program(run: Run, shape: tuple[int, int, int]) -> Any:
     from jax import export
 
     def probabilities(images):
-        return jax.nn.softmax(run.model.apply(run.variables, normalize(to_float(images)), train=False))
+        return jax.nn.softmax(run.model.apply(run.variables, to_input(images, run.spec), train=False))
 
     (batch,) = export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)

@@ -8,7 +8,6 @@ import io
 from typing import Any
 
 from jaxattn.convert import to_exported
-from jaxattn.data.augment import MEAN, STD
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.template import with_settings
@@ -47,8 +46,8 @@ def _settings(run: Run, attention: str, shape: tuple[int, int, int]) -> dict[str
     return {
         "CLASSES": run.classes,
         "SIZE": shape[:2],
-        "MEAN": MEAN,
-        "STD": STD,
+        "MEAN": run.spec.mean,
+        "STD": run.spec.std,
         "WIDTHS": model.widths,
         "HIDDEN": model.hidden,
         "DROPOUT": model.dropout,

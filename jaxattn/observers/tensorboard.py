@@ -14,7 +14,8 @@ from typing import Any, final
 import jax
 import numpy as np
 
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.capture import capture
@@ -95,7 +96,7 @@ class TensorBoard(Observer):
     def _gates_and_maps(self, run: Run) -> Iterator[Any]:
         if not len(self._images):
             return
-        captured = jax.device_get(_capture(run.model)(run.variables, self._images))
+        captured = jax.device_get(_capture(run.model, run.spec)(run.variables, self._images))
         for name, gate in sorted(captured.gates.items()):
             yield self._summary.histogram(f"gates/{name}", gate, BINS)
         for tag, maps, limits in _maps(captured):
@@ -119,11 +120,11 @@ def _maps(captured: Any) -> Iterator[tuple[str, np.ndarray, tuple[float, float]]
 
 
 @functools.lru_cache(maxsize=2)
-def _capture(model: CNN):
+def _capture(model: CNN, spec: Spec):
     """What the network computes for images uint8 [N, H, W, 3]; compiled once for each network."""
 
     def run(variables, images):
-        captured = capture(model, variables, normalize(to_float(images)))
+        captured = capture(model, variables, to_input(images, spec))
         convolutions = {name: value for name, value in captured.layers.items() if LAYER_KINDS[name.kind] == "conv"}
         return captured._replace(layers={max(convolutions): convolutions[max(convolutions)]})
 

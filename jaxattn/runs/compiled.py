@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -44,18 +44,16 @@ def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None
     checkpoint.check(template(program))
 
 
-def compile_and_init(program: Program, config: Config, shape: tuple[int, ...], pool: Executor) -> Future[TrainState]:
+def compile_and_init(program: Program, config: Config, shape: tuple[int, ...]) -> Future[TrainState]:
     """The initial state, once the programs that a run begins with, for training images [N, H, W, 3], are compiled.
 
-    Tracing and lowering are Python and done here, since in another thread they would only take turns with the loader's
-    Python. Compiling is left to the pool: that of the initial state begins while the step is lowered. If a program does
-    not compile, its first call says so.
+    Tracing and lowering are Python and done here; compiling is left to a thread: that of the initial state runs while
+    the step is lowered. If a program does not compile, its first call says so.
 
     Args:
         program: of the configuration.
         config: what to train.
         shape: of the training images.
-        pool: of one thread, so that its work is done in order.
     """
     key, key_of_steps = jax.eval_shape(lambda: tuple(loop.keys(config)))
     rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)
@@ -65,6 +63,9 @@ def compile_and_init(program: Program, config: Config, shape: tuple[int, ...], p
     state, images, labels = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.replicated()), inputs
     )
+    pool = ThreadPoolExecutor(1)  # what it is given is done in order
     pool.submit(program.init.lower(key).compile)
     pool.submit(step[True].lower(state, key_of_steps, images, labels, devices.shard(batches)).compile)
-    return pool.submit(lambda: program.init(loop.keys(config)[0]))
+    early = pool.submit(lambda: program.init(loop.keys(config)[0]))
+    pool.shutdown(wait=False)
+    return early

@@ -2,42 +2,68 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 from jaxattn.config import Config
-from jaxattn.data import DATASETS
+from jaxattn.data import is_own, resolve
+from jaxattn.data.dataset import Dataset
+from jaxattn.data.folder import PREFIX
 from jaxattn.data.splits import Split, Splits, hold_out
-from jaxattn.errors import InputError, UnavailableError, lookup
+from jaxattn.errors import InputError, UnavailableError
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
 
+DEFAULT = "cifar10"
 
-def load_data(config: Config, console: Console) -> tuple[Config, Splits]:
-    """The data set of a configuration, and the configuration with its name and absolute paths.
+
+def with_absolute_paths(config: Config) -> Config:
+    """The configuration with a data set that is named, and with paths that mean the same in any working directory."""
+    changed = {}
+    for name in ("data_dir", "init"):
+        path = getattr(config, name)
+        # The home is another one for another user; an address is refused by what reads it.
+        if path is not None and not path.startswith("~") and "://" not in path:
+            changed[name] = os.path.abspath(path)
+    if config.dataset is not None and config.dataset.startswith(PREFIX):
+        path = config.dataset.removeprefix(PREFIX)
+        changed["dataset"] = PREFIX + (path if path.startswith("~") or "://" in path else os.path.abspath(path))
+    return dataclasses.replace(config, **changed)
+
+
+def find(config: Config) -> Dataset:
+    """The data set of a configuration, CIFAR-10 where none is named; nothing of it is read.
 
     Raises:
-        InputError: where the data set is not known, damaged, or was asked for by name and is not available.
+        InputError: where it is not known, or a folder holds no images.
     """
-    given = {name: getattr(config, name) for name in ("data_dir", "init") if getattr(config, name) is not None}
-    # The home is another one for another user; what a relative path means must not be.
-    kept = {name for name, path in given.items() if path.startswith("~") or "://" in path}  # what reads it refuses that
-    absolute = {name: os.path.abspath(path) for name, path in given.items() if name not in kept}
-    config = dataclasses.replace(config, **absolute)
+    return resolve(config.dataset or DEFAULT, config.image_size, config.skip_damaged)
+
+
+def load_data(config: Config, dataset: Dataset, console: Console) -> tuple[Config, Splits]:
+    """The images of a data set, and the configuration with its name.
+
+    Args:
+        config: with absolute paths.
+        dataset: of `find`.
+        console: where it is said that another data set is used.
+
+    Raises:
+        InputError: where the data set is damaged, or was asked for by name and is not available.
+    """
     folder = Path(os.path.expanduser(config.data_dir))
-
-    def load(name):
-        try:
-            return dataclasses.replace(config, dataset=name), lookup("dataset", name, DATASETS)(folder)
-        except OSError as error:
-            raise InputError(f"cannot read {folder}: {error.strerror}; choose another folder", "data_dir") from error
-
     try:
-        return load(config.dataset or "cifar10")
+        return dataclasses.replace(config, dataset=config.dataset or DEFAULT), dataset.load(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot read the data set in {error.filename or folder}: {error.strerror}; choose another folder",
+            "data_dir",
+        ) from error
     except UnavailableError as error:
         if config.dataset is not None:
             raise
         console.warn(f"no CIFAR-10 here: training on the built-in data set shapes instead.\n{error}")
-        return load("shapes")
+        return dataclasses.replace(config, dataset="shapes"), resolve("shapes").load(folder)
 
 
 def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
@@ -66,21 +92,56 @@ def held_out(config: Config, images: int) -> int:
     return 0 if config.monitor == "test" else round(config.validation * images)
 
 
-def read_test(folder: Path, data_dir: str | None = None) -> Split:
-    """The test set of the run in a folder, read again; `data_dir` is where the data is, if it has moved.
+def moved(config: Config, data_dir: str | None) -> Config:
+    """The configuration of a run whose data is in another folder now; None: it is where it was."""
+    if data_dir is None:
+        return config
+    if config.dataset is not None and config.dataset.startswith(PREFIX):
+        return dataclasses.replace(config, dataset=PREFIX + data_dir)
+    return dataclasses.replace(config, data_dir=data_dir)
+
+
+def check_trusted_data(config: Config, folder: Path, trust_code: bool) -> None:
+    """Checks that reading the data of a run imports no module that nobody asked for.
+
+    Args:
+        config: the run's.
+        folder: where it is.
+        trust_code: whether its module may be imported.
+
+    Raises:
+        InputError: where one would be imported.
+    """
+    name = config.dataset or DEFAULT
+    if is_own(name) and not trust_code and name.partition(":")[0] not in sys.modules:
+        raise InputError(
+            f"{folder} names the data set {name}, whose code would run; allow that if you trust its author",
+            "trust_code",
+        )
+
+
+def read_test(folder: Path, data_dir: str | None = None, trust_code: bool = False) -> Split:
+    """The test set of the run in a folder, read again.
+
+    Args:
+        folder: of the run.
+        data_dir: where the data is, if it has moved.
+        trust_code: whether a data set's module outside this package may be imported.
 
     Raises:
         InputError: where the data is not available, or is not what the run was trained on.
     """
     manifest = read_manifest(folder)
-    config = manifest.config if data_dir is None else dataclasses.replace(manifest.config, data_dir=data_dir)
+    check_trusted_data(manifest.config, folder, trust_code)
+    config = with_absolute_paths(moved(manifest.config, data_dir))
     console = Console()
     with console.showing_log():
-        _, splits = load_data(config, console)
+        _, splits = load_data(config, find(config), console)
     if splits.digest() != manifest.dataset_hash:
+        where = config.dataset if data_dir is None else data_dir
         raise InputError(
-            f"the images of {config.dataset} in {config.data_dir} are not those that {folder} was trained on (their "
-            "hash differs); choose their folder",
+            f"the images of {config.dataset} in {where} are not those that {folder} was trained on (their hash "
+            "differs); choose their folder",
             "data_dir",
         )
     return splits.test

@@ -12,6 +12,7 @@ import jax
 from jaxattn import runtime
 from jaxattn.attention.resolve import own_modules
 from jaxattn.config import Config
+from jaxattn.data import is_own
 from jaxattn.data.splits import Split
 from jaxattn.errors import Interrupted
 from jaxattn.paths import local_path
@@ -19,7 +20,7 @@ from jaxattn.runs import checkpoint, messages, weights
 from jaxattn.runs.code import check_trusted
 from jaxattn.runs.compiled import Build, cached_build
 from jaxattn.runs.console import Console
-from jaxattn.runs.data import divide
+from jaxattn.runs.data import check_trusted_data, divide, moved
 from jaxattn.runs.failure import recorded
 from jaxattn.runs.final import final_result
 from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
@@ -66,17 +67,17 @@ def fit(
         out, asked = None if out is None else local_path(out, "out"), config
         config, splits, early = load_and_init(config, out, console, build)
         train, monitored, test = *divide(config, splits), splits.test
-        manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
+        manifest = Manifest(config, splits.spec, splits.digest())
         folder = out if out is not None else broadcast(lambda: default_folder(config))
         watch = Observers(observers if is_first() else (), console)
         broadcast(lambda: watch.begin(folder, manifest, console))
         given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder))
-        program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
+        program = build(config, manifest.data, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        warnings = () if asked.dataset or config.dataset == "cifar10" else (FALLBACK,)
+        warnings = (*manifest.data.notes, *(() if asked.dataset or config.dataset == "cifar10" else (FALLBACK,)))
         run = _run(Job(folder, manifest, program, console, given, watch, warnings), early, data, monitored, test)
     console.line(f"everything is in {folder}")
     return run
@@ -97,14 +98,16 @@ def _run(job: Job, early: Callable[[], TrainState | None], data: loop.Data, moni
         job.console.line(messages.result_line(run.result or {}), style="bold")
         job.observers.end(run)
     except KeyboardInterrupt as error:
-        setting = "resume_trusted" if own_modules(job.manifest.config.attention) else "resume"
+        config = job.manifest.config
+        has_own_code = own_modules(config.attention) or is_own(config.dataset or "")
+        setting = "resume_trusted" if has_own_code else "resume"
         raise Interrupted(job.folder, len(metrics), setting) from error
     return run
 
 
 def resume(
     folder: str | Path, epochs: int | None = None, console: Console | None = None, observers: Sequence[Observer] = (),
-    trust_code: bool = False, accept_changed_code: bool = False, **moved: Any,
+    trust_code: bool = False, accept_changed_code: bool = False, data_dir: str | None = None,
 ) -> Run:  # fmt: skip
     """Continues a run from its last complete epoch.
 
@@ -113,7 +116,7 @@ def resume(
         epochs: a new, larger number of epochs.
         console, observers, accept_changed_code: as of `fit`.
         trust_code: whether a module outside this package that the folder names may be imported, which runs its code.
-        moved: `data_dir=`, where the data has moved.
+        data_dir: where the data is, if it has moved.
 
     Raises:
         InputError: where the folder holds no run, or the data is not what it was trained on.
@@ -126,10 +129,11 @@ def resume(
             Observers(observers, console).begin(folder, None, console)
         config = read_manifest(folder).config
         check_trusted(config.attention, folder, trust_code)
+        check_trusted_data(config, folder, trust_code)
         return config
 
-    changed = moved if epochs is None else {**moved, "epochs": epochs}
-    config = dataclasses.replace(broadcast(read), **changed)
+    config = moved(broadcast(read), data_dir)
+    config = config if epochs is None else dataclasses.replace(config, epochs=epochs)
     return fit(config, folder, console, observers=observers, accept_changed_code=accept_changed_code)
 
 
@@ -145,7 +149,7 @@ def _finished(job: Job) -> Run:
 
 def _run_of(job: Job, *state: Any) -> Run:
     manifest = job.manifest
-    return Run(job.folder, manifest.config, manifest.classes, manifest.image_shape, job.program.model, *state)
+    return Run(job.folder, manifest.config, manifest.data, job.program.model, *state)
 
 
 def _tell(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:

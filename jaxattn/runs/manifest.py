@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
+from jaxattn.data import cifar10
+from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, parse_json, read_bytes
 from jaxattn.lock import exclusive_lock
@@ -18,7 +20,10 @@ from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_json
 
 EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
-FORMAT = 2  # of config.json; 1 is the same without `format` and `starts`
+# Of config.json. 1 had no `format` and no `starts`; 1 and 2 had classes and the shape of images in place of the data
+# set's facts, since all data sets were normalised as CIFAR-10 is.
+FORMAT = 3
+NEWER: dict[str, Any] = {"image_size": None, "skip_damaged": False}  # fields of `Config` that 1 and 2 did not have
 
 
 @final
@@ -48,15 +53,13 @@ class Manifest:
 
     Attributes:
         config: what was asked for; `dataset` is the one used.
-        classes: names of the classes [K].
-        image_shape: (H, W, 3).
+        data: the data set's facts.
         dataset_hash: SHA-256 of images and labels.
         starts: how it was started and resumed, in order; none in format 1.
     """
 
     config: Config
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    data: Spec
     dataset_hash: str
     starts: tuple[Start, ...] = ()
 
@@ -86,8 +89,8 @@ class Manifest:
         """Whether both describe one run: the data folder and the number of epochs may differ."""
 
         def identity(manifest):
-            config = dataclasses.replace(manifest.config, data_dir="", epochs=1)
-            return config, manifest.classes, manifest.image_shape, manifest.dataset_hash
+            config = dataclasses.replace(manifest.config, dataset=manifest.data.name, data_dir="", epochs=1)
+            return config, manifest.data.classes, manifest.data.image_shape, manifest.dataset_hash
 
         return identity(self) == identity(other)
 
@@ -203,7 +206,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
 
 
-def parse_manifest(data: bytes) -> Manifest:
+def parse_manifest(content: bytes) -> Manifest:
     """The manifest that the bytes of a `config.json` hold.
 
     Raises:
@@ -211,17 +214,26 @@ def parse_manifest(data: bytes) -> Manifest:
         ValueError: where they hold no manifest.
     """
     try:
-        values = parse_json(data)
+        values = parse_json(content)
         written = values.pop("format", 1)
-        if written not in (1, FORMAT):
+        if written not in (1, 2, FORMAT):
             raise InputError(f"it is of format {written!r}, and this version of jaxattn reads formats up to {FORMAT}")
         starts = tuple(map(_start, values.pop("starts", ())))
-        classes, shape, digest = values.pop("classes"), values.pop("image_shape"), values.pop("dataset_hash")
-        if len(shape) != 3:
-            raise TypeError(f"image_shape must be [H, W, 3], found {shape}")
-        return Manifest(Config.from_json(values), tuple(classes), tuple(shape), digest, starts)
+        digest = values.pop("dataset_hash")
+        if written == FORMAT:
+            data = Spec.from_json(values.pop("data"))
+        else:
+            values, data = _of_format_2(values)
+        return Manifest(Config.from_json(values), data, digest, starts)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _of_format_2(values: dict[str, Any]) -> tuple[dict[str, Any], Spec]:
+    """The fields of a configuration of formats 1 and 2 with those that are newer, and the data set's facts."""
+    old = {name: values.pop(name) for name in ("classes", "image_shape")}
+    facts = dict.fromkeys(("train", "test")) | {"mean": cifar10.SPEC.mean, "std": cifar10.SPEC.std}
+    return NEWER | values, Spec.from_json(old | facts | {"name": values["dataset"]})
 
 
 def _start(values: dict[str, Any]) -> Start:

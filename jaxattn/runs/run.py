@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxattn.config import Config
 from jaxattn.data.image_file import resize_images
+from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError, lookup
 from jaxattn.metrics import softmax
 from jaxattn.model import CNN
@@ -30,8 +31,7 @@ class Run:
     Attributes:
         folder: the run folder.
         config: what was asked for; its `dataset` is the one that was used.
-        classes: names of the classes [K].
-        image_shape: of the images that it takes, (H, W, 3).
+        spec: of the data set.
         model: the network.
         variables: its parameters and statistics at `epoch`.
         epoch: the epoch they are from.
@@ -42,14 +42,23 @@ class Run:
 
     folder: Path
     config: Config
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    spec: Spec
     model: CNN
     variables: dict[str, Any] = dataclasses.field(repr=False)
     epoch: int
     metrics: list[dict[str, Any]] = dataclasses.field(repr=False)
     result: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes [K]."""
+        return self.spec.classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape of the images that it takes, (H, W, 3)."""
+        return self.spec.image_shape
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Probabilities of the classes, as `python -m jaxattn.predict` gives them.
@@ -69,7 +78,7 @@ class Run:
             raise InputError(f"images must be uint8 [N, H, W, 3], RGB in 0-255, with N, H, W >= 1, got {about}")
         height, width, _ = self.image_shape
         resized = resize_images(np.asarray(images), height, width)
-        return softmax(evaluation.logits(self.model, self.variables, resized))
+        return softmax(evaluation.logits(self.model, self.spec, self.variables, resized))
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
@@ -98,7 +107,7 @@ def load_run(
     manifest = read_manifest(folder)
     check_trusted(manifest.config.attention, folder, trust_code)
     changed = check_unchanged(manifest.code, manifest.config.attention, folder, accept_changed_code)
-    program = build(manifest.config, len(manifest.classes), manifest.image_shape, 1)
+    program = build(manifest.config, manifest.data, 1)
     while True:
         complete = checkpoint.epochs(folder / "checkpoints")
         epoch, metrics = _choose(folder, manifest, which, complete)
@@ -111,7 +120,7 @@ def load_run(
             # the run is alive, and a newer epoch has replaced this one
     if jax.process_count() == 1:
         variables = jax.device_put(variables)
-    about = manifest.config, manifest.classes, manifest.image_shape, program.model
+    about = manifest.config, manifest.data, program.model
     return Run(folder, *about, variables, epoch, metrics, read_result(folder), (*manifest.notes(), *changed))
 
 

@@ -59,7 +59,8 @@ def start_state(job: Job, early: Callable[[], TrainState | None], images: jax.Ar
     """
     config, resumed = job.manifest.config, broadcast(lambda: _last(job))
     if resumed is None:
-        new = prepare(early() or job.program.init(loop.keys(config)[0]), images, config.first_conv, config.later_convs)
+        drawn = early() or job.program.init(loop.keys(config)[0])
+        new = prepare(drawn, images, job.manifest.data, config.first_conv, config.later_convs)
         resumed = weights.take_over(new, job.given, config.init, job.console), []
     return devices.replicate(resumed[0]), resumed[1]
 

@@ -1,20 +1,22 @@
-"""The first seconds of a run: the training step is compiled while the data is decoded."""
+"""The first seconds of a run: the training step is compiled while the data is read."""
 
-import concurrent.futures
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from jaxattn.config import Config
-from jaxattn.data import USUAL
-from jaxattn.data.announce import Listener, announced_to
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
 from jaxattn.runs import checkpoint, compiled
 from jaxattn.runs.console import Console
-from jaxattn.runs.data import held_out, load_data
+from jaxattn.runs.data import find, held_out, load_data, with_absolute_paths
 from jaxattn.training import devices
 from jaxattn.training.processes import agree
+from jaxattn.training.program import Program
 from jaxattn.training.state import TrainState
 
 
@@ -23,8 +25,8 @@ def load_and_init(
 ) -> tuple[Config, Splits, Callable[[], TrainState | None]]:
     """The configuration with its data, and a function that waits for a new run's initial state.
 
-    Where the loader announces what it loads, the programs of the initial state and of the training step are compiled
-    while images are decoded. Else, or where a run is resumed, the function gives None.
+    The data is read in a thread. Where its facts are known before, the network is checked meanwhile, and the programs
+    of a new run's initial state and of its training step are compiled. Else the function gives None.
 
     Args:
         config: what to train.
@@ -35,24 +37,59 @@ def load_and_init(
     Raises:
         InputError: where the configuration or the data cannot be used.
     """
-    # Wrong names and modules are found before the data is loaded; for the usual data, this program is then trained.
-    classes, shape, count = USUAL
-    steps = max((count - held_out(config, count)) // config.batch_size, 1)
-    compiled.check(config, build(config, classes, shape, steps), shape)
+    config = with_absolute_paths(config)
+    dataset, early = find(config), None
+    is_here = config.dataset is not None or dataset.find(Path(config.data_dir).expanduser()) is not None
+    spec = dataset.spec if is_here else None
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
-    states: dict[tuple, concurrent.futures.Future[TrainState]] = {}
-    pool = concurrent.futures.ThreadPoolExecutor(1)
+    if spec is not None:
+        early_program = _checked(config, build, spec)  # before anything is read
+    loading = _in_background(lambda: load_data(config, dataset, console)) if alone else None
+    if alone and is_new and spec is not None and _training(config, spec) >= config.batch_size:
+        early = compiled.compile_and_init(early_program, config, (_training(config, spec), *spec.image_shape))
+    if loading is not None:
+        config, splits = loading.result()
+    else:
+        config, splits = agree(lambda: load_data(config, dataset, console), lambda loaded: loaded[1].digest())
+    if splits.spec != spec:  # another number of images, or the data set that is used instead
+        _checked(config, build, splits.spec)
+        early = None
+    for note in splits.spec.notes:
+        console.line(note)
+    return config, splits, lambda: _result(early)
 
-    def announced(classes, shape, count):
-        training = count - held_out(config, count)
-        if alone and is_new and not states and training >= config.batch_size:
-            program = build(config, classes, shape, training // config.batch_size)
-            states[classes, shape, count] = compiled.compile_and_init(program, config, (training, *shape), pool)
 
-    with announced_to(Listener(announced, later=pool.submit)):
-        config, splits = agree(lambda: load_data(config, console), lambda loaded: loaded[1].digest())
-    pool.shutdown(wait=False)
-    early = states.get((len(splits.classes), splits.train.images.shape[1:], len(splits.train)))
-    return config, splits, lambda: early.result() if early else None
+def _training(config: Config, spec: Spec) -> int:
+    """The number of images that train."""
+    return (spec.train or 0) - held_out(config, spec.train or 0)
+
+
+def _checked(config: Config, build: compiled.Build, spec: Spec) -> Program:
+    """The program of a run.
+
+    Raises:
+        InputError: where its network cannot be trained.
+    """
+    program = build(config, spec, max(_training(config, spec) // config.batch_size, 1))
+    compiled.check(config, program, spec.image_shape)
+    return program
+
+
+def _in_background(work: Callable[[], Any]) -> Future[Any]:
+    """The result of what a thread does, for which nobody waits that stops: a download takes minutes."""
+    result: Future[Any] = Future()
+
+    def run():
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result
+
+
+def _result(early: Future[TrainState] | None) -> TrainState | None:
+    return None if early is None else early.result()

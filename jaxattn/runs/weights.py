@@ -27,8 +27,8 @@ Arrays = dict[str, np.ndarray]  # by name, such as "params/block_1/conv/kernel"
 
 def shapes(manifest: Manifest) -> Any:
     """The shapes and types of the variables of a run's network; nothing is drawn."""
-    model = network(manifest.config, len(manifest.classes), manifest.image_shape)
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *manifest.image_shape)))
+    model = network(manifest.config, manifest.data)
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *manifest.data.image_shape)))
 
 
 def find(manifest: Manifest, folder: Path) -> Arrays | None:
@@ -40,7 +40,7 @@ def find(manifest: Manifest, folder: Path) -> Arrays | None:
     source = manifest.config.init
     if source is None or checkpoint.epochs(folder / "checkpoints"):
         return None
-    arrays = read(source, manifest.image_shape)
+    arrays = read(source, manifest.data.image_shape)
     if not any(name.startswith("params/") for name in _fitting(arrays, shapes(manifest))):
         raise InputError(
             f"no parameter of {source} has the name and the shape of one of this network; choose other weights", "init"

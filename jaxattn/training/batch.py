@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxattn.data.augment import Augment, alternating_flips, normalize, to_float
+from jaxattn.data.spec import Spec
 
 
-def make_batch(augment: Augment, steps_per_epoch: int = 0) -> Callable[..., jax.Array]:
+def make_batch(augment: Augment, spec: Spec, steps_per_epoch: int = 0) -> Callable[..., jax.Array]:
     """The function `(key, step, images, rows) -> batch [B, H, W, 3]` that augments and normalises.
 
     Args of that function:
@@ -20,12 +21,13 @@ def make_batch(augment: Augment, steps_per_epoch: int = 0) -> Callable[..., jax.
 
     Args:
         augment: the augmentation.
+        spec: of the data set.
         steps_per_epoch: flips alternate between epochs of so many steps; 0: the augmentation draws flips at random.
     """
 
     def batch(key, step, images, rows):
         flip = alternating_flips(rows, step // steps_per_epoch) if steps_per_epoch else None
-        return normalize(augment(key, to_float(images[rows]), flip))
+        return normalize(augment(key, to_float(images[rows]), flip), spec)
 
     return batch
 

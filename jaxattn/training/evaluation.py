@@ -10,7 +10,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int32, UInt8
 
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.training import devices
 
@@ -63,18 +64,18 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
 
 
 def logits(
-    model: nn.Module, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
+    model: nn.Module, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
 ) -> Float[np.ndarray, "N K"]:
-    """Logits [N, K] of images uint8 [N, H, W, 3] in evaluation mode."""
-    forward = _forward(model)
+    """Logits [N, K] of images uint8 [N, H, W, 3] in evaluation mode; `spec` is that of the data set."""
+    forward = _forward(model, spec)
     few_sizes = batches(len(images), multiple=32)  # each is compiled
     parts = [(forward(variables, images[rows]), valid) for rows, valid in few_sizes]
     return np.concatenate([np.asarray(part)[valid] for part, valid in parts])
 
 
 @functools.lru_cache(maxsize=8)
-def _forward(model):
-    return jax.jit(lambda variables, images: model.apply(variables, normalize(to_float(images)), train=False))
+def _forward(model, spec):
+    return jax.jit(lambda variables, images: model.apply(variables, to_input(images, spec), train=False))
 
 
 def accuracy_with_flips(

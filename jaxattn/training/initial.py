@@ -6,20 +6,23 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from jaxattn.data.augment import MEAN, STD, to_float
+from jaxattn.data.augment import to_float
+from jaxattn.data.spec import Spec
 from jaxattn.training.state import TrainState
 
 IMAGES = 5_000  # whose patches are whitened
 BLOCK = 250  # of them at once: the next ones use the same memory
 EPSILON = 5e-4  # added to variances
+NONE = 1e-7  # a variance that is only rounding
 
 
-def prepare(state: TrainState, images: UInt8[Array, "N H W 3"], first: str, later: str) -> TrainState:
+def prepare(state: TrainState, images: UInt8[Array, "N H W 3"], spec: Spec, first: str, later: str) -> TrainState:
     """The initial state of a `CNN` with the convolutions' kernels replaced, and their biases zero, as asked for.
 
     Args:
         state: as it was drawn.
         images: of the training set, [N, H, W, 3].
+        spec: of the data set.
         first: "whitening" for the first block's convolution; "pytorch" keeps what was drawn.
         later: "dirac" for the other blocks'; "pytorch" keeps what was drawn.
     """
@@ -29,7 +32,7 @@ def prepare(state: TrainState, images: UInt8[Array, "N H W 3"], first: str, late
     params = {name: dict(layers) for name, layers in jax.device_get(state.params).items()}
     for name, layers in params.items():
         if name == "block_1" and first == "whitening":
-            _replace(layers, whitening_kernel(some, layers["conv"]["kernel"]))
+            _replace(layers, whitening_kernel(some, spec, layers["conv"]["kernel"]))
         elif name.startswith("block_") and name != "block_1" and later == "dirac":
             _replace(layers, dirac_kernel(layers["conv"]["kernel"]))
     average = {**state.average, "params": jax.tree.map(np.copy, params)} if state.average else {}
@@ -41,15 +44,16 @@ def _replace(layers: dict[str, Any], kernel: np.ndarray) -> None:
 
 
 def whitening_kernel(
-    images: UInt8[np.ndarray, "N H W 3"], drawn: Float[np.ndarray, "K K 3 F"]
+    images: UInt8[np.ndarray, "N H W 3"], spec: Spec, drawn: Float[np.ndarray, "K K 3 F"]
 ) -> Float[np.ndarray, "K K 3 F"]:
     """Filters whose outputs on patches of the images are uncorrelated and have variance 1: the scaled principal axes.
 
-    Each axis comes with both signs, since a ReLU follows; the axes of largest variance are taken. Where there are more
-    filters than signed axes, the others stay as drawn.
+    Each axis comes with both signs, since a ReLU follows; the axes of largest variance are taken, none without any, as
+    grey images have. Where there are more filters than signed axes, the others stay as drawn.
 
     Args:
         images: [N, H, W, 3].
+        spec: of the data set.
         drawn: the kernel as it was drawn, [K, K, 3, F].
 
     Source: arXiv:2404.00498, section 3.2 (there of 2x2 patches, frozen, and without a norm after the convolution).
@@ -57,7 +61,7 @@ def whitening_kernel(
     size, inputs, filters = len(drawn), len(drawn) ** 2 * 3, drawn.shape[-1]
     height, width = images.shape[1:3]
     rows, columns = height // size, width // size
-    line = np.tile(np.array([MEAN, STD], np.float32), width)  # NumPy is slow in loops over 3 channels
+    line = np.tile(np.array([spec.mean, spec.std], np.float32), width)  # NumPy is slow in loops over 3 channels
     total, count = np.zeros((inputs, inputs)), 0
     for start in range(0, len(images), BLOCK):
         block = (np.asarray(to_float(images[start : start + BLOCK])).reshape(-1, height, width * 3) - line[0]) / line[1]
@@ -65,6 +69,7 @@ def whitening_kernel(
         patches = tiles.transpose(0, 1, 3, 2, 4).reshape(-1, inputs)
         total, count = total + patches.T @ patches, count + len(patches)
     variances, axes = np.linalg.eigh(total / count)
+    axes, variances = axes[:, variances > NONE], variances[variances > NONE]
     scaled = (axes / np.sqrt(variances + EPSILON))[:, ::-1][:, : filters // 2]
     signed = np.concatenate([scaled, -scaled], axis=1).reshape(size, size, 3, -1)
     return np.concatenate([signed, drawn[..., signed.shape[-1] :]], axis=-1).astype(drawn.dtype)

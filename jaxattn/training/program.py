@@ -10,6 +10,7 @@ import optax
 
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
+from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError, lookup
 from jaxattn.model import CNN
 from jaxattn.networks import create
@@ -50,24 +51,23 @@ class Program(NamedTuple):
     learning_rate: Callable[..., jax.Array]
 
 
-def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_epoch: int) -> Program:
+def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
     """The program of a configuration.
 
     Args:
         config: what to train.
-        classes: number of classes K.
-        shape: of an image, (H, W, 3).
+        spec: of the data set.
         steps_per_epoch: steps in an epoch.
 
     Raises:
         InputError: where attention, augmentation, optimiser or schedule is not known.
     """
-    model = network(config, classes, shape)
+    model = network(config, spec)
     rate = _rate(config, config.learning_rate, steps_per_epoch)
     optimizer = _optimizer(config, rate, steps_per_epoch, model.widths[-1])
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
     augment = functools.partial(lookup("augmentation", config.augment, AUGMENT), padding=config.crop_padding)
-    batch_of = make_batch(augment, steps_per_epoch if config.flips == "alternating" else 0)
+    batch_of = make_batch(augment, spec, steps_per_epoch if config.flips == "alternating" else 0)
 
     def jit(function, compiler_options=KEEP_BARRIERS, **options):
         return jax.jit(
@@ -81,14 +81,14 @@ def build(config: Config, classes: int, shape: tuple[int, int, int], steps_per_e
     return Program(
         model=model,
         init=jit(
-            lambda key: init_state(model, optimizer, plateau, key, shape, averaged=config.ema > 0),
+            lambda key: init_state(model, optimizer, plateau, key, spec.image_shape, averaged=config.ema > 0),
             compiler_options=QUICK_COMPILE,
         ),
         batch=jax.jit(batch_of),
         step={train: jit(one, donate_argnums=0) for train, one in step.items()},
         steps={train: jit(make_train_steps(one), donate_argnums=0) for train, one in step.items()},
         steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
-        evaluate=jit(make_eval_step(model)),
+        evaluate=jit(make_eval_step(model, spec)),
         end_epoch=jit(lambda state, loss: end_epoch(plateau, state, loss)),
         learning_rate=jit(lambda state: rate(state.step - 1) * state.plateau.scale),
     )
@@ -126,13 +126,13 @@ def steps_in_call(platform: str, steps_per_epoch: int) -> int:
     return min(range(most, most // 2, -1), key=lambda count: steps_per_epoch % count, default=1)
 
 
-def network(config: Config, classes: int, shape: tuple[int, int, int]) -> CNN:
+def network(config: Config, spec: Spec) -> CNN:
     """The network of a configuration; arguments and errors as `build`'s."""
     return create(
         config.attention,
         config.reduction,
-        shape,
-        classes=classes,
+        spec.image_shape,
+        classes=len(spec.classes),
         dropout=config.dropout,
         attention_at=_blocks(config.attention_at, len(CNN.widths)),
         attention_position=config.attention_position,

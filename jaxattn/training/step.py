@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxattn.data.augment import normalize, to_float
+from jaxattn.data.augment import to_input
+from jaxattn.data.spec import Spec
 from jaxattn.training.state import Tally, TrainState, smoothed_loss, tally, update_average, updated_collections
 
 
@@ -69,7 +70,7 @@ def make_train_steps(step: Callable[..., tuple[TrainState, Tally]]) -> Callable[
     return steps
 
 
-def make_eval_step(model: nn.Module) -> Callable[..., tuple[Tally, jax.Array]]:
+def make_eval_step(model: nn.Module, spec: Spec) -> Callable[..., tuple[Tally, jax.Array]]:
     """The function `(variables, images, labels, rows, valid) -> (tally, logits [B, K])` over one batch.
 
     Args of that function:
@@ -77,10 +78,14 @@ def make_eval_step(model: nn.Module) -> Callable[..., tuple[Tally, jax.Array]]:
         images, labels: the data set, uint8 [N, H, W, 3] and int32 [N].
         rows: int32 [B], indices of the batch's examples.
         valid: bool [B], False for rows that only fill the batch up and are not counted.
+
+    Args:
+        model: the network.
+        spec: of the data set.
     """
 
     def step(variables, images, labels, rows, valid):
-        logits = model.apply(variables, normalize(to_float(images[rows])), train=False)
+        logits = model.apply(variables, to_input(images[rows], spec), train=False)
         return tally(logits, labels[rows], valid), logits
 
     return step

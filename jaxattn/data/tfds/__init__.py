@@ -1,17 +1,15 @@
-"""Prepared TFDS folders, read and written without TensorFlow."""
+"""Prepared TFDS folders, read without TensorFlow."""
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from jaxattn.data import png
-from jaxattn.data.announce import announce
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split, Splits
 from jaxattn.data.tfds import description, records
-from jaxattn.data.tfds.description import PARTS, damaged
+from jaxattn.data.tfds.description import damaged
 from jaxattn.errors import InputError
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -34,15 +32,14 @@ def find(data_dir: Path, name: str) -> Path | None:
     return None
 
 
-def read(folder: Path, size: int, classes: int) -> Splits:
+def read(folder: Path, spec: Spec) -> Splits:
     """The data set in a prepared TFDS folder, with record files of either format (array_record, tfrecord).
 
     Examples are sorted by their `id`, where they have one, so their order does not depend on who prepared them.
 
     Args:
         folder: the folder of one version, which contains `dataset_info.json`.
-        size: the height and width that images must have.
-        classes: the number of classes that it must have.
+        spec: the shape of images and the names of classes that it must have.
 
     Raises:
         InputError: where files are missing or damaged, or hold other images.
@@ -51,23 +48,24 @@ def read(folder: Path, size: int, classes: int) -> Splits:
     try:
         image, label = features["image"], features["label"]
         shape, dtype, count = tuple(image.shape), image.np_dtype, label.num_classes
-        names = tuple(label.names) if count == classes else ()  # their number is only stated: it may be any
+        names = tuple(label.names) if count == len(spec.classes) else ()  # their number is only stated: it may be any
     except Exception:  # they may be features of any class
         shape, dtype, count, names = (), "another type", 0, ()
-    if shape not in ((size, size, 3), (None, None, 3)) or dtype != np.uint8 or len(names) != classes:
+    height, width, _ = spec.image_shape
+    if shape not in (spec.image_shape, (None, None, 3)) or dtype != np.uint8 or names != spec.classes:
         raise InputError(
-            f"{folder} must hold images of {size}x{size}x3 bytes in {classes} classes, found shape {list(shape)} of "
-            f"{dtype} in {count} classes; it is another data set, choose another folder"
+            f"{folder} must hold the images of {spec.name}, {height}x{width}x3 bytes in {len(spec.classes)} classes "
+            f"({', '.join(spec.classes[:3])}, ...), found {name!r} with images of {list(shape)} {dtype} in {count} "
+            f"classes ({', '.join(map(str, names[:3]))}); choose another folder"
         )
-    announce(len(names), (size, size, 3), sum(shards["train"].values()))
-    parts = {part: _read_split(folder, files, size, "id" in features) for part, files in shards.items()}
+    parts = {part: _read_split(folder, files, (height, width), "id" in features) for part, files in shards.items()}
     try:
-        return Splits(name, names, parts["train"], parts["test"])
+        return Splits(spec, parts["train"], parts["test"])
     except InputError as error:
         raise damaged(folder, error) from error
 
 
-def _read_split(folder: Path, shards: dict[Path, int], size: int, has_id: bool) -> Split:
+def _read_split(folder: Path, shards: dict[Path, int], size: tuple[int, int], has_id: bool) -> Split:
     from tensorflow_datasets.proto import tf_example_pb2
 
     examples, left = [], records.MAX_BYTES
@@ -88,63 +86,6 @@ def _read_split(folder: Path, shards: dict[Path, int], size: int, has_id: bool) 
     examples.sort(key=lambda example: example[0])
     _, files, labels = zip(*examples, strict=True)
     try:
-        return Split(png.decode(files, size, size), np.array(labels, np.int32))
+        return Split(png.decode(files, *size), np.array(labels, np.int32))
     except Exception as error:
         raise damaged(folder, error) from error
-
-
-def write(folder: Path, splits: Splits) -> None:
-    """Writes a TFDS folder of array_record files, completely or not at all.
-
-    Args:
-        folder: `.../<name>/<version>`, which must not exist yet.
-        splits: the data set; `id` becomes `train_00000`, `train_00001`, ...
-
-    Raises:
-        OSError, RuntimeError: where the folder cannot be written.
-    """
-    draft = folder.with_name(f"incomplete.{os.getpid()}_{folder.name}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        _write_draft(draft, folder.name, splits)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _write_draft(draft: Path, version: str, splits: Splits) -> None:
-    import tensorflow_datasets as tfds
-    from array_record.python import array_record_module
-    from tensorflow_datasets.proto import tf_example_pb2
-
-    infos = []
-    for part in PARTS:
-        split = getattr(splits, part)
-        path = draft / f"{splits.name}-{part}.array_record-00000-of-00001"
-        # One record per group, as TFDS itself writes: fast to read in any order.
-        writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
-        total = 0
-        for index, (file, label) in enumerate(zip(png.encode(split.images), split.labels.tolist(), strict=True)):
-            example = tf_example_pb2.Example()
-            feature = example.features.feature
-            feature["id"].bytes_list.value.append(f"{part}_{index:05d}".encode())
-            feature["image"].bytes_list.value.append(file)
-            feature["label"].int64_list.value.append(label)
-            record = example.SerializeToString()
-            writer.write(record)
-            total += len(record)
-        writer.close()
-        infos.append(tfds.core.SplitInfo(name=part, shard_lengths=[len(split)], num_bytes=total))
-    tfds.folder_dataset.write_metadata(
-        data_dir=str(draft),
-        features={
-            "id": tfds.features.Text(),
-            "image": tfds.features.Image(shape=splits.train.images.shape[1:]),
-            "label": tfds.features.ClassLabel(names=splits.classes),
-        },
-        split_infos=infos,
-        version=version,
-        check_data=False,  # it would read the first example through TensorFlow
-        supervised_keys=("image", "label"),
-    )

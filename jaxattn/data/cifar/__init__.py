@@ -1,0 +1,65 @@
+"""What CIFAR-10 and CIFAR-100 have in common: where their images are found, and how they are read."""
+
+from pathlib import Path
+
+from jaxattn.data import cache, download, tfds
+from jaxattn.data.cifar import archives
+from jaxattn.data.cifar.published import Published
+from jaxattn.data.dataset import Dataset
+from jaxattn.data.splits import Splits
+from jaxattn.errors import InputError
+from jaxattn.paths import local_path
+
+
+def dataset(published: Published) -> Dataset:
+    """The data set: from a prepared TFDS folder, an archive or the folder it unpacks to, or downloaded."""
+    return Dataset(
+        published.spec,
+        load=lambda data_dir: load(published, data_dir),
+        find=lambda data_dir: find(published, data_dir),
+        origin=published.remote.url,
+    )
+
+
+def load(published: Published, data_dir: Path) -> Splits:
+    """The images from what `find` finds; else the archive is downloaded into the folder first.
+
+    Each source gives the same images in the same order.
+
+    Args:
+        published: which of the two data sets.
+        data_dir: a folder, created if missing; or itself a TFDS folder, an unpacked folder or an archive.
+
+    Raises:
+        UnavailableError: where there are no images and they cannot be downloaded.
+        InputError: where the data is damaged or is another data set, or a download was interrupted.
+    """
+    data_dir = local_path(data_dir, "data_dir")
+    name = published.spec.name
+    other = archives.DATASETS.get(data_dir.name, name)
+    if other != name:
+        raise InputError(f"{data_dir} holds the data set {other}, not {name}; choose another folder", "data_dir")
+    remotes = {published.versions[0].archive: published.remote}
+    path = find(published, data_dir) or download.obtain(
+        data_dir, name, remotes, lambda: find(published, data_dir), [version.archive for version in published.versions]
+    )
+    is_tfds = (path / "dataset_info.json").exists()
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    read_path = (lambda: tfds.read(path, published.spec)) if is_tfds else (lambda: archives.read(published, path))
+    try:
+        entry = cache.key(files)
+    except OSError:  # a link to a file that is not there; reading says so
+        return read_path()
+    return cache.cached(entry, lambda allocate: read_path())
+
+
+def find(published: Published, data_dir: Path) -> Path | None:
+    """What there is to read: `data_dir` itself, or in it a TFDS folder, an unpacked folder or an archive; else None."""
+    if data_dir.is_file():
+        return data_dir
+    if folder := tfds.find(data_dir, published.spec.name):
+        return folder
+    if any((data_dir / name).is_file() for name in published.files.values()):
+        return data_dir
+    names = [version.folder for version in published.versions] + [version.archive for version in published.versions]
+    return next((data_dir / name for name in names if (data_dir / name).exists()), None)

@@ -1,0 +1,35 @@
+"""A data set by its name: one of `DATASETS`, a folder of images, or one of the reader's own."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import final
+
+from jaxattn.data.spec import Spec
+from jaxattn.data.splits import Splits
+
+
+def _nowhere(data_dir: Path) -> Path | None:
+    """None: there is no file of it in the data folder, a path."""
+    return None
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set: what it is, and how it is read.
+
+    Attributes:
+        spec: what is known of it before it is read; None where that is not enough to compile a program.
+        load: from a data folder, which it may create, to the images. The `spec` of what it gives may have other
+            numbers of images. It raises `UnavailableError` where the images are neither here nor to be had, and
+            `InputError` where they cannot be used.
+        find: from a data folder (a path) to the file or folder that `load` would read; None where there is none, and it
+            would have to be downloaded.
+        origin: where the images come from, in a few words.
+    """
+
+    spec: Spec | None
+    load: Callable[[Path], Splits]
+    find: Callable[[Path], Path | None] = _nowhere
+    origin: str = "your own"

@@ -1,0 +1,81 @@
+"""What a data set is, known before it is read: all that the rest of the package may ask of one."""
+
+import dataclasses
+from typing import Any, final
+
+from jaxattn.errors import InputError
+
+MAX_CLASSES = 10_000
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A data set's facts.
+
+    Attributes:
+        name: of the data set.
+        classes: names of the classes [K].
+        image_shape: (H, W, 3), in pixels.
+        train, test: number of images of each split; None where that was not recorded.
+        mean, std: what is subtracted from each channel, and what it is divided by, in units of 0..1.
+        source: where it is from, its licence, and what was done to it, in one line.
+        superclasses: for each class the name of the coarser class it belongs to [K]; none where there are no such.
+        notes: what a reader of numbers must know of these images, a sentence each.
+
+    Raises:
+        InputError: where a value cannot be one of a data set.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train: int | None
+    test: int | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    source: str = ""
+    superclasses: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if not 2 <= len(self.classes) <= MAX_CLASSES or len(set(self.classes)) < len(self.classes):
+            raise InputError(
+                f"{self.name}: classes must be 2 to {MAX_CLASSES:,} different names, got {len(self.classes):,} with "
+                f"{len(set(self.classes)):,} different ones"
+            )
+        if len(self.image_shape) != 3 or self.image_shape[2] != 3 or min(self.image_shape) < 1:
+            raise InputError(f"{self.name}: image_shape must be (H, W, 3), got {self.image_shape}")
+        if not (len(self.mean) == len(self.std) == 3 and min(self.std) > 0):
+            raise InputError(
+                f"{self.name}: mean and std must be of 3 channels, std above 0, got {self.mean}, {self.std}"
+            )
+        if self.superclasses and len(self.superclasses) != len(self.classes):
+            raise InputError(
+                f"{self.name}: superclasses must be one for each of the {len(self.classes)} classes, "
+                f"got {len(self.superclasses)}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as a dict that JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Spec":
+        """The inverse of `to_json`.
+
+        Raises:
+            TypeError: where the values are of other types.
+            InputError: where they cannot be those of a data set.
+        """
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in dict(values).items()}
+        spec = cls(**values)
+        texts = [spec.name, spec.source, *spec.classes, *spec.superclasses, *spec.notes]
+        counts = [count for count in (spec.train, spec.test) if count is not None]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"names of a data set must be texts, found {texts!r:.80}")
+        if not all(type(number) is int and number > 0 for number in (*spec.image_shape, *counts)):
+            raise TypeError(f"sizes of a data set must be whole numbers above 0, found {spec.image_shape} and {counts}")
+        if not all(type(number) in (int, float) for number in (*spec.mean, *spec.std)):
+            raise TypeError(f"mean and std must be numbers, found {spec.mean} and {spec.std}")
+        return spec

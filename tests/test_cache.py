@@ -1,0 +1,182 @@
+"""The cache of images: the same arrays, never out of date, and never in the way."""
+
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tiny
+
+from jaxattn.data import cache as data_cache
+from jaxattn.data import cifar10
+from jaxattn.errors import InputError
+
+load = cifar10.DATASET.load
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "jaxattn" / "data"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tiny.folder(tmp_path / "data") / "cifar10" / "3.0.2"
+
+
+def files(folder):
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def never(allocate):
+    raise AssertionError("it was read again")
+
+
+def again(folder):
+    """What the cache holds; it fails where the files would be read."""
+    return data_cache.cached(data_cache.key(files(folder)), never)
+
+
+def test_second_start_maps_the_arrays_of_the_first(folder, cache):
+    first, second = load(folder), load(folder)
+    assert first.digest() == second.digest() == tiny.splits().digest()
+    assert isinstance(second.train.images, np.memmap) and second.spec == first.spec
+    assert again(folder).digest() == first.digest()
+    assert not list(cache.glob("incomplete*"))
+
+
+def test_the_second_start_opens_no_file_of_the_data(folder, monkeypatch):
+    load(folder)
+    for path in files(folder):
+        path.write_bytes(b"")  # whatever reads one fails
+    monkeypatch.setattr(data_cache, "key", lambda *args: next(data_cache.folder().iterdir()).name)
+    assert load(folder).digest() == tiny.splits().digest()
+
+
+def test_what_is_known_before_reading_is_what_was_read(folder):
+    name = data_cache.key(files(folder))
+    assert data_cache.spec_of(name) is None
+    splits = load(folder)
+    assert data_cache.spec_of(name) == splits.spec and splits.spec.train == 160
+
+
+def test_what_a_killed_process_left_is_deleted_after_an_hour(folder, cache):
+    old, new = cache / "incomplete.old", cache / "incomplete.new"
+    for draft in (old, new):  # another process may still be writing the new one
+        draft.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    load(folder)
+    assert not old.exists() and new.exists()
+
+
+@pytest.mark.parametrize("change", ["content", "same size and time", "added", "removed"])
+def test_changed_files_are_read_again(folder, change):
+    load(folder)
+    path = next(folder.glob("*train*"))
+    state = path.stat()
+    if change == "content":
+        path.write_bytes(path.read_bytes() + b"x")
+    elif change == "same size and time":
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    elif change == "added":
+        (folder / "more").touch()
+    else:
+        path.unlink()
+    with pytest.raises(AssertionError, match="read again"):
+        again(folder)
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:200])])
+def test_a_damaged_entry_is_replaced(folder, cache, damage):
+    load(folder)
+    (entry,) = cache.iterdir()
+    damage(entry / "train_images.npy")
+    assert load(folder).digest() == tiny.splits().digest()
+    assert again(folder).digest() == tiny.splits().digest()
+
+
+def test_an_entry_with_a_flipped_bit_is_replaced(folder, cache):
+    load(folder)
+    (entry,) = cache.iterdir()
+    content = bytearray((entry / "test_images.npy").read_bytes())
+    content[-100] ^= 4
+    (entry / "test_images.npy").write_bytes(content)
+    assert load(folder).digest() == tiny.splits().digest()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(folder, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load(folder).digest() == tiny.splits().digest()
+
+
+def saved(tmp_path, seeds):
+    """The entries of data sets of half a megabyte each, one used after the other."""
+    for seed in seeds:
+        source = tmp_path / str(seed)
+        source.touch()
+        data_cache.cached(data_cache.key([source]), lambda allocate, seed=seed: tiny.splits(seed=seed))
+        entry = data_cache.folder() / data_cache.key([source])
+        if entry.exists():
+            os.utime(entry, (seed, seed))
+
+
+def test_entries_used_last_are_kept_up_to_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXATTN_CACHE_LIMIT", "0.0016")  # gigabytes; an entry has 0.62 million bytes
+    saved(tmp_path, range(4))
+    assert [entry.used for entry in data_cache.entries()] == [3, 2]
+
+
+def test_a_data_set_beyond_the_limit_is_not_cached_and_deletes_nothing(tmp_path, monkeypatch):
+    saved(tmp_path, [1])
+    monkeypatch.setenv("JAXATTN_CACHE_LIMIT", "0.0001")
+    saved(tmp_path, [2])
+    assert [entry.used for entry in data_cache.entries()] == [1]
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "nan", "inf"])
+def test_a_limit_that_is_no_size_is_refused(monkeypatch, text):
+    monkeypatch.setenv("JAXATTN_CACHE_LIMIT", text)
+    with pytest.raises(InputError, match=f"JAXATTN_CACHE_LIMIT must be gigabytes, 0 or more, got '{text}'"):
+        data_cache.limit()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be deleted there")
+def test_images_that_another_process_has_mapped_survive_clearing(tmp_path):
+    saved(tmp_path, [1])
+    code = (
+        "import sys; from jaxattn.data import cache; splits = cache.cached(sys.argv[1], None); "
+        "print('mapped', flush=True); input(); print(splits.train.images.sum())"
+    )
+    name = data_cache.entries()[0].path.name
+    with subprocess.Popen(
+        [sys.executable, "-c", code, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "mapped\n"
+        assert data_cache.clear() == 1 and not data_cache.entries()
+        assert int(process.communicate("\n")[0]) == tiny.splits(seed=1).train.images.sum()
+
+
+def test_a_full_disk_is_noticed_before_an_array_is_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_cache.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=0))
+    array = data_cache._allocate(tmp_path, "train", (2, 3, 4, 3))
+    assert array.shape == (2, 3, 4, 3) and not isinstance(array, np.memmap)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"null", b'{"spec": 1, "digest": ""}'])
+def test_a_damaged_description_of_an_entry_is_replaced(folder, cache, damage):
+    load(folder)
+    (entry,) = cache.iterdir()
+    (entry / "about.json").write_bytes(damage)
+    assert load(folder).digest() == tiny.splits().digest()
+
+
+def test_an_entry_of_other_numbers_is_replaced(folder, cache):
+    load(folder)
+    (entry,) = cache.iterdir()
+    np.save(entry / "train_labels.npy", np.zeros(160, np.int32))  # as a power cut may leave them
+    assert load(folder).digest() == tiny.splits().digest()
