@@ -10,8 +10,8 @@ import tarfile
 import zlib
 from pathlib import Path
 
+import cifar10_files as cifar
 import numpy as np
-import test_cifar10 as cifar
 
 from jaxattn.convert import load_torch
 from jaxattn.data import png, tfds
