@@ -91,12 +91,11 @@ def _draw(explained, out, name):
     """Every plot that needs no more than the image."""
     from jaxattn.plots import PLOTS
     from jaxattn.plots.canvas import NothingToDrawError, write
-    from jaxattn.plots.dispatch import draw, drawable
 
-    for plot in PLOTS:
-        if drawable(plot, explained):
+    for plot, (source, draw) in PLOTS.items():
+        if source == "explanation":
             try:
-                print(write(draw(plot, explained), out / f"{name}-{plot}.png"))
+                print(write(draw(explained), out / f"{name}-{plot}.png"))
             except NothingToDrawError as nothing:
                 print(f"{plot}: {nothing}")
 

@@ -12,9 +12,8 @@ from jaxattn.cli.parser import Parser
 from jaxattn.cli.runs import add_code_flags, add_weights_flag, load
 from jaxattn.errors import InputError, lookup
 from jaxattn.paths import local_path
-from jaxattn.plots import PLOTS
+from jaxattn.plots import PLOTS, draw
 from jaxattn.plots.canvas import NothingToDrawError, write
-from jaxattn.plots.dispatch import draw, drawable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,16 +80,16 @@ def main(arguments: list[str]) -> None:
     run = load(flags.run, flags)
     blank = np.zeros((1, *run.image_shape), np.uint8)
     Explanation(run, blank, selection)  # wrong names are found before the data is loaded
-    names, sources = list(dict.fromkeys(flags.plot or PLOTS)), [History(run)]
-    if not all(drawable(name, *sources) for name in names):
+    names, sources = list(dict.fromkeys(flags.plot or PLOTS)), {"history": History(run)}
+    if any(PLOTS[name].source != "history" for name in names):
         chosen = functools.partial(_spread, count=flags.images)
         if flags.pick is not None:
             chosen = functools.partial(_picked, indices=flags.pick)
-        sources += _from_data(run, selection, flags.data_dir, chosen)
+        sources |= _from_data(run, selection, flags.data_dir, chosen)
     out = local_path(flags.out, "out") if flags.out else run.folder / "figures"
     for name in names:
         try:
-            drawn = draw(name, *sources)
+            drawn = draw(name, **sources)
         except NothingToDrawError as nothing:
             print(f"{name}: {nothing}")
             continue
@@ -125,12 +124,10 @@ def figure(
     from jaxattn.explain.analysis import History
     from jaxattn.explain.explanation import Selection
 
-    lookup("plot", plot, PLOTS)
-    sources = [History(run)]
-    if not drawable(plot, *sources):
-        selection = Selection(tuple(layers), channels, target)
-        sources += _from_data(run, selection, data_dir, functools.partial(_spread, count=images))
-    return draw(plot, *sources)
+    if lookup("plot", plot, PLOTS).source == "history":
+        return draw(plot, history=History(run))
+    selection = Selection(tuple(layers), channels, target)
+    return draw(plot, **_from_data(run, selection, data_dir, functools.partial(_spread, count=images)))
 
 
 def _from_data(run, selection, data_dir, choose):
@@ -140,7 +137,8 @@ def _from_data(run, selection, data_dir, choose):
     from jaxattn.runs.data import read_test
 
     analysis = Analysis(run, read_test(run.folder, data_dir), selection)
-    return Explanation(run, analysis.some(choose(analysis.test_labels)), selection), analysis
+    chosen = analysis.some(choose(analysis.test_labels))
+    return {"explanation": Explanation(run, chosen, selection), "analysis": analysis}
 
 
 def _spread(labels, count):

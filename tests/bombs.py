@@ -10,12 +10,12 @@ import tarfile
 import zlib
 from pathlib import Path
 
+import cifar10_files as cifar
 import numpy as np
-import test_cifar10 as cifar
 
 from jaxattn.convert import load_torch
-from jaxattn.data import png, tfds
-from jaxattn.data.cifar10 import archives
+from jaxattn.data import cifar10, png, tfds
+from jaxattn.data.cifar import archives
 from jaxattn.errors import InputError
 
 CHUNK = bytes(1 << 24)
@@ -68,23 +68,27 @@ def pickles():
     yield "shared", pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [(0,) * 1000] * 99_999})
 
 
+def read_archive(path):
+    return archives.read(cifar10.PUBLISHED, path)
+
+
 def bombs(root):
     def read(path):
-        return tfds.read(path, 32, 10)
+        return tfds.read(path, cifar10.SPEC)
 
     np.savez_compressed(root / "weights.npz", a=np.zeros(300 << 20, np.uint8))
     yield load_torch, root / "weights.npz"
     yield read, records(root / "pixels", "tfrecord", png_file(32, zeros()))
     yield read, records(root / "size", "tfrecord", png_file(9000, zeros()))
     yield read, records(root / "record", "array_record", bytes(80 << 20))
-    yield archives.read, archive(root / "batch.tar.gz", "cifar-10-batches-py/test_batch")
-    yield archives.read, archive(root / "other.tar.gz", "other")
+    yield read_archive, archive(root / "batch.tar.gz", "cifar-10-batches-py/test_batch")
+    yield read_archive, archive(root / "other.tar.gz", "other")
     for name, content in pickles():
-        yield archives.read, batch(root / name, content)
+        yield read_archive, batch(root / name, content)
 
 
 def main(root, megabytes):
-    tfds.read(cifar.write_tfds(root), 32, 10)  # imports all that it needs
+    tfds.read(cifar.write_tfds(root), cifar10.SPEC)  # imports all that it needs
     (root / "cifar10").rename(root / "whole")
     for read, path in list(bombs(root)):
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -9,8 +9,23 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# What depends most on the versions of jax, flax and Orbax: also run on those that Colab carries.
-COLAB = {"test_accelerators", "test_attention_contract", "test_capture", "test_convolution", "test_fit", "test_report"}
+# What depends most on the versions of jax, flax and Orbax: also run on those that Colab carries, as the notebook is,
+# which trains, resumes, compares, reports and draws there.
+COLAB = {
+    "test_accelerators",
+    "test_capture",
+    "test_convolution",
+    "test_golden",
+    "test_gates",
+    "test_norm",
+    "test_pooling",
+}
+COLAB_TESTS = {
+    "test_shape_and_dtype_are_kept", "test_run_of_many_steps_a_call_equals_one_of_single_steps",
+    "test_a_collection_of_ones_own_module_is_trained_checkpointed_and_resumed",
+    "test_run_resumed_with_more_epochs_equals_one_started_with_them",
+    "test_checkpoints_that_orbax_wrote_are_read_and_resumed",
+}  # fmt: skip
 CHECKED = ("layers", "attention", "model", "data", "training", "explain", "metrics", "comparison")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "home")
@@ -22,6 +37,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tiny  # noqa: E402
 from browser import browser, opened  # noqa: E402, F401
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 from jaxattn import Config, networks  # noqa: E402
 from jaxattn.data import DATASETS  # noqa: E402
@@ -30,19 +46,24 @@ from jaxattn.runs import checkpoint, compiled, run  # noqa: E402
 from jaxattn.runs.console import Console  # noqa: E402
 from jaxattn.runs.manifest import Manifest, claim  # noqa: E402
 from jaxattn.runs.store import write_metrics  # noqa: E402
-from jaxattn.runtime import compile_faster  # noqa: E402
+from jaxattn.runtime import QUICK_COMPILE, compile_faster  # noqa: E402
 from jaxattn.training import program  # noqa: E402
 
 compile_faster()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+settings.register_profile(
+    "quick", max_examples=10, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("nightly", settings.get_profile("quick"), max_examples=1000, derandomize=False)
+settings.load_profile("quick")  # `pytest --hypothesis-profile nightly` takes the other
 gc.set_threshold(100_000, 20, 100)  # each collection walks through all that JAX keeps, longer with every test
 
 
 def pytest_collection_modifyitems(items):
     """Marks the tests for Colab's versions."""
     for item in items:
-        if item.path.stem in COLAB:
+        if item.path.stem in COLAB or item.originalname in COLAB_TESTS:
             item.add_marker(pytest.mark.colab)
 
 
@@ -82,10 +103,11 @@ def remembered(config, *shapes):
 
 @pytest.fixture(scope="module")
 def small_network():
-    """Runs have a narrow network and the data set "tiny": what they do does not depend on the width, compiling does."""
+    """Runs have a narrow network, programs that are not optimised, and the data set "tiny"."""
     create = networks.create
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "create", functools.partial(create, widths=(4, 4, 8), hidden=8))
+        patch.setattr(program, "KEEP_BARRIERS", QUICK_COMPILE)
         for module in (compiled, run):  # what trains, what loads
             patch.setattr(module, "build", remembered)
         patch.setattr(analysis, "SCORED", 4)

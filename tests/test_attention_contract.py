@@ -13,7 +13,6 @@ from attention_runs import NAMES, SHAPE, apply, gates_by_path, make, modes, prog
 from jaxattn.attention import ATTENTION, Gate, resolve
 from jaxattn.attention.chain import Chain
 from jaxattn.attention.cost import cost, operations, parameters
-from jaxattn.attention.registry import GROUPS
 from jaxattn.errors import InputError
 from jaxattn.model import CNN, ConvBlock
 from jaxattn.networks import create, widened
@@ -348,19 +347,3 @@ def test_wide_of_an_unknown_module_is_reported(name):
 
 
 # the listing
-
-
-def test_the_listing_has_every_module_with_its_costs(capsys):
-    from jaxattn import modules
-
-    modules.main(["--reduction", "8"])
-    lines = capsys.readouterr().out.splitlines()
-    rows = {
-        cells[1].strip(): [cell.strip() for cell in cells[1:-1]]
-        for cells in (line.split("|") for line in lines)
-        if len(cells) > 3
-    }
-    assert rows.keys() >= ATTENTION.keys() - {"none"} == {name for group in GROUPS.values() for name in group}
-    assert {len(row) for row in rows.values()} == {6}
-    assert rows["se"][1] == f"{sum(2 * C * C // 8 for C in (32, 64, 128)):,}"
-    assert "the plain network has 1,147,914 parameters" in " ".join(lines)

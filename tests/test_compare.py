@@ -93,6 +93,7 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
         compare(["none", "se"], 2, folder, **FLAGS)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_runs_are_restored_from_their_mirrors(tmp_path, monkeypatch):
     mirror = tmp_path / "mirror"
     compare(["none", "se"], 1, tmp_path / "lost", mirror=mirror, **FLAGS)
@@ -126,6 +127,7 @@ def test_another_configuration_in_the_folder_is_refused_by_name(compared):
         compare(["none", "se"], 2, folder / "se-s0", **FLAGS)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, tmp_path, quiet):
     folder, _ = compared
     runs = [folder / run_name(variant, seed) for variant in ("none", "se") for seed in (0, 1)]

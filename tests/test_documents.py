@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxattn import Config, fit, modules
+from jaxattn import ATTENTION, Config, fit, modules
+from jaxattn.attention import registry
 from jaxattn.explain.capture import capture
 from jaxattn.runs.console import Console
 
@@ -48,3 +49,23 @@ def test_costs_in_the_readme_are_those_of_the_listing():
         assert parameters == counted[name][0], name
         # versions of XLA count a few elementwise operations in other ways
         assert multiply_adds == pytest.approx(counted[name][1], rel=0.02), name
+
+
+def test_the_listing_has_every_module_with_its_costs(capsys):
+    modules.main([])
+    lines = capsys.readouterr().out.splitlines()
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[1:-1]]
+        for cells in (line.split("|") for line in lines)
+        if len(cells) > 3
+    }
+    assert rows.keys() >= ATTENTION.keys() - {"none"} == {name for group in registry.GROUPS.values() for name in group}
+    assert {len(row) for row in rows.values()} == {6}
+    assert rows["se"][1] == f"{sum(2 * C * C // 16 for C in (32, 64, 128)):,}"
+    assert "the plain network has 1,147,914 parameters" in " ".join(lines)
+
+
+def test_the_listing_counts_hidden_units_by_the_reduction(monkeypatch):
+    monkeypatch.setattr(registry, "GROUPS", {"channels": ("se",)})
+    (one,), (other,) = (modules.rows.__wrapped__(reduction) for reduction in (8, 16))
+    assert one.parameters == 2 * other.parameters

@@ -9,7 +9,9 @@ import tiny
 from PIL import Image
 
 from jaxattn import Config, predict, visualize
+from jaxattn.explain import explanation
 from jaxattn.report import __main__ as report
+from jaxattn.report import page
 from jaxattn.runs import checkpoint
 from jaxattn.training import program
 
@@ -76,7 +78,10 @@ def effect(run, tmp_path_factory):
             known[command, flags] = capsys.readouterr().out.replace(str(out), "OUT"), files
         return known[command, flags]
 
-    return of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "SCORED", 4)
+        patch.setattr(explanation, "STEPS", 2)
+        yield of
 
 
 @pytest.mark.parametrize("command", COMMANDS)

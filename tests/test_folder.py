@@ -1,6 +1,7 @@
 """Folders of images: what is read, in which order, what is left out, and what is refused in one line."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -29,9 +30,8 @@ def put(path, colour=GREY, size=(40, 40), **options):
     """Writes an image of one colour, which differs a little from all others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", size, colour)
-    image.putpixel(
-        (0, 0), tuple(np.random.default_rng(len(str(path)) * 7919 + hash(path.name) % 997).integers(0, 255, 3))
-    )
+    mark = tuple(hashlib.sha256(f"{path}{colour}".encode()).digest()[:3])
+    image.paste(mark, (0, 0, size[0] // 4, size[1] // 4))
     image.save(path, **options)
     return path
 
@@ -284,11 +284,7 @@ def test_a_link_that_leaves_the_folder_is_refused_and_one_within_is_read(tmp_pat
 def test_images_of_both_splits_are_counted(tmp_path):
     root = make(tmp_path / "set")
     shutil.copy(root / "train" / "ant" / "0.png", root / "test" / "bee" / "same.png")
-    same = {path.read_bytes() for path in root.glob("train/*/*")} & {
-        path.read_bytes() for path in root.glob("test/*/*")
-    }
-    count = sum(path.read_bytes() in same for path in root.glob("test/*/*"))
-    assert f"{count} of the 9 test images of set are also training images" in load(root).spec.notes
+    assert "1 of the 9 test images of set are also training images" in load(root).spec.notes
 
 
 @pytest.mark.parametrize("change", ["content", "added", "removed", "size"])

@@ -5,7 +5,7 @@ import random
 import warnings
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.fuzz.readers import READERS, mutated
@@ -17,9 +17,7 @@ JSON = st.recursive(
     max_leaves=5,
 )
 AS_JSON = ("config", "result", "plan", "export", "tfds-info", "tfds-features")
-fuzz = settings(
-    max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+EXAMPLES = settings.default.max_examples  # of the profile, in conftest.py
 
 
 @pytest.fixture(scope="module", params=READERS)
@@ -50,7 +48,6 @@ def test_a_valid_file_is_read(subject):
 def test_a_mutated_file_is_read_or_refused_in_one_line(subject):
     _, reader, content, path = subject
 
-    @fuzz
     @given(st.integers(0, 2**64))
     def check(seed):
         assert_read_or_refused(reader, path, mutated(content, random.Random(seed)))
@@ -61,7 +58,6 @@ def test_a_mutated_file_is_read_or_refused_in_one_line(subject):
 def test_arbitrary_bytes_are_read_or_refused_in_one_line(subject):
     _, reader, _, path = subject
 
-    @settings(fuzz, max_examples=10)
     @given(st.binary(max_size=200))
     def check(content):
         assert_read_or_refused(reader, path, content)
@@ -74,7 +70,7 @@ def test_json_with_another_value_anywhere_is_read_or_refused_in_one_line(subject
     if name not in AS_JSON:
         return
 
-    @settings(fuzz, max_examples=100)
+    @settings(max_examples=5 * EXAMPLES)
     @given(st.integers(0, 2**64), JSON)
     def check(seed, value):
         values, rng = json.loads(content), random.Random(seed)

@@ -5,9 +5,8 @@ import dataclasses
 import functools
 import importlib
 import json
-import subprocess
+import shutil
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +18,14 @@ from flax import linen as nn
 from jaxattn import CNN, Config, fit, load_run, resume
 from jaxattn.attention import Gate
 from jaxattn.attention.chain import Chain
+from jaxattn.cli.command import run_command
+from jaxattn.comparison import page
 from jaxattn.comparison.compare import compare, of_runs, show
 from jaxattn.comparison.plan import run_name
 from jaxattn.errors import InputError
 from jaxattn.exports import safetensors
 from jaxattn.runs import code
+from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.training.check import check_network
 
@@ -109,18 +111,15 @@ TOLD = [
 ]  # fmt: skip
 
 
-def network(attention, position="before"):
-    return CNN(widths=(4, 4), hidden=8, attention=attention, attention_position=position)
-
-
 @pytest.mark.parametrize("position", ["before", "after"])
 @pytest.mark.parametrize("in_chain", [False, True])
 @pytest.mark.parametrize("module", TOLD)
 def test_a_module_is_told_that_it_trains_by_whatever_name_it_asks_for(module, in_chain, position):
-    model = network(functools.partial(Chain, (module, module)) if in_chain else module, position)
-    check_network(model, "own", SHAPE)
-    x = jnp.asarray(np.random.default_rng(0).normal(1, 2, (2, *SHAPE)), jnp.float32)
-    variables = jax.jit(model.init)(jax.random.key(0), x)
+    attention = functools.partial(Chain, (module, module)) if in_chain else module
+    model = CNN(widths=(4,), hidden=8, attention=attention, attention_position=position)
+    check_network(model, "own", (8, 8, 3))
+    x = jnp.asarray(np.random.default_rng(0).normal(1, 2, (2, 8, 8, 3)), jnp.float32)
+    variables = model.init(jax.random.key(0), x)
 
     def apply(train):
         rngs = {"dropout": jax.random.key(0)} if train else None
@@ -128,8 +127,7 @@ def test_a_module_is_told_that_it_trains_by_whatever_name_it_asks_for(module, in
 
     old = variables["batch_stats"]
     for train, are_equal in ((True, False), (False, True)):
-        new = jax.jit(apply, static_argnums=0)(train)
-        for one, other in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True):
+        for one, other in zip(jax.tree.leaves(old), jax.tree.leaves(apply(train)), strict=True):
             assert np.array_equal(one, other) == are_equal
 
 
@@ -235,23 +233,26 @@ class Own(Gate):
 """
 
 
+PACKAGE = "package_of_a_reader"
+
+
+def write_package(parent, **files):
+    """Writes files of the package, forgets what was imported of it, and gives the name of its attention."""
+    (parent / PACKAGE).mkdir(exist_ok=True)
+    for file, text in files.items():
+        (parent / PACKAGE / f"{file}.py").write_text(text)
+    for name in [name for name in sys.modules if name.partition(".")[0] in (PACKAGE, "beside")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    return f"{PACKAGE}.gates:Own"
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A function that writes the files of a package, as a new process would see them, and gives its attention."""
+    """`write_package` into a folder of this test, from which it is imported as a new process would."""
     monkeypatch.syspath_prepend(tmp_path)
-    name = f"own_{abs(hash(tmp_path))}"
-    (tmp_path / name).mkdir()
-
-    def write(**files):
-        for file, text in files.items():
-            (tmp_path / name / f"{file}.py").write_text(text)
-        for loaded in [one for one in sys.modules if one.partition(".")[0] in (name, "beside")]:
-            del sys.modules[loaded]
-        importlib.invalidate_caches()
-        return f"{name}.gates:Own"
-
-    yield write
-    write()
+    yield functools.partial(write_package, tmp_path)
+    write_package(tmp_path)
 
 
 def own(factor=1, imports=""):
@@ -303,12 +304,24 @@ def namespace_of(source):
     return namespace
 
 
+@pytest.fixture(scope="module")
+def trained_once(small_network, tmp_path_factory):
+    """The folder of a run of a module of the reader's own."""
+    parent = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(parent)
+        config = Config(attention=write_package(parent, __init__="", gates=own()), **CONFIG)
+        fit(config, parent / "run", Console(quiet=True))
+        write_package(parent)
+    return parent / "run", config
+
+
 @pytest.fixture
-def trained(package, tmp_path, quiet):
-    """A run of a module of one's own, its configuration, and a function that changes the module's code."""
-    config = Config(attention=package(__init__="", gates=own()), **CONFIG)
-    fit(config, tmp_path / "run", quiet)
-    return tmp_path / "run", config, lambda: package(gates=own(factor=2))
+def trained(trained_once, package, tmp_path):
+    """A copy of the run, its configuration, and a function that changes the module's code."""
+    folder, config = trained_once
+    importlib.import_module(package(__init__="", gates=own()).partition(":")[0])  # as in the process that trained it
+    return shutil.copytree(folder, tmp_path / "run"), config, lambda: package(gates=own(factor=2))
 
 
 def export_of(folder, out):
@@ -366,20 +379,20 @@ def test_opening_what_a_stranger_sends_imports_no_module_that_it_names(trained, 
 
 @pytest.mark.parametrize("command", ["visualize RUN", "predict RUN IMAGE", "report RUN", "export RUN --to safetensors",
                                      "train --resume RUN"])  # fmt: skip
-def test_no_command_imports_a_module_that_nobody_asked_for(command, trained, tmp_path):
+def test_no_command_imports_a_module_that_nobody_asked_for(command, trained, package, tmp_path, monkeypatch, capsys):
     folder, config, _ = trained
-    (tmp_path / "cwd").mkdir()
-    (tmp_path / config.attention.partition(".")[0]).rename(tmp_path / "cwd" / config.attention.partition(".")[0])
+    package()  # as in a new process
     (tmp_path / "image.png").write_bytes(png())
     words = [str(folder) if word == "RUN" else str(tmp_path / "image.png") if word == "IMAGE" else word
              for word in command.split()]  # fmt: skip
-    process = subprocess.run(
-        [sys.executable, "-m", f"jaxattn.{words[0]}", *words[1:]],
-        cwd=tmp_path / "cwd", capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "", "HOME": str(tmp_path)},
-    )  # fmt: skip
-    assert process.returncode == 2 and process.stderr.count("\n") == 1
-    assert f"names the attention module {config.attention}" in process.stderr and "(--trust-code)" in process.stderr
+    module = importlib.import_module("jaxattn.report.__main__" if words[0] == "report" else f"jaxattn.{words[0]}")
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as caught:
+        run_command(module.main)
+    printed = capsys.readouterr().err
+    assert caught.value.code == 2 and printed.count("\n") == 1 and not sys.modules.keys() & {PACKAGE}
+    assert f"names the attention module {config.attention}" in printed and "(--trust-code)" in printed
+    importlib.import_module(PACKAGE)  # it would have been found
 
 
 def png():
@@ -402,7 +415,9 @@ def test_a_run_may_start_from_weights_whose_code_is_not_imported(trained, packag
 # compared
 
 
-def test_old_and_new_code_are_never_averaged_as_one_variant(package, tmp_path, quiet):
+def test_old_and_new_code_are_never_averaged_as_one_variant(package, tmp_path, quiet, monkeypatch):
+    monkeypatch.setattr(page, "_draw", lambda *arguments: {})  # figures take most of the time
+    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
     name = package(__init__="", gates=own())
     flags = {k: v for k, v in CONFIG.items() if k != "dataset"} | {"dataset": "tiny"}
     compare(["none", name], 1, tmp_path / "compared", quiet, **flags)

@@ -24,6 +24,7 @@ from jaxattn.model import CNN
 from jaxattn.plots import (
     PLOTS,
     canvas,
+    draw,
     gallery,
     gate_profiles,
     gates_by_class,
@@ -32,7 +33,6 @@ from jaxattn.plots import (
     heatmap,
     labels,
 )
-from jaxattn.plots.dispatch import draw, drawable
 from jaxattn.types import MapKind, Predictions, ScoredMaps, Scores, layer
 
 
@@ -84,9 +84,9 @@ NOTHING = {
 def test_every_plot_is_complete_and_says_what_it_is(name, case):
     if name in NOTHING[case]:
         with pytest.raises(canvas.NothingToDrawError, match=r"^nothing to draw: .* network [^\n]*$"):
-            draw(name, *sources(case))
+            draw(name, **sources(case)._asdict())
         return
-    figure = draw(name, *sources(case))
+    figure = draw(name, **sources(case)._asdict())
     assert len(figure.get_suptitle()) > 10
     caption = " ".join(figure.get_supxlabel().split())
     assert f"attention {CASES[case]()[3].attention}, " in caption
@@ -96,40 +96,43 @@ def test_every_plot_is_complete_and_says_what_it_is(name, case):
 
 @pytest.mark.parametrize("name", sorted(PLOTS.keys() - NOTHING["foreign"]))
 def test_any_class_name_is_drawn_without_a_warning(name):
-    assert canvas.encode(draw(name, *sources("foreign"))).startswith(b"\x89PNG")  # pytest makes warnings errors
+    figure = draw(name, **sources("foreign")._asdict())
+    assert canvas.encode(figure).startswith(b"\x89PNG")  # pytest makes warnings errors
 
 
 def test_plots_become_files_of_both_formats_with_the_same_bytes_each_time():
-    svg = canvas.encode(draw("calibration", *sources("foreign")), "svg").decode()
+    svg = canvas.encode(draw("calibration", **sources("foreign")._asdict()), "svg").decode()
     assert svg.startswith("<?xml") and "<text" not in svg  # text is outlines: no font is needed to read it
-    one, other = (canvas.encode(draw("calibration", *sources("foreign")), "png") for _ in range(2))
+    one, other = (canvas.encode(draw("calibration", **sources("foreign")._asdict()), "png") for _ in range(2))
     assert Image.open(io.BytesIO(one)).format == "PNG"
     assert one == other
 
 
 def test_drawing_changes_no_global_setting():
     settings = dict(dict.items(mpl.rcParams))  # read through RcParams itself, the backend would load pyplot
-    draw("curves", *sources("usual"))
+    draw("curves", **sources("usual")._asdict())
     assert dict(dict.items(mpl.rcParams)) == settings
     assert "matplotlib.pyplot" not in sys.modules
 
 
-# where a plot takes its arguments from
+# what a plot draws
 
 
-def test_plots_ask_only_for_what_an_explanation_an_analysis_or_a_history_has():
-    explained, analysis, history = sources("usual")
-    assert all(drawable(name, explained, analysis, history) for name in PLOTS)
-    assert {name for name in PLOTS if drawable(name, history)} == {"curves"}
-    assert {name for name in PLOTS if drawable(name, explained)} == {
-        "features", "heatmap", "gates-by-image", "gates-by-position", "attention-received", "cam", "sanity",
+def test_one_image_and_a_history_have_their_plots():
+    """What `predict --explain` draws, and what needs no data."""
+    sources = {name: {plot for plot, one in PLOTS.items() if one.source == name} for name in ("history", "explanation")}
+    assert sources == {
+        "history": {"curves"},
+        "explanation": {
+            "features", "heatmap", "gates-by-image", "gates-by-position", "attention-received", "cam", "sanity",
+        },
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("target", [None, "犬"])
 def test_title_names_the_class_that_cams_explain(target):
     images = sources("foreign").explanation.predictions.images
-    figure = draw("cam", Explanation(run("foreign")[0], images, Selection(("block1",), 2, target)))
+    figure = draw("cam", explanation=Explanation(run("foreign")[0], images, Selection(("block1",), 2, target)))
     explained = "the predicted class" if target is None else labels.class_names(FOREIGN)[3]
     assert figure.get_suptitle() == f"Class activation maps for {explained}"
     assert_tidy(figure)
@@ -183,7 +186,7 @@ def test_gates_of_every_kind_are_drawn(name):
 
 def test_gates_by_image_are_bars_of_that_images_weights():
     explained = sources("usual").explanation
-    figure = draw("gates-by-image", explained)
+    figure = draw("gates-by-image", explanation=explained)
     (gate,) = [gate for gate in explained.gates.values() if gate.shape[3] > 1]
     for row, weights in enumerate(gate[:, 0, 0]):
         bars = figure.axes[2 * row + 1].patches
@@ -210,7 +213,7 @@ def test_heatmap_is_the_zoomed_channel_on_one_scale_for_an_image():
 
 def test_features_of_one_layer_share_one_scale():
     explained = sources("usual").explanation
-    figure = draw("features", explained)
+    figure = draw("features", explanation=explained)
     columns = len(explained.layers) + 1
     for column, name in enumerate(explained.layers, 1):
         shown = explained.features[name][..., :9]

@@ -55,7 +55,7 @@ def test_a_plot_is_drawn_in_python_too(unfinished, monkeypatch):
 def test_flags_choose_what_is_drawn(unfinished, tmp_path, capsys, monkeypatch):
     drawn = {}
 
-    def drawing(name, *sources):
+    def drawing(name, **sources):
         drawn[name] = sources
         return canvas.figure(name, "", (5, 1))
 
@@ -74,7 +74,7 @@ def test_flags_choose_what_is_drawn(unfinished, tmp_path, capsys, monkeypatch):
         tmp_path / "new",
     ]
     assert call(capsys, unfinished, *flags) == [str(tmp_path / "new" / name) for name in ("cam.svg", "curves.svg")]
-    history, explained, _ = drawn["cam"]
+    history, explained = drawn["cam"]["history"], drawn["cam"]["explanation"]
     np.testing.assert_array_equal(explained.predictions.labels, [0, 1, 2, 3])
     assert set(explained.targets) == {6} and explained.layers == tuple(layer("conv", i) for i in (1, 2, 3))
     assert "The TEST set was monitored" in history.caption and history.epoch == 2 and len(history.metrics) == 2

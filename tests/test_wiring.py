@@ -1,16 +1,22 @@
 """Every setting acts: a changed field of the configuration changes what is trained or tested, or it is said why not."""
 
+import contextlib
 import dataclasses
 import functools
 
+import jax
 import numpy as np
 import pytest
 import tiny
 
 from jaxattn import Config, fit, networks, runtime
 from jaxattn.data import DATASETS
-from jaxattn.runs import checkpoint
+from jaxattn.runs import checkpoint, compiled, weights
 from jaxattn.runs.console import Console
+from jaxattn.runs.data import divide, find, load_data
+from jaxattn.runs.manifest import Manifest
+from jaxattn.runs.observer import Observers
+from jaxattn.runs.start import Job, start_state
 from jaxattn.runs.store import read_metrics
 from jaxattn.training import loop, program
 
@@ -57,7 +63,8 @@ TRAINS = {
     "monitor": ("test", {}),
     "train_mode": ("first-epoch", {}),
 }
-TESTS = {"ema": (0.0, {}), "test_augmentation": ("flips", {}), "keep": ("best", {})}
+WIDTHS = {"attention_at": (4, 4), "later_convs": (4, 4)}  # of the fields that act in a second block
+TESTS = {"ema": 0.0, "test_augmentation": "flips", "keep": "best"}
 INERT = {
     "recipe": "it only sets the other fields",
     "data_dir": "where the data is does not change it",
@@ -65,31 +72,61 @@ INERT = {
 }
 
 
-@pytest.fixture(scope="module")
-def train(small_network, tmp_path_factory):
-    """A function that trains once for each configuration: parameters after the last step, and the result."""
-    folders, trained = tmp_path_factory.mktemp("wiring"), {}
+@contextlib.contextmanager
+def parts_replaced(widths, evaluate):
+    """A narrow network, programs that are not optimised (nearly every field takes its own), another evaluation."""
     with pytest.MonkeyPatch.context() as patch:
-        # Two blocks and no optimisation: each field takes a program of its own.
-        patch.setattr(program, "create", functools.partial(networks.create, widths=(4, 4), hidden=8))
+        patch.setattr(program, "create", functools.partial(networks.create, widths=widths, hidden=8))
         patch.setattr(program, "KEEP_BARRIERS", runtime.QUICK_COMPILE)
+        patch.setattr(loop, "evaluate", worse_and_worse(evaluate))
         patch.setitem(DATASETS, "other", tiny.dataset(seed=1))
-        patch.setattr(loop, "evaluate", worse_and_worse(loop.evaluate))
+        yield patch
 
-        def run(**fields):
-            if fields.get("init"):
-                run(**BASE)
-                fields["init"] = str(folders / "0")
-            config = Config(**fields)
-            if config not in trained:
-                folder = folders / str(len(trained))
-                done = fit(config, folder, Console(quiet=True))
-                _, arrays = checkpoint.read(folder / "checkpoints", len(done.metrics))
-                params = {name: array for name, array in arrays.items() if name.startswith("params/")}
-                trained[config] = params, done.result | {"seconds": 0}
-            return trained[config]
 
-        yield run
+@pytest.fixture(scope="module")
+def fitted(small_network, tmp_path_factory):
+    """A function that calls `fit` once for each configuration: the run's folder, last parameters and result."""
+    folders, shared = tmp_path_factory.mktemp("wiring"), compiled.cached_build()
+
+    def build(config, *sizes):  # what no program knows is left out
+        return shared(dataclasses.replace(config, recipe="standard", keep="last", test_augmentation="none"), *sizes)
+
+    @functools.cache
+    def run(config):
+        folder = folders / str(len(list(folders.iterdir())))
+        with parts_replaced((4,), loop.evaluate):
+            done = fit(config, folder, Console(quiet=True), build)
+        _, arrays = checkpoint.read(folder / "checkpoints", len(done.metrics))
+        params = {name: array for name, array in arrays.items() if name.startswith("params/")}
+        return folder, params, done.result | {"seconds": 0}
+
+    return lambda **fields: run(Config(**fields))
+
+
+@pytest.fixture(scope="module")
+def trained(small_network, tmp_path_factory):
+    """A function from fields to the parameters after the last step, by the parts of `fit` that compute them.
+
+    No epoch is evaluated, timed or saved; the monitored loss rises.
+    """
+    nowhere, quiet = tmp_path_factory.mktemp("none"), Console(quiet=True)
+
+    @functools.cache
+    def run(config, widths):
+        with parts_replaced(widths, lambda *arguments: (0.0, 0.0, None)) as patch:
+            patch.setattr(loop, "_batch_seconds", lambda *arguments: 1e-3)
+            config, splits = load_data(config, find(config), quiet)
+            train, monitored = divide(config, splits)
+            built = program.build(config, splits.spec, len(train) // config.batch_size)
+            manifest = Manifest(config, splits.spec, splits.digest())
+            job = Job(nowhere, manifest, built, quiet, weights.find(manifest, nowhere), Observers((), quiet), ())
+            data = jax.device_put((train.images, train.labels))
+            state, _ = start_state(job, lambda: None, data[0])
+            for epoch in loop.train(built, config, state, data, monitored, 0, lambda *progress: None):
+                state, _ = epoch
+        return checkpoint.named(jax.device_get(state.params))
+
+    return lambda widths=(4,), **fields: run(Config(**fields), widths)
 
 
 def worse_and_worse(evaluate):
@@ -113,23 +150,29 @@ def test_every_field_is_said_to_act_or_why_not():
 
 
 @pytest.mark.parametrize("field", TRAINS)
-def test_a_field_of_training_changes_what_is_trained(train, field):
+def test_a_field_of_training_changes_what_is_trained(trained, fitted, field):
     value, needed = TRAINS[field]
     base = {"dataset": "tiny", **BASE, **needed}
     assert base.get(field, Config.__dataclass_fields__[field].default) != value
-    (params, _), (changed, _) = train(**base), train(**base | {field: value})
-    assert not same(params, changed)
+    if field == "init":
+        value = str(fitted(**BASE)[0])
+    widths = WIDTHS.get(field, (4,))
+    assert not same(trained(widths, **base), trained(widths, **base | {field: value}))
+
+
+def test_fit_trains_what_its_parts_give(trained, fitted):
+    _, params, _ = fitted(**BASE)
+    assert same({f"params/{name}": array for name, array in trained(**BASE).items()}, params)
 
 
 @pytest.mark.parametrize("field", TESTS)
-def test_a_field_of_testing_changes_the_result_and_not_what_is_trained(train, field):
-    value, needed = TESTS[field]
-    (params, result), (others, changed) = train(**BASE | needed), train(**BASE | needed | {field: value})
+def test_a_field_of_testing_changes_the_result_and_not_what_is_trained(fitted, field):
+    (_, params, result), (_, others, changed) = fitted(**BASE), fitted(**BASE | {field: TESTS[field]})
     assert same(params, others) and result | {"notes": 0} != changed | {"notes": 0}
 
 
-def test_a_recipe_changes_nothing_but_the_fields_that_it_sets(train):
-    (params, result), (others, other) = train(**BASE), train(**BASE, recipe="original")
+def test_a_recipe_changes_nothing_but_the_fields_that_it_sets(fitted):
+    (_, params, result), (_, others, other) = fitted(**BASE), fitted(**BASE, recipe="original")
     assert same(params, others)
     assert {k for k in result if result[k] != other[k]} == {"recipe"}
 
@@ -142,16 +185,17 @@ def test_the_best_epoch_and_the_last_two_are_kept_and_no_other(tmp_path, quiet, 
     assert [line["val_accuracy"] for line in read_metrics(tmp_path / "run", 5)] == [1 / i for i in range(1, 6)]
 
 
-def test_dropout_and_augmentation_draw_anew_in_each_step(quiet):
+def test_dropout_and_augmentation_draw_anew_in_each_step():
     """With a learning rate of nearly zero, the loss of one batch differs from step to step by what was drawn alone."""
     config = Config(**BASE | {"learning_rate": 1e-30, "muon_rate": 0.0, "schedule": "constant", "augment": "none"})
     splits = tiny.splits()
-    for fields, differ in (({"dropout": 0.5}, True), ({"dropout": 0.0}, False), ({"augment": "basic"}, True)):
-        changed = dataclasses.replace(config, **{"dropout": 0.0} | fields)
-        built = program.build(changed, tiny.SPEC, 2)
-        weights, key = loop.keys(changed)
-        state, losses = built.init(weights), []
-        for _ in range(3):
-            state, sums = built.step[True](state, key, splits.train.images, splits.train.labels, np.arange(72))
-            losses.append(float(sums.loss))
-        assert (len(set(losses)) == 3) == differ, (fields, losses)
+    with parts_replaced((4,), None):
+        for fields, differ in (({"dropout": 0.5}, True), ({"dropout": 0.0}, False), ({"augment": "basic"}, True)):
+            changed = dataclasses.replace(config, **{"dropout": 0.0} | fields)
+            built = program.build(changed, tiny.SPEC, 2)
+            weights_key, key = loop.keys(changed)
+            state, losses = built.init(weights_key), []
+            for _ in range(3):
+                state, sums = built.step[True](state, key, splits.train.images, splits.train.labels, np.arange(72))
+                losses.append(float(sums.loss))
+            assert (len(set(losses)) == 3) == differ, (fields, losses)

@@ -3,8 +3,8 @@
 import dataclasses
 
 import numpy as np
-import tfds_folder
 
+from experiments.fuzz import tfds_folder
 from jaxattn.data import cifar10
 from jaxattn.data.dataset import Dataset
 from jaxattn.data.splits import Split, Splits

@@ -18,13 +18,14 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save
 
+from experiments.fuzz import tfds_folder
 from jaxattn.comparison import results
 from jaxattn.comparison.compare import of_csv
 from jaxattn.comparison.plan import read_plan
 from jaxattn.config import Config
 from jaxattn.convert import load_torch, to_torch
-from jaxattn.data import png, tfds
-from jaxattn.data.cifar10 import archives
+from jaxattn.data import cifar10, tfds
+from jaxattn.data.cifar import archives
 from jaxattn.data.image_file import read_image
 from jaxattn.data.splits import Split, Splits
 from jaxattn.exports import safetensors
@@ -78,7 +79,7 @@ def _tfds(name: str) -> Callable[[Path], Path]:
 
     def write(folder: Path) -> Path:
         root = folder / "cifar10" / "3.0.2"
-        tfds.write(root, Splits("cifar10", archives.CLASSES, _split(3), _split(1)))
+        tfds_folder.write(root, Splits(cifar10.SPEC, _split(3), _split(1)))
         if "tfrecord" in name:
             _as_tfrecord(root)
         return next(root.glob(name))
@@ -111,7 +112,7 @@ def _framed(content: bytes, path: Path) -> bytes:
 
 def _record_image(folder: Path) -> Path:
     path = _record(folder)
-    path.write_bytes(png.encode(_split(1).images)[0])
+    path.write_bytes(tfds_folder.encode(_split(1).images)[0])
     return path
 
 
@@ -125,8 +126,12 @@ def _example(content: bytes, path: Path) -> bytes:
     return _framed(example.SerializeToString(), path)
 
 
+def _read_archive(path: Path) -> Splits:
+    return archives.read(cifar10.PUBLISHED, path)
+
+
 def _read_tfds(path: Path) -> Splits:
-    return tfds.read(path.parent, 32, 10)
+    return tfds.read(path.parent, cifar10.SPEC)
 
 
 def _batch(kind: str) -> bytes:
@@ -271,11 +276,11 @@ EXPORT = {"config": Config().to_json(), **MANIFEST, "epoch": 2, "result": RESULT
 PLAN = {"config": Config().to_json(), "variants": ["none", "se"], "seeds": 3, "extended": [2]}
 
 READERS = {
-    "cifar-python": Reader(_cifar("python", True), archives.read, _gzip),
-    "cifar-binary": Reader(_cifar("binary", True), archives.read, _gzip),
-    "cifar-gzip": Reader(_gzipped(_cifar("binary", True)), archives.read),
-    "cifar-python-batch": Reader(_cifar("python", False), lambda path: archives.read(path.parent)),
-    "cifar-binary-batch": Reader(_cifar("binary", False), lambda path: archives.read(path.parent)),
+    "cifar-python": Reader(_cifar("python", True), _read_archive, _gzip),
+    "cifar-binary": Reader(_cifar("binary", True), _read_archive, _gzip),
+    "cifar-gzip": Reader(_gzipped(_cifar("binary", True)), _read_archive),
+    "cifar-python-batch": Reader(_cifar("python", False), lambda path: _read_archive(path.parent)),
+    "cifar-binary-batch": Reader(_cifar("binary", False), lambda path: _read_archive(path.parent)),
     "tfds-info": Reader(_tfds("dataset_info.json"), _read_tfds),
     "tfds-features": Reader(_tfds("features.json"), _read_tfds),
     "tfds-labels": Reader(_tfds("label.labels.txt"), _read_tfds),

@@ -2,13 +2,15 @@
 
 import importlib
 
-from jaxattn.data import cifar10, cifar100, folder, shapes
+from jaxattn.data import cifar10, cifar100, fashion_mnist, folder, shapes, svhn
 from jaxattn.data.dataset import Dataset
 from jaxattn.errors import InputError, first_line
 
 DATASETS: dict[str, Dataset] = {
     "cifar10": cifar10.DATASET,
     "cifar100": cifar100.DATASET,
+    "fashion-mnist": fashion_mnist.DATASET,
+    "svhn": svhn.DATASET,
     "shapes": shapes.DATASET,
 }
 

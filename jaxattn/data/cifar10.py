@@ -19,21 +19,20 @@ SPEC = Spec(
     source="Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html; images from the web, no licence is stated",
 )
 
-DATASET = cifar.dataset(
-    Published(
-        spec=SPEC,
-        versions=(
-            Version("cifar-10-binary.tar.gz", "cifar-10-batches-bin", ".bin"),
-            Version("cifar-10-python.tar.gz", "cifar-10-batches-py", ""),
-        ),
-        train=tuple(f"data_batch_{number}" for number in range(1, 6)),
-        test=("test_batch",),
-        labels=1,
-        key="labels",
-        remote=download.Remote(
-            url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-            size=170_052_171,
-            sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-    )
+PUBLISHED = Published(
+    spec=SPEC,
+    versions=(
+        Version("cifar-10-binary.tar.gz", "cifar-10-batches-bin", ".bin"),
+        Version("cifar-10-python.tar.gz", "cifar-10-batches-py", ""),
+    ),
+    train=tuple(f"data_batch_{number}" for number in range(1, 6)),
+    test=("test_batch",),
+    labels=1,
+    key="labels",
+    remote=download.Remote(
+        url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        size=170_052_171,
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    ),
 )
+DATASET = cifar.dataset(PUBLISHED)

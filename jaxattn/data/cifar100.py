@@ -41,21 +41,20 @@ SPEC = Spec(
     superclasses=tuple(_SUPERCLASS[name] for name in CLASSES),
 )
 
-DATASET = cifar.dataset(
-    Published(
-        spec=SPEC,
-        versions=(
-            Version("cifar-100-binary.tar.gz", "cifar-100-binary", ".bin"),
-            Version("cifar-100-python.tar.gz", "cifar-100-python", ""),
-        ),
-        train=("train",),
-        test=("test",),
-        labels=2,
-        key="fine_labels",
-        remote=download.Remote(
-            url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-            size=168_513_733,
-            sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        ),
-    )
+PUBLISHED = Published(
+    spec=SPEC,
+    versions=(
+        Version("cifar-100-binary.tar.gz", "cifar-100-binary", ".bin"),
+        Version("cifar-100-python.tar.gz", "cifar-100-python", ""),
+    ),
+    train=("train",),
+    test=("test",),
+    labels=2,
+    key="fine_labels",
+    remote=download.Remote(
+        url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        size=168_513_733,
+        sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    ),
 )
+DATASET = cifar.dataset(PUBLISHED)

@@ -1,12 +1,12 @@
 """The plots by name: each is a function from arrays to a Matplotlib figure; nothing is computed from a network here.
 
-A plot asks for what it draws by the names of its arguments; `explain.explanation.Explanation`,
-`explain.analysis.Analysis` and `explain.analysis.History` have a value for each name. Adding a plot is a file here with
-`draw`, and a line in `PLOTS`.
+Adding a plot is a file here with `draw`, and a line in `PLOTS`: what it draws, and which of its values.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jaxattn.errors import lookup
 from jaxattn.plots import (
     attention_received,
     calibration,
@@ -25,20 +25,55 @@ from jaxattn.plots import (
     score_table,
 )
 
-PLOTS: dict[str, Callable] = {
-    "curves": curves.draw,
-    "confusion": confusion.draw,
-    "mistakes": mistakes.draw,
-    "calibration": calibration.draw,
-    "features": features.draw,
-    "heatmap": heatmap.draw,
-    "gates": gate_profiles.draw,
-    "gates-by-class": gates_by_class.draw,
-    "gates-by-image": gates_by_image.draw,
-    "gates-by-position": gates_by_position.draw,
-    "attention-received": attention_received.draw,
-    "cam": cam.draw,
-    "sanity": sanity.draw,
-    "faithfulness": faithfulness.draw,
-    "scores": score_table.draw,
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Plot(NamedTuple):
+    """A plot, and what it draws.
+
+    Attributes:
+        source: "history", "explanation" or "analysis": a `History`, an `Explanation` or an `Analysis` of `explain`.
+        draw: a function from the source to a figure.
+    """
+
+    source: str
+    draw: Callable[[Any], "Figure"]
+
+
+PLOTS = {
+    "curves": Plot("history", lambda x: curves.draw(x.metrics, x.monitored, x.plateaus, x.epoch, x.caption)),
+    "confusion": Plot("analysis", lambda x: confusion.draw(x.tested, x.caption)),
+    "mistakes": Plot("analysis", lambda x: mistakes.draw(x.tested, x.caption)),
+    "calibration": Plot("analysis", lambda x: calibration.draw(x.tested, x.caption)),
+    "features": Plot("explanation", lambda x: features.draw(x.predictions, x.features, x.channels, x.caption)),
+    "heatmap": Plot("explanation", lambda x: heatmap.draw(x.predictions, x.strongest, x.caption)),
+    "gates": Plot("analysis", lambda x: gate_profiles.draw(x.gate_profiles, x.test_labels, x.caption)),
+    "gates-by-class": Plot(
+        "analysis", lambda x: gates_by_class.draw(x.gate_profiles, x.test_labels, x.classes, x.caption)
+    ),
+    "gates-by-image": Plot("explanation", lambda x: gates_by_image.draw(x.predictions, x.gates, x.caption)),
+    "gates-by-position": Plot("explanation", lambda x: gates_by_position.draw(x.predictions, x.gate_maps, x.caption)),
+    "attention-received": Plot(
+        "explanation", lambda x: attention_received.draw(x.predictions, x.attention_received, x.caption)
+    ),
+    "cam": Plot("explanation", lambda x: cam.draw(x.predictions, x.targets, x.cams, x.caption)),
+    "sanity": Plot("explanation", lambda x: sanity.draw(x.predictions, x.cams, x.caption)),
+    "faithfulness": Plot("analysis", lambda x: faithfulness.draw(x.scored, x.caption)),
+    "scores": Plot("analysis", lambda x: score_table.draw(x.scored, x.caption)),
 }
+
+
+def draw(name: str, **sources: Any) -> "Figure":
+    """A plot of `PLOTS`.
+
+    Args:
+        name: of the plot.
+        sources: by their names in `Plot`; only that of the plot is used.
+
+    Raises:
+        InputError: where the name is not known.
+        plots.canvas.NothingToDrawError: where there is nothing to draw, such as gates in a plain network.
+    """
+    plot = lookup("plot", name, PLOTS)
+    return plot.draw(sources[plot.source])

@@ -1,0 +1,89 @@
+"""SVHN, cropped (Netzer et al. 2011, "Reading digits in natural images with unsupervised feature learning")."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxattn.data import cache, download
+from jaxattn.data.dataset import Dataset
+from jaxattn.data.spec import Spec
+from jaxattn.data.splits import PARTS, Split, Splits
+from jaxattn.errors import InputError, first_line
+from jaxattn.limits import open_file
+from jaxattn.paths import local_path
+
+FILES = {
+    "train_32x32.mat": download.Remote(
+        url="http://ufldl.stanford.edu/housenumbers/train_32x32.mat",
+        size=182_040_794,
+        sha256="435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+    ),
+    "test_32x32.mat": download.Remote(
+        url="http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+        size=64_275_384,
+        sha256="cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+    ),
+}
+MAX_BYTES = 400_000_000
+SPEC = Spec(
+    name="svhn",
+    classes=tuple("0123456789"),
+    image_shape=(32, 32, 3),
+    train=73_257,
+    test=26_032,
+    mean=(0.4377, 0.4438, 0.4728),
+    std=(0.1980, 0.2010, 0.1970),
+    source="Netzer et al. 2011, http://ufldl.stanford.edu/housenumbers; for non-commercial use",
+)
+
+
+def find(data_dir: Path) -> Path | None:
+    """The folder of both files: `data_dir`, or `svhn` in it; None where they are missing."""
+    folders = (data_dir, data_dir / SPEC.name)
+    return next((folder for folder in folders if all((folder / name).is_file() for name in FILES)), None)
+
+
+def load(data_dir: Path) -> Splits:
+    """The images from `data_dir` or the folder `svhn` in it, into which they are downloaded otherwise.
+
+    Raises:
+        UnavailableError: where they are missing and cannot be downloaded.
+        InputError: where a file is damaged or holds something else.
+    """
+    data_dir = local_path(data_dir, "data_dir")
+    folder = find(data_dir) or download.obtain(data_dir / SPEC.name, SPEC.name, FILES, lambda: find(data_dir))
+    paths = [folder / name for name in FILES]
+
+    def read(allocate: cache.Allocate) -> Splits:
+        return Splits(SPEC, *(_read(path, part, allocate) for path, part in zip(paths, PARTS, strict=True)))
+
+    return cache.cached(cache.key(paths), read)
+
+
+def _read(path: Path, part: str, allocate: cache.Allocate) -> Split:
+    from scipy import io
+
+    try:
+        with open_file(path, MAX_BYTES) as file:
+            sizes = {name: (shape, kind) for name, shape, kind in io.whosmat(file)}
+            shape, kind = sizes["X"]
+            if len(shape) != 4 or shape[:3] != SPEC.image_shape or kind != "uint8" or shape[3] * 3072 > MAX_BYTES:
+                raise ValueError(f"X must be uint8 [32, 32, 3, N], found {kind} {list(shape)}")
+            if sizes["y"][0] not in ((shape[3], 1), (1, shape[3])):
+                raise ValueError(f"y must be {shape[3]} labels, found {list(sizes['y'][0])}")
+            file.seek(0)
+            arrays = io.loadmat(file, variable_names=["X", "y"])
+        digits = arrays["y"].ravel().astype(np.int64)
+        if digits.min() < 1 or digits.max() > 10:
+            raise ValueError(f"labels must lie in 1..10, found {digits.min()}..{digits.max()}")
+    except Exception as error:  # SciPy's reader raises many types
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(
+            f"{path} must be a file of SVHN's cropped digits, but {reason}; replace it with a complete copy"
+        ) from error
+    images = allocate(part, (len(digits), *SPEC.image_shape))
+    images[:] = arrays["X"].transpose(3, 0, 1, 2)
+    return Split(images, (digits % 10).astype(np.int32))  # 10 means the digit 0
+
+
+DATASET = Dataset(SPEC, load, find, origin="http://ufldl.stanford.edu/housenumbers")

@@ -1,0 +1,150 @@
+"""Every flag of `python -m jaxattn.compare` acts: on what is planned, trained or printed, or it is said why not."""
+
+import importlib
+import json
+
+import pytest
+import tiny
+from report_runs import metrics, result
+
+from jaxattn.comparison import compare
+from jaxattn.config import Config
+from jaxattn.data import DATASETS
+from jaxattn.runs.failure import Failure
+from jaxattn.runs.manifest import Manifest, claim
+from jaxattn.runs.store import write_json, write_metrics
+
+command = importlib.import_module("jaxattn.compare")  # the package's name for the function hides it
+BASE = "--attention none se --seeds 2 --out OUT --dataset tiny"
+# Two command lines that differ by the flag; a flag alone is added to BASE.
+ACTS = {
+    "--attention": (BASE, BASE.replace("se", "eca", 1)),
+    "--seeds": (BASE, BASE.replace("--seeds 2", "--seeds 3")),
+    "--out": (BASE, BASE.replace("OUT", "OUT/other")),
+    "--dataset": (BASE, BASE.replace("tiny", "other")),
+    "--executor": "--executor local",
+    "--mirror": "--mirror copies",
+    "--retry-failed": "--retry-failed",
+    "--runs": ("--runs RUNS/none-s0 RUNS/se-s0 --out OUT", "--runs RUNS/none-s0 RUNS/se-s1 --out OUT"),
+    "--csv": ("--csv RUNS/first.csv", "--csv RUNS/second.csv"),
+    "--recipe": "--recipe original",
+    "--reduction": "--reduction 8",
+    "--attention-at": "--attention-at 1,3",
+    "--attention-position": "--attention-position after",
+    "--init": "--init weights.pt",
+    "--data-dir": "--data-dir elsewhere",
+    "--augment": "--augment full",
+    "--crop-padding": "--crop-padding 7",
+    "--flips": "--flips random",
+    "--validation": "--validation 0.3",
+    "--epochs": "--epochs 11",
+    "--batch-size": "--batch-size 7",
+    "--optimizer": "--optimizer adam",
+    "--learning-rate": "--learning-rate 0.7",
+    "--norm-bias-rate": "--norm-bias-rate 3",
+    "--muon-rate": "--muon-rate 0.7",
+    "--muon-decay": "--muon-decay 0.7",
+    "--schedule": "--schedule cosine",
+    "--warmup-epochs": "--warmup-epochs 1.5",
+    "--plateau-factor": "--plateau-factor 0.3",
+    "--plateau-patience": "--plateau-patience 7",
+    "--weight-decay": "--weight-decay 0.7",
+    "--label-smoothing": "--label-smoothing 0.7",
+    "--ema": "--ema 0.7",
+    "--dropout": "--dropout 0.7",
+    "--first-conv": "--first-conv pytorch",
+    "--later-convs": "--later-convs pytorch",
+    "--monitor": "--monitor test",
+    "--train-mode": "--train-mode first-epoch",
+    "--precision": "--precision bf16",
+    "--keep": "--keep best",
+    "--test-augmentation": "--test-augmentation flips",
+}
+INERT = {
+    "--trust-code": "test_own_module",
+    "--accept-changed-code": "test_own_module",
+    "--traceback": "test_command",
+    "--help": "test_conventions",
+}
+
+
+def flags_of_compare():
+    return {option for option in command.parser()._option_string_actions if option.startswith("--")}
+
+
+def finished(folder, attention, seed, accuracy):
+    """A folder with what a comparison reads of a finished run."""
+    config = Config(attention=attention, seed=seed, dataset="tiny", epochs=1)
+    splits = tiny.splits()
+    with claim(folder, Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
+        write_metrics(folder, metrics(1))
+        measured = {
+            "dataset": "tiny",
+            "epochs": 1,
+            "test_accuracy": accuracy,
+            "tested_epoch": 1,
+            "dataset_hash": splits.digest(),
+        }
+        write_json(folder / "result.json", result(config) | {"seconds": 1.0, "parameters": 1} | measured)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Finished runs, and results of other programs."""
+    folder = tmp_path_factory.mktemp("runs")
+    for attention, seed, accuracy in (("none", 0, 0.5), ("se", 0, 0.6), ("se", 1, 0.7)):
+        finished(folder / f"{attention}-s{seed}", attention, seed, accuracy)
+    for name, accuracy in (("first", 0.6), ("second", 0.7)):
+        (folder / f"{name}.csv").write_text(f"variant,seed,accuracy\nplain,0,0.5\nmine,0,{accuracy}\n")
+    return folder
+
+
+@pytest.fixture
+def effect(runs, tmp_path, monkeypatch, capsys):
+    """A function from a command line to what it prints, writes and trains; nothing is trained, no page is drawn."""
+    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
+    monkeypatch.setitem(DATASETS, "other", lambda data_dir: tiny.splits(seed=1))
+    monkeypatch.setattr(compare, "_check_variants", lambda configs: None)
+    monkeypatch.setattr(compare, "write_page", lambda *arguments: None)
+    failed = {"se": {0: Failure("it failed", 1, False, {})}}
+    monkeypatch.setattr(compare.results, "failures", lambda folder, plan: failed)
+    trained = []
+
+    def stop(name, *arguments):
+        trained.append((name, [str(value) for value in arguments]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "train", lambda left, progress, *rest: stop("here", left, *rest))
+    monkeypatch.setattr(compare.cluster, "submit", lambda jobs, left, name, progress, *rest: stop(name, left, *rest))
+
+    def of(number, words):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        trained.clear()
+        try:
+            command.main(
+                [word.replace("OUT", str(folder / "out")).replace("RUNS", str(runs)) for word in words.split()]
+            )
+        except compare.Interrupted as stopped:
+            trained.append(str(stopped))
+        files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+        seen = json.dumps([capsys.readouterr().out, files, trained])
+        return seen.replace(str(folder), "FOLDER")
+
+    return of
+
+
+def test_every_flag_has_a_row():
+    assert flags_of_compare() == ACTS.keys() | INERT.keys() and not ACTS.keys() & INERT.keys()
+
+
+@pytest.mark.parametrize("flag", ACTS)
+def test_a_flag_changes_what_a_comparison_plans_trains_or_prints(effect, flag):
+    rows = ACTS[flag]
+    before, after = (BASE, f"{BASE} {rows}") if isinstance(rows, str) else rows
+    assert effect(0, before) != effect(1, after)
+
+
+@pytest.mark.parametrize("words", [BASE, ACTS["--runs"][0], ACTS["--csv"][0]])
+def test_the_same_flags_have_the_same_effect(effect, words):
+    assert effect(0, words) == effect(1, words)
