@@ -74,13 +74,24 @@ class Config:
     data_dir: str = _flag(
         os.environ.get("TFDS_DATA_DIR", str(Path("~", "tensorflow_datasets"))), "data", "folder of the data set"
     )
-    augment: str = _recipe(str, "data", "augmentation", choices=("none", "basic", "full"))
+    augment: str = _recipe(
+        str,
+        "data",
+        "augmentation; basic crops and flips, above 64 pixels by a random resized crop",
+        choices=("none", "basic", "full"),
+    )
     crop_padding: int = _recipe(int, "data", "pixels of padding for the random crop", at_least=0, below=17)
     flips: str = _recipe(
         str,
         "data",
         "horizontal flips: at random, or each image in every other epoch",
         choices=("random", "alternating"),
+    )
+    cutout: int = _flag(
+        0, "data", "side in pixels of a square that is hidden in each training image; 0: none", at_least=0, below=1025
+    )
+    mixup: float = _flag(
+        0.0, "data", "alpha of mixup, which blends pairs of training images and their labels; 0: none", at_least=0
     )
     validation: float = _flag(
         0.1,

@@ -197,7 +197,7 @@ def test_tfds_folder_of_a_newer_version_is_not_called_corrupt(tmp_path, change):
 @pytest.mark.parametrize("change", [lose_split, rename_image, have_other_classes])
 def test_tfds_folder_of_another_data_set_is_not_called_corrupt(tmp_path, change):
     change(write_tfds(tmp_path))
-    with pytest.raises(InputError, match="must hold the (images|splits).* choose another folder") as caught:
+    with pytest.raises(InputError, match=r"must hold the (images|splits).* choose another folder") as caught:
         load(tmp_path)
     assert "delete" not in str(caught.value)
 

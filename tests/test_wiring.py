@@ -18,7 +18,7 @@ from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.observer import Observers
 from jaxattn.runs.start import Job, start_state
 from jaxattn.runs.store import read_metrics
-from jaxattn.training import loop, program
+from jaxattn.training import feed, loop, program
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -43,6 +43,8 @@ TRAINS = {
     "augment": ("none", {}),
     "crop_padding": (4, {}),
     "flips": ("alternating", {}),
+    "cutout": (8, {}),
+    "mixup": (1.0, {}),
     "validation": (0.2, {}),
     "epochs": (3, {}),
     "batch_size": (36, {}),
@@ -68,6 +70,8 @@ TESTS = {"ema": 0.0, "test_augmentation": "flips", "keep": "best"}
 INERT = {
     "recipe": "it only sets the other fields",
     "data_dir": "where the data is does not change it",
+    "image_size": "it is for a folder of images; test_folder reads one in several sizes",
+    "skip_damaged": "it is for a folder of images; test_folder reads damaged ones",
     "precision": "a CPU computes in float32; test_accelerators reads the programs for GPU and TPU",
 }
 
@@ -120,8 +124,8 @@ def trained(small_network, tmp_path_factory):
             built = program.build(config, splits.spec, len(train) // config.batch_size)
             manifest = Manifest(config, splits.spec, splits.digest())
             job = Job(nowhere, manifest, built, quiet, weights.find(manifest, nowhere), Observers((), quiet), ())
-            data = jax.device_put((train.images, train.labels))
-            state, _ = start_state(job, lambda: None, data[0])
+            data = feed.placed(train, False)
+            state, _ = start_state(job, lambda: None, train.images)
             for epoch in loop.train(built, config, state, data, monitored, 0, lambda *progress: None):
                 state, _ = epoch
         return checkpoint.named(jax.device_get(state.params))

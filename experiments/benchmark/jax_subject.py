@@ -22,7 +22,7 @@ from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split, Splits
 from jaxattn.model import CNN
 from jaxattn.runs.data import divide
-from jaxattn.training import loop
+from jaxattn.training import feed, loop
 from jaxattn.training.batch import make_batch
 from jaxattn.training.program import build
 from jaxattn.training.state import init_state
@@ -89,7 +89,7 @@ class Subject:
             wide = CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se"))
             bare, init = by_hand(wide, runtime.on_cpu(runtime.KEEP_BARRIERS))
         self.bare = bare
-        self.data = jax.device_put((train.images, train.labels))
+        self.data = feed.placed(train, False)
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)
         self.training = None
 

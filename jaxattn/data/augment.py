@@ -13,9 +13,11 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Integer, Num, PRNGKeyArray
 
+from jaxattn.data.resized_crop import random_resized_crop
 from jaxattn.data.spec import Spec
 
 PADDING = 4  # pixels
+LARGE = 64  # pixels
 JITTER = 0.2
 HUE = 0.1
 DEGREES = 15.0
@@ -167,8 +169,11 @@ def basic(
 ) -> Float[Array, "B H W 3"]:
     """A random crop of each image [B, H, W, 3], padded by so many pixels, and a horizontal flip.
 
-    Images are flipped where `flip` [B] is True; where it is None, with probability 1/2.
+    Images with a side of more than `LARGE` pixels get `random_resized_crop` instead. Images are flipped where `flip`
+    [B] is True; where it is None, with probability 1/2.
     """
+    if max(images.shape[1:3]) > LARGE:
+        return random_resized_crop(key, images, flip)
     draws = jax.random.uniform(key, (3, len(images)))  # one call for all draws: each call takes long to compile
     top, left = (draws[:2] * (2 * padding + 1)).astype(int)
     return crop_and_flip(images, top, left, draws[2] < 0.5 if flip is None else flip, padding)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
@@ -14,12 +15,32 @@ from jaxattn.errors import InputError
 PARTS = ("train", "test")
 
 
+class Rows:
+    """Some rows of an array [N, ...], which may be in a file, and are read when they are asked for: [M, ...]."""
+
+    def __init__(self, array: np.ndarray, rows: Integer[np.ndarray, " M"]):
+        """Takes the array and indices [M] into it."""
+        self._array, self._rows = array, rows
+        self.shape, self.dtype, self.ndim = (len(rows), *array.shape[1:]), array.dtype, array.ndim
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self._array[self._rows[index]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Labelled images.
 
     Attributes:
-        images: uint8 [N, H, W, 3], RGB, 0-255.
+        images: uint8 [N, H, W, 3], RGB, 0-255; as `Rows` where they are read when they are asked for.
         labels: int32 [N], indices into the data set's classes.
         masks: bool [N, H, W], True on the object; None where the data set has no masks.
 
@@ -27,7 +48,7 @@ class Split:
         InputError: where a shape or a dtype differs.
     """
 
-    images: np.ndarray
+    images: Any  # np.ndarray or `Rows`, as `__post_init__` checks
     labels: np.ndarray
     masks: np.ndarray | None = None
 
@@ -49,9 +70,15 @@ class Split:
     def take(self, indices: Integer[np.ndarray, " M"]) -> "Split":
         """The examples at `indices` [M], in that order."""
         masks = None if self.masks is None else self.masks[indices]
+        if isinstance(self.images, Rows):
+            return Split(self.images[indices], self.labels[indices], masks)
         # mode="raise" would go through a buffer; it is the labels that refuse an index out of range.
         labels, images = self.labels[indices], _aligned((len(indices), *self.images.shape[1:]))
         return Split(np.take(self.images, indices, axis=0, out=images, mode="wrap"), labels, masks)
+
+    def view(self, indices: Integer[np.ndarray, " M"]) -> "Split":
+        """The examples at `indices` [M], without masks; an image is read when it is asked for."""
+        return Split(Rows(self.images, indices), self.labels[indices])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,13 +142,14 @@ def _aligned(shape):
     return memory[start : start + size].reshape(shape)
 
 
-def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+def hold_out(split: Split, count: int, seed: int, lazy: bool = False) -> tuple[Split, Split]:
     """Holds `count` examples out of `split`, stratified: every class in proportion, to within one example.
 
     Args:
         split: [N] examples.
         count: how many to hold out, 0..N-1.
         seed: chooses which.
+        lazy: whether the images that are kept are read when they are asked for; else they are copied into memory.
 
     Returns:
         The [N - count] examples that are kept and the [count] held out, both in their original order.
@@ -141,4 +169,5 @@ def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
         position[members] = (np.arange(len(members)) + 0.5) / len(members)
     is_held_out = np.zeros(total, bool)
     is_held_out[np.argsort(position, kind="stable")[:count]] = True
-    return split.take(np.flatnonzero(~is_held_out)), split.take(np.flatnonzero(is_held_out))
+    kept, held = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    return split.view(kept) if lazy else split.take(kept), split.take(held)

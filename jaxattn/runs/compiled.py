@@ -11,7 +11,7 @@ import numpy as np
 from jaxattn.attention.resolve import own_modules
 from jaxattn.config import Config
 from jaxattn.runs import checkpoint
-from jaxattn.training import devices, loop
+from jaxattn.training import devices, feed, loop
 from jaxattn.training.batch import epoch_rows
 from jaxattn.training.check import check_network
 from jaxattn.training.program import Program, build, template
@@ -57,7 +57,7 @@ def compile_and_init(program: Program, config: Config, shape: tuple[int, ...]) -
     """
     key, key_of_steps = jax.eval_shape(lambda: tuple(loop.keys(config)))
     rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)
-    batches = loop.calls(rows, program.steps_in_call)[0]
+    batches = feed.calls(rows, program.steps_in_call)[0]
     step = program.step if batches.ndim == 1 else program.steps
     inputs = template(program), jax.ShapeDtypeStruct(shape, np.uint8), jax.ShapeDtypeStruct(shape[:1], np.int32)
     state, images, labels = jax.tree.map(

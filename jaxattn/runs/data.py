@@ -66,8 +66,13 @@ def load_data(config: Config, dataset: Dataset, console: Console) -> tuple[Confi
         return dataclasses.replace(config, dataset="shapes"), resolve("shapes").load(folder)
 
 
-def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
+def divide(config: Config, splits: Splits, lazy: bool = False) -> tuple[Split, Split]:
     """The training and the monitored split: a part held out of train, which may be empty, or the test set.
+
+    Args:
+        config: says which.
+        splits: the data set.
+        lazy: whether training images are read when they are asked for; else they are copied into memory.
 
     Raises:
         InputError: where one would be too small.
@@ -75,7 +80,7 @@ def divide(config: Config, splits: Splits) -> tuple[Split, Split]:
     if config.monitor == "test":
         train, monitored = splits.train, splits.test
     else:
-        train, monitored = hold_out(splits.train, held_out(config, len(splits.train)), config.seed)
+        train, monitored = hold_out(splits.train, held_out(config, len(splits.train)), config.seed, lazy)
     if config.monitored and not len(monitored):
         raise InputError(
             f"validation must hold out an image, {config.validation} of {len(splits.train)} is none", "validation"

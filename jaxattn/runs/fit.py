@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxattn import runtime
 from jaxattn.attention.resolve import own_modules
@@ -29,7 +30,8 @@ from jaxattn.runs.run import Run, best_epoch, load_run
 from jaxattn.runs.start import Job, Metrics, record_start, start_state, write_files
 from jaxattn.runs.store import read_result, write_json, write_metrics
 from jaxattn.runs.warmup import load_and_init
-from jaxattn.training import devices, loop
+from jaxattn.training import devices, feed, loop
+from jaxattn.training.initial import IMAGES
 from jaxattn.training.processes import broadcast, is_first
 from jaxattn.training.state import TrainState
 
@@ -66,7 +68,8 @@ def fit(
         devices.check_batch(config.batch_size)
         out, asked = None if out is None else local_path(out, "out"), config
         config, splits, early = load_and_init(config, out, console, build)
-        train, monitored, test = *divide(config, splits), splits.test
+        is_fed = feed.is_large(splits.train.images)
+        train, monitored, test = *divide(config, splits, lazy=is_fed), splits.test
         manifest = Manifest(config, splits.spec, splits.digest())
         folder = out if out is not None else broadcast(lambda: default_folder(config))
         watch = Observers(observers if is_first() else (), console)
@@ -75,19 +78,21 @@ def fit(
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder))
         program = build(config, manifest.data, len(train) // config.batch_size)
-        data = devices.replicate((train.images, train.labels))
+        data, first = feed.placed(train, is_fed), np.array(train.images[:IMAGES])
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
         warnings = (*manifest.data.notes, *(() if asked.dataset or config.dataset == "cifar10" else (FALLBACK,)))
-        run = _run(Job(folder, manifest, program, console, given, watch, warnings), early, data, monitored, test)
+        run = _run(Job(folder, manifest, program, console, given, watch, warnings), early, data, first, monitored, test)
     console.line(f"everything is in {folder}")
     return run
 
 
-def _run(job: Job, early: Callable[[], TrainState | None], data: loop.Data, monitored: Split, test: Split) -> Run:
+def _run(
+    job: Job, early: Callable[[], TrainState | None], data: feed.Data, first: np.ndarray, monitored: Split, test: Split
+) -> Run:
     """What is left of a run whose folder is claimed: epochs, then the test."""
-    state, metrics = start_state(job, early, data[0])
+    state, metrics = start_state(job, early, first)
     job = record_start(job, len(metrics))
-    job.console.line(messages.headline(job.manifest.config, [len(data[0]), len(monitored), len(test)], state.params))
+    job.console.line(messages.headline(job.manifest.config, [data.count, len(monitored), len(test)], state.params))
     try:
         _tell(job, job.observers.start, state, metrics, test)
         state = _train(job, state, metrics, data, monitored)
@@ -159,14 +164,14 @@ def _tell(job: Job, method: Callable[..., None], state: TrainState, metrics: Met
         method(_run_of(job, *now), *more)
 
 
-def _train(job: Job, state: TrainState, metrics: Metrics, data: loop.Data, monitored: Split) -> TrainState:
+def _train(job: Job, state: TrainState, metrics: Metrics, data: feed.Data, monitored: Split) -> TrainState:
     """Trains the epochs that `metrics` lacks; each adds a line to it and to the folder, and leaves a checkpoint."""
     config, done = job.manifest.config, len(metrics)
     if done < config.epochs:  # the result of a shorter run is not this one's
         write_files(job, lambda: (job.folder / "result.json").unlink(missing_ok=True))
     if 0 < done < config.epochs:
         job.console.line(f"resuming after epoch {done} of {config.epochs} in {job.folder}")
-    with job.console.bar(config.epochs, len(data[0]) // config.batch_size) as progress:
+    with job.console.bar(config.epochs, data.count // config.batch_size) as progress:
         for state, line in loop.train(job.program, config, state, data, monitored, done, progress):  # noqa: B020, PLR1704
             write_files(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
             metrics.append(line)

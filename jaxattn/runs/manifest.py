@@ -23,7 +23,7 @@ EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a fold
 # Of config.json. 1 had no `format` and no `starts`; 1 and 2 had classes and the shape of images in place of the data
 # set's facts, since all data sets were normalised as CIFAR-10 is.
 FORMAT = 3
-NEWER: dict[str, Any] = {"image_size": None, "skip_damaged": False}  # fields of `Config` that 1 and 2 did not have
+NEWER: dict[str, Any] = {"image_size": None, "skip_damaged": False, "cutout": 0, "mixup": 0.0}  # fields that were not
 
 
 @final

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
+import numpy as np
 
 from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint, weights
@@ -46,13 +46,13 @@ class Job(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def start_state(job: Job, early: Callable[[], TrainState | None], images: jax.Array) -> tuple[TrainState, Metrics]:
+def start_state(job: Job, early: Callable[[], TrainState | None], images: np.ndarray) -> tuple[TrainState, Metrics]:
     """The state and the metrics of the last complete epoch, or fresh ones: `early`'s, if it gives any.
 
     Args:
         job: the run.
         early: gives a new run's initial state, or None where it must be drawn here.
-        images: that train, uint8 [N, H, W, 3].
+        images: the first that train, `initial.IMAGES` of them, uint8 [N, H, W, 3].
 
     Raises:
         InputError: where there are checkpoints and none of them can be read.

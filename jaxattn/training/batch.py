@@ -7,27 +7,32 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxattn.data.augment import Augment, alternating_flips, normalize, to_float
+from jaxattn.data.mixing import cutout
 from jaxattn.data.spec import Spec
 
 
-def make_batch(augment: Augment, spec: Spec, steps_per_epoch: int = 0) -> Callable[..., jax.Array]:
-    """The function `(key, step, images, rows) -> batch [B, H, W, 3]` that augments and normalises.
+def make_batch(augment: Augment, spec: Spec, steps_per_epoch: int = 0, hidden: int = 0) -> Callable[..., jax.Array]:
+    """The function `(key, step, images, rows, numbers=None) -> batch [B, H, W, 3]` that augments and normalises.
 
     Args of that function:
         key: scalar, the step's, for augmentation.
         step: int32 scalar, the number of steps before it.
         images: uint8 [N, H, W, 3].
         rows: int32 [B], indices of the batch's images.
+        numbers: int32 [B], their numbers in the data set, where `images` are only a part of it.
 
     Args:
         augment: the augmentation.
         spec: of the data set.
         steps_per_epoch: flips alternate between epochs of so many steps; 0: the augmentation draws flips at random.
+        hidden: side in pixels of the square that cutout hides; 0: none.
     """
 
-    def batch(key, step, images, rows):
-        flip = alternating_flips(rows, step // steps_per_epoch) if steps_per_epoch else None
-        return normalize(augment(key, to_float(images[rows]), flip), spec)
+    def batch(key, step, images, rows, numbers=None):
+        numbers = rows if numbers is None else numbers
+        flip = alternating_flips(numbers, step // steps_per_epoch) if steps_per_epoch else None
+        augmented = normalize(augment(key, to_float(images[rows]), flip), spec)
+        return cutout(jax.random.fold_in(key, 1), augmented, hidden) if hidden else augmented
 
     return batch
 

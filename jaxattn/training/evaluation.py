@@ -14,6 +14,7 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.training import devices
+from jaxattn.training.feed import is_large, placed
 
 BATCH = 248
 FILL = 8  # the fewest rows of fill in a batch: more than a network has blocks
@@ -53,10 +54,12 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
         variables: of the model.
         split: N examples.
     """
-    variables, images, labels = devices.replicate((variables, split.images, split.labels))
+    variables = devices.replicate(variables)
+    data = placed(split, is_large(split.images))
     outputs = [
-        (devices.synchronise(step(variables, images, labels, devices.shard(rows), devices.shard(valid))), valid)
+        (devices.synchronise(step(variables, *inputs[:3], devices.shard(valid))), valid)
         for rows, valid in batches(len(split), devices.count())
+        for inputs in data.calls(rows[None], 1)
     ]
     loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in outputs], axis=0)
     logits = np.concatenate([np.asarray(logits)[valid] for (_, logits), valid in outputs])

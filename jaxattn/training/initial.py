@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from jaxattn.data.augment import to_float
 from jaxattn.data.spec import Spec
@@ -16,23 +16,22 @@ EPSILON = 5e-4  # added to variances
 NONE = 1e-7  # a variance that is only rounding
 
 
-def prepare(state: TrainState, images: UInt8[Array, "N H W 3"], spec: Spec, first: str, later: str) -> TrainState:
+def prepare(state: TrainState, images: UInt8[np.ndarray, "N H W 3"], spec: Spec, first: str, later: str) -> TrainState:
     """The initial state of a `CNN` with the convolutions' kernels replaced, and their biases zero, as asked for.
 
     Args:
         state: as it was drawn.
-        images: of the training set, [N, H, W, 3].
+        images: the first `IMAGES` of the training set, [N, H, W, 3].
         spec: of the data set.
         first: "whitening" for the first block's convolution; "pytorch" keeps what was drawn.
         later: "dirac" for the other blocks'; "pytorch" keeps what was drawn.
     """
     if (first, later) == ("pytorch", "pytorch"):
         return state
-    some = jax.device_get(images.addressable_data(0))[:IMAGES]  # a slice of the device's would be a program to compile
     params = {name: dict(layers) for name, layers in jax.device_get(state.params).items()}
     for name, layers in params.items():
         if name == "block_1" and first == "whitening":
-            _replace(layers, whitening_kernel(some, spec, layers["conv"]["kernel"]))
+            _replace(layers, whitening_kernel(images, spec, layers["conv"]["kernel"]))
         elif name.startswith("block_") and name != "block_1" and later == "dirac":
             _replace(layers, dirac_kernel(layers["conv"]["kernel"]))
     average = {**state.average, "params": jax.tree.map(np.copy, params)} if state.average else {}

@@ -17,10 +17,10 @@ from jaxattn.errors import DivergenceError
 from jaxattn.training import devices
 from jaxattn.training.batch import epoch_rows
 from jaxattn.training.evaluation import evaluate
+from jaxattn.training.feed import Data
 from jaxattn.training.program import Program
 from jaxattn.training.state import TrainState
 
-Data = tuple[jax.Array, jax.Array]  # images uint8 [N, H, W, 3] and labels int32 [N], on the device
 Metrics = dict[str, Any]
 Progress = Callable[[int, int], Any]
 
@@ -39,7 +39,7 @@ def train(
         program: of `config`.
         config: what to train.
         state: after epoch `done`.
-        data: the training images and labels.
+        data: the training data.
         monitored: the split whose loss and accuracy are measured after each epoch; none if it is empty.
         done: complete epochs so far.
         progress: called with the epoch and the number of its finished steps.
@@ -52,9 +52,9 @@ def train(
     for epoch in range(done + 1, config.epochs + 1):
         started = time.perf_counter()
         train_mode = config.train_mode == "every-epoch" or epoch == 1
-        rows = epoch_rows(config.seed, epoch, len(data[0]), config.batch_size)
+        rows = epoch_rows(config.seed, epoch, data.count, config.batch_size)
         tell = functools.partial(progress, epoch)
-        state, loss, accuracy = _epoch(program, train_mode, state, (key, *data), rows, tell)
+        state, loss, accuracy = _epoch(program, train_mode, state, key, data, rows, tell)
         trained = time.perf_counter() - started
         rate = _shortest(program.learning_rate(state))
         losses = {"train_loss": loss, "train_accuracy": accuracy}
@@ -63,7 +63,7 @@ def train(
         seconds = time.perf_counter() - started
         if not math.isfinite(sum(losses.values())):
             raise _diverged(config, epoch, int(state.step), losses)
-        batch_seconds = batch_seconds or _batch_seconds(program, (key, state.step, data[0]), rows[0])
+        batch_seconds = batch_seconds or _batch_seconds(program, (key, state.step, *data.batch(rows[0])))
         state = program.end_epoch(state, losses.get("val_loss", 0.0))
         speed = {"images_per_second": round(rows.size / trained, 1), "seconds": round(seconds, 3)}
         shares = _shares(len(rows) * batch_seconds, trained, seconds)
@@ -75,7 +75,7 @@ def keys(config: Config) -> jax.Array:
     return jax.random.split(jax.random.key(config.seed))
 
 
-def _epoch(program, train_mode, state, inputs, rows, progress):
+def _epoch(program, train_mode, state, key, data, rows, progress):
     """One epoch; ends early when a loss is not finite. The host stays only a few calls ahead of the device."""
     in_flight, sums, done = collections.deque(), np.zeros(3), 0
 
@@ -85,9 +85,9 @@ def _epoch(program, train_mode, state, inputs, rows, progress):
         sums, done = sums + [column.sum() for column in tally], done + tally[0].size
         progress(done)
 
-    for batches in calls(rows, program.steps_in_call):
-        step = program.step if batches.ndim == 1 else program.steps
-        state, tally = devices.synchronise(step[train_mode](state, *inputs, devices.shard(batches)))
+    for images, labels, *batches in data.calls(rows, program.steps_in_call):
+        step = program.step if batches[0].ndim == 1 else program.steps
+        state, tally = devices.synchronise(step[train_mode](state, key, images, labels, *batches))
         in_flight.append(tally)
         if len(in_flight) > CALLS_IN_FLIGHT:
             collect()
@@ -98,12 +98,6 @@ def _epoch(program, train_mode, state, inputs, rows, progress):
     return state, sums[0] / sums[2], sums[1] / sums[2]
 
 
-def calls(rows: np.ndarray, count: int) -> list[np.ndarray]:
-    """The rows [S, B] of an epoch, one array a call: `count` steps at once, [count, B], then single ones, [B]."""
-    whole = len(rows) // count * count if count > 1 else 0
-    return [*rows[:whole].reshape(-1, count, rows.shape[1]), *rows[whole:]]
-
-
 def _diverged(config, epoch, step, losses):
     kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
     values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
@@ -111,12 +105,12 @@ def _diverged(config, epoch, step, losses):
     return DivergenceError(f"{text}a new run with a lower learning_rate than {config.learning_rate} may help")
 
 
-def _batch_seconds(program, inputs, rows):
+def _batch_seconds(program, inputs):
     """Seconds to augment one batch, measured alone: within a step that cannot be told apart."""
 
     def once():
         started = time.perf_counter()
-        jax.block_until_ready(program.batch(*inputs, devices.shard(rows)))
+        jax.block_until_ready(program.batch(*inputs))
         return time.perf_counter() - started
 
     once()  # compiles

@@ -67,7 +67,7 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
     optimizer = _optimizer(config, rate, steps_per_epoch, model.widths[-1])
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
     augment = functools.partial(lookup("augmentation", config.augment, AUGMENT), padding=config.crop_padding)
-    batch_of = make_batch(augment, spec, steps_per_epoch if config.flips == "alternating" else 0)
+    batch_of = make_batch(augment, spec, steps_per_epoch if config.flips == "alternating" else 0, config.cutout)
 
     def jit(function, compiler_options=KEEP_BARRIERS, **options):
         return jax.jit(
@@ -75,7 +75,7 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
         )
 
     step = {
-        train: make_train_step(model, optimizer, batch_of, train, config.label_smoothing, config.ema)
+        train: make_train_step(model, optimizer, batch_of, train, config.label_smoothing, config.ema, config.mixup)
         for train in (True, False)
     }
     return Program(

@@ -8,6 +8,7 @@ import optax
 from flax import linen as nn
 
 from jaxattn.data.augment import to_input
+from jaxattn.data.mixing import mixup
 from jaxattn.data.spec import Spec
 from jaxattn.training.state import Tally, TrainState, smoothed_loss, tally, update_average, updated_collections
 
@@ -19,14 +20,16 @@ def make_train_step(
     train: bool,
     smoothing: float = 0.0,
     average: float = 0.0,
+    alpha: float = 0.0,
 ) -> Callable[..., tuple[TrainState, Tally]]:
-    """The function `(state, key, images, labels, rows) -> (state, tally)` that takes one step.
+    """The function `(state, key, images, labels, rows, numbers=None) -> (state, tally)` that takes one step.
 
     Args of that function:
         state: `TrainState`.
         key: the run's key; augmentation and dropout of step t draw from `fold_in(key, t)`.
         images, labels: the data set, uint8 [N, H, W, 3] and int32 [N].
         rows: int32 [B], indices of the batch's examples.
+        numbers: int32 [B], their numbers in the data set, where `images` and `labels` are only a part of it.
 
     Args:
         model, optimizer: what is trained, and how.
@@ -34,18 +37,24 @@ def make_train_step(
         train: whether dropout drops and norms use the batch's statistics; False trains in evaluation mode.
         smoothing: label smoothing, a fraction; the tally's loss is without it.
         average: decay of the state's moving average in a step, if it has one.
+        alpha: of mixup; 0: none.
     """
 
-    def step(state, key, images, labels, rows):
+    def step(state, key, images, labels, rows, numbers=None):
         key_augment, key_dropout = jax.random.split(jax.random.fold_in(key, state.step))
-        batch, targets = batch_of(key_augment, state.step, images, rows), labels[rows]
+        batch, targets = batch_of(key_augment, state.step, images, rows, numbers), labels[rows]
+        if alpha:
+            batch, weight = mixup(jax.random.fold_in(key_augment, 2), batch, alpha)
         names, rngs = list(state.collections), {"dropout": key_dropout}
 
         def loss_of(params):
             variables = {"params": params, **state.collections}
             logits, updated = model.apply(variables, batch, train=train, rngs=rngs, mutable=names)
             sums = tally(logits, targets, jnp.ones(targets.shape, bool))
-            return smoothed_loss(logits, targets, smoothing), (sums, updated)
+            loss = smoothed_loss(logits, targets, smoothing)
+            if alpha:
+                loss = weight * loss + (1 - weight) * smoothed_loss(logits, jnp.roll(targets, 1), smoothing)
+            return loss, (sums, updated)
 
         gradients, (sums, updated) = jax.grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -59,13 +68,13 @@ def make_train_step(
 
 
 def make_train_steps(step: Callable[..., tuple[TrainState, Tally]]) -> Callable[..., tuple[TrainState, Tally]]:
-    """The function that takes S steps of `make_train_step` in one call: rows are [S, B], the tally's sums [S].
+    """The function that takes S steps of `make_train_step` in one call: rows and numbers are [S, B], sums [S].
 
     The result equals S calls, since each step's keys come from the run's key and the step's number.
     """
 
-    def steps(state, key, images, labels, rows):
-        return jax.lax.scan(lambda state, batch: step(state, key, images, labels, batch), state, rows)
+    def steps(state, key, images, labels, rows, numbers=None):
+        return jax.lax.scan(lambda state, batch: step(state, key, images, labels, *batch), state, (rows, numbers))
 
     return steps
 
