@@ -166,15 +166,15 @@ def _train(
     try:
         with progress.shown():
             if executor == "here":
-                taken = train(left, progress, mirror, accept_changed_code)
+                elsewhere = train(left, progress, mirror, accept_changed_code)
             else:
-                taken = cluster.submit(folder / "jobs", left, executor, progress, accept_changed_code)
+                elsewhere = cluster.submit(folder / "jobs", left, executor, progress, accept_changed_code)
     except KeyboardInterrupt as error:
         complete = sum(map(len, results.of_plan(folder, plan).values()))
         raise Interrupted(folder, complete, "compare") from error
-    if taken:
+    if elsewhere:
         console.warn(
-            f"{len(taken)} runs are being trained by another process; run the command again when it has finished"
+            f"{len(elsewhere)} runs are being trained by another process; run the command again when it has finished"
         )
     if text := results.failed_runs(progress.failures):
         console.warn(f"{text}; the same call leaves them out, and trains them again with retry_failed")
@@ -185,29 +185,29 @@ def _from_runs(
     folder: Path, plan: Plan, runs: results.Runs, data_dir: str | None, failures: results.Failures | None,
     notes: list[str],
 ) -> Result:  # fmt: skip
-    some = _one_of(folder, runs, failures)
-    return _judged(folder, plan, runs, read_test(some.folder, data_dir), failures, notes)
+    run = _any_finished(folder, runs, failures)
+    return _judged(folder, plan, runs, read_test(run.folder, data_dir), failures, notes)
 
 
 def _judged(
     folder: Path, plan: Plan, runs: results.Runs, test: Split, failures: results.Failures | None, notes: list[str]
 ) -> Result:
     """The result, with its page; `failures` are None for runs that the command for a comparison did not make."""
-    _one_of(folder, runs, failures)  # there must be one
+    _any_finished(folder, runs, failures)  # there must be one
     table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
     page = write_page(folder, plan, runs, table, test, failures, notes)
     return Result(table, page, failures or {}, tuple(notes))
 
 
-def _one_of(folder: Path, runs: results.Runs, failures: results.Failures | None) -> results.Finished:
+def _any_finished(folder: Path, runs: results.Runs, failures: results.Failures | None) -> results.Finished:
     """Any finished run.
 
     Raises:
         InputError: where there is none.
     """
-    some = next((run for by_seed in runs.values() for run in by_seed.values()), None)
-    if some is not None:
-        return some
+    run = next((run for by_seed in runs.values() for run in by_seed.values()), None)
+    if run is not None:
+        return run
     first = next((failure for by_seed in (failures or {}).values() for failure in by_seed.values()), None)
     if first is not None:
         raise InputError(f"{folder} holds no finished run: {first.reason}", "retry_failed")

@@ -63,21 +63,21 @@ def fit(
     with contextlib.ExitStack() as contexts:
         contexts.enter_context(console.showing_log())
         devices.check_batch(config.batch_size)
-        out, asked = None if out is None else local_path(out, "out"), config
+        out, requested = None if out is None else local_path(out, "out"), config
         config, splits, early = load_and_init(config, out, console, build)
         train, monitored, test = *divide(config, splits), splits.test
         manifest = Manifest(config, splits.classes, splits.train.images.shape[1:], splits.digest())
         folder = out if out is not None else broadcast(lambda: default_folder(config))
         watch = Observers(observers if is_first() else (), console)
         broadcast(lambda: watch.begin(folder, manifest, console))
-        given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
+        initial = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder))
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        warnings = () if asked.dataset or config.dataset == "cifar10" else (FALLBACK,)
-        run = _run(Job(folder, manifest, program, console, given, watch, warnings), early, data, monitored, test)
+        warnings = () if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)
+        run = _run(Job(folder, manifest, program, console, initial, watch, warnings), early, data, monitored, test)
     console.line(f"everything is in {folder}")
     return run
 
@@ -88,7 +88,7 @@ def _run(job: Job, early: Callable[[], TrainState | None], data: loop.Data, moni
     job = record_start(job, len(metrics))
     job.console.line(messages.headline(job.manifest.config, [len(data[0]), len(monitored), len(test)], state.params))
     try:
-        _tell(job, job.observers.start, state, metrics, test)
+        _notify(job, job.observers.start, state, metrics, test)
         state = _train(job, state, metrics, data, monitored)
         if broadcast(lambda: read_result(job.folder)) is None:
             result = final_result(job.folder, job.manifest, job.program, state, metrics, test)
@@ -148,7 +148,7 @@ def _run_of(job: Job, *state: Any) -> Run:
     return Run(job.folder, manifest.config, manifest.classes, manifest.image_shape, job.program.model, *state)
 
 
-def _tell(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
+def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
     """Tells the observers of the run as it stands; without any, nothing is copied from the device."""
     if job.observers:
         now = jax.device_get(state.variables), len(metrics), list(metrics), None
@@ -167,7 +167,7 @@ def _train(job: Job, state: TrainState, metrics: Metrics, data: loop.Data, monit
             write_files(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
             metrics.append(line)
             job.console.line(messages.epoch_line(line, config))
-            _tell(job, job.observers.epoch, state, metrics)
+            _notify(job, job.observers.epoch, state, metrics)
     return state
 
 

@@ -53,21 +53,21 @@ class Observers(Observer):
 
     def start(self, run: Run, test: Split) -> None:
         """Tells each."""
-        self._tell("start", run, test)
+        self._notify("start", run, test)
 
     def epoch(self, run: Run) -> None:
         """Tells each."""
-        self._tell("epoch", run)
+        self._notify("epoch", run)
 
     def end(self, run: Run) -> None:
         """Tells each."""
-        self._tell("end", run)
+        self._notify("end", run)
 
     def __bool__(self) -> bool:
         """Whether there are any: a run copies its variables from the device for them."""
         return bool(self._all)
 
-    def _tell(self, event, run, *more):
+    def _notify(self, event, run, *more):
         folder = run.folder
         for i, observer in enumerate(self._all):
             try:

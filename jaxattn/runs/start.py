@@ -32,7 +32,7 @@ class Job(NamedTuple):
         manifest: what `config.json` says.
         program: of its configuration.
         console: where lines go.
-        given: weights that it starts from, of `weights.find`.
+        initial: weights that it starts from, of `weights.find`.
         observers: told of every epoch.
         warnings: said at this start, which the readers of its numbers must know.
     """
@@ -41,7 +41,7 @@ class Job(NamedTuple):
     manifest: Manifest
     program: Program
     console: Console
-    given: weights.Arrays | None
+    initial: weights.Arrays | None
     observers: Observers
     warnings: tuple[str, ...]
 
@@ -60,7 +60,7 @@ def start_state(job: Job, early: Callable[[], TrainState | None], images: jax.Ar
     config, resumed = job.manifest.config, broadcast(lambda: _last(job))
     if resumed is None:
         new = prepare(early() or job.program.init(loop.keys(config)[0]), images, config.first_conv, config.later_convs)
-        resumed = weights.take_over(new, job.given, config.init, job.console), []
+        resumed = weights.take_over(new, job.initial, config.init, job.console), []
     return devices.replicate(resumed[0]), resumed[1]
 
 

@@ -105,9 +105,9 @@ def calls(rows: np.ndarray, count: int) -> list[np.ndarray]:
 
 
 def _diverged(config, epoch, step, losses):
-    kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
+    remains = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
     values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-    text = f"the loss stopped being finite in epoch {epoch}, step {step} ({values}); {kept}; "
+    text = f"the loss stopped being finite in epoch {epoch}, step {step} ({values}); {remains}; "
     return DivergenceError(f"{text}a new run with a lower learning_rate than {config.learning_rate} may help")
 
 
