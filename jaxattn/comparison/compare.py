@@ -30,7 +30,7 @@ def compare(  # noqa: PLR0913
     executor: str = "here", mirror: str | Path | None = None, retry_failed: bool = False, *,
     accept_changed_code: bool = False, **flags: Any,
 ) -> Result:  # fmt: skip
-    """Trains each variant with seeds 0, 1, ..., and judges them. The same call goes on after a stop.
+    """Trains each variant with seeds 0, 1, ..., and judges them. The same call resumes after a stop.
 
     A run that fails stops no other, and the same call does not train it again.
 
@@ -42,7 +42,7 @@ def compare(  # noqa: PLR0913
         executor: "here", or "local" or "slurm" for a job a run by submitit.
         mirror: a folder to copy each run to, and to restore from what `out` lacks; only for runs that train here.
         retry_failed: whether runs that failed before are trained again.
-        accept_changed_code: whether runs count, and go on, with a module of your own whose code has changed since.
+        accept_changed_code: whether runs count, and resume, with a module of your own whose code has changed since.
         flags: fields of `Config` that all runs have in common; the data set is cifar10 where none is named.
 
     Raises:
@@ -141,7 +141,7 @@ def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = 
 
 
 def _outlook(plan: Plan) -> str:
-    """What so many seeds can show, said before anything is trained."""
+    """What so many seeds can show, printed before anything is trained."""
     comparisons, p = len(plan.variants) - 1, smallest_p(plan.seeds)
     text = f"{len(plan.runs())} runs: {len(plan.variants)} variants, {plan.seeds} seeds; the smallest p is {p:.2g}"
     if p * comparisons > ALPHA:

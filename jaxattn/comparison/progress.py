@@ -49,7 +49,7 @@ class Progress:
         return _RunConsole(self, config)
 
     def warn(self, text: str) -> None:
-        """Prints a warning that stands out."""
+        """Prints a highlighted warning."""
         self._console.warn(text)
 
     def tell(self, config: Config, text: str) -> None:
@@ -120,7 +120,7 @@ class _RunConsole(Console):
         """Prints nothing: the run's own lines are in its folder."""
 
     def warn(self, text: str) -> None:
-        """Prints a warning that stands out."""
+        """Prints a highlighted warning."""
         self._progress.warn(text)
 
     @contextlib.contextmanager

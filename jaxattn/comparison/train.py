@@ -24,7 +24,7 @@ def train(runs: Runs, progress: Progress, mirror: Path | None = None, accept_cha
 
     Args:
         runs: to train.
-        progress: is told of finished runs and of those that fail.
+        progress: notified of finished runs and of those that fail.
         mirror: a folder with a mirror of each run in it.
         accept_changed_code: as of `fit`.
 

@@ -72,7 +72,7 @@ class Difference(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What may be said of a variant: its kind, and one sentence to quote."""
+    """What may be claimed of a variant: its kind, and one sentence to quote."""
 
     kind: Kind
     text: str

@@ -1,4 +1,4 @@
-"""A data set decoded by a process of its own, begun before JAX is imported: until a step is lowered, a core is idle."""
+"""A data set decoded by its own process, started before JAX is imported: until a step is lowered, a core is idle."""
 
 import atexit
 import gc
@@ -20,7 +20,7 @@ _BEGUN: dict[Path, subprocess.Popen[str]] = {}
 def begin(folder: Path, module: str) -> None:
     """Has the files of a folder decoded into the cache by `python -m module folder`, which calls `serve`.
 
-    Nothing is begun where that gains no time: on one core, for a small folder, or a second time.
+    Nothing starts where that gains no time: on one core, for a small folder, or a second time.
 
     Raises:
         OSError: where the folder cannot be read or the process not be started.
@@ -60,7 +60,7 @@ def _parsed(line):
 
 
 def serve(load: Callable[[], object]) -> None:
-    """In the process that was begun: loads the data set, and prints what is announced and kept as lines of JSON.
+    """In the process that was started: loads the data set, and prints what is announced and kept as lines of JSON.
 
     Raises:
         OSError: at once where the cache cannot be written, so that nobody waits in vain.

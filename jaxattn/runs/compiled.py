@@ -47,7 +47,7 @@ def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None
 def compile_and_init(program: Program, config: Config, shape: tuple[int, ...], pool: Executor) -> Future[TrainState]:
     """The initial state, once the programs that a run begins with, for training images [N, H, W, 3], are compiled.
 
-    Tracing and lowering are Python and done here, since in another thread they would only take turns with the loader's
+    Tracing and lowering are Python and done here, since in another thread they would only alternate with the loader's
     Python. Compiling is left to the pool: that of the initial state begins while the step is lowered. If a program does
     not compile, its first call says so.
 

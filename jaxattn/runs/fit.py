@@ -48,8 +48,8 @@ def fit(
         out: the run folder; by default `runs/<date>-<dataset>-<attention>-s<seed>`.
         console: where lines go; by default standard output.
         build: of `runs.compiled.cached_build`; runs that differ only in the seed can share it.
-        observers: told of every epoch, such as those of `jaxattn.observers`.
-        accept_changed_code: whether a run may go on with a module of your own whose code has changed since.
+        observers: notified of every epoch, such as those of `jaxattn.observers`.
+        accept_changed_code: whether a run may resume with a module of your own whose code has changed since.
 
     Returns:
         The finished run, with the weights that were tested.
@@ -149,7 +149,7 @@ def _run_of(job: Job, *state: Any) -> Run:
 
 
 def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
-    """Tells the observers of the run as it stands; without any, nothing is copied from the device."""
+    """Tells the observers of the run so far; without any, nothing is copied from the device."""
     if job.observers:
         now = jax.device_get(state.variables), len(metrics), list(metrics), None
         method(_run_of(job, *now), *more)

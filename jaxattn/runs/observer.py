@@ -1,4 +1,4 @@
-"""What may watch a run: told of every epoch once its checkpoint is written, and unable to stop training."""
+"""What may watch a run: notified of every epoch once its checkpoint is written, and unable to stop training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ class Observer:
 
 
 class Observers(Observer):
-    """Several observers as one. Whatever one of them raises, training goes on, after one warning for each."""
+    """Several observers as one. Whatever one of them raises, training continues, after one warning for each."""
 
     def __init__(self, observers: Sequence[Observer], console: Console):
         self._all, self._console, self._failed = observers, console, set[int]()
@@ -76,5 +76,5 @@ class Observers(Observer):
                 if i not in self._failed:
                     where = f" (see {folder / TRACEBACK})" if keep_traceback(folder, error) else ""
                     name = type(observer).__name__
-                    self._console.warn(f"{name} failed: {first_line(error)}; training goes on{where}")
+                    self._console.warn(f"{name} failed: {first_line(error)}; training continues{where}")
                 self._failed.add(i)

@@ -1,4 +1,4 @@
-"""How a run starts or resumes: the state and the metrics of its last epoch, and a record of what it goes on with."""
+"""How a run starts or resumes: the state and the metrics of its last epoch, and a record of its code and machine."""
 
 import dataclasses
 from collections.abc import Callable
@@ -33,8 +33,8 @@ class Job(NamedTuple):
         program: of its configuration.
         console: where lines go.
         initial: weights that it starts from, of `weights.find`.
-        observers: told of every epoch.
-        warnings: said at this start, which the readers of its numbers must know.
+        observers: notified of every epoch.
+        warnings: of this start, which the readers of its numbers must know.
     """
 
     folder: Path
@@ -85,7 +85,7 @@ def _last(job: Job) -> tuple[TrainState, Metrics] | None:
 
 
 def record_start(job: Job, epoch: int) -> Job:
-    """Records in `config.json` what a run that is not finished goes on with from an epoch; a line says what differs."""
+    """Records in `config.json` the code and machine of an unfinished run from an epoch on; a line says what differs."""
     manifest = job.manifest
     if epoch == manifest.config.epochs and broadcast(lambda: read_result(job.folder)) is not None:
         return job

@@ -112,7 +112,7 @@ def _diverged(config, epoch, step, losses):
 
 
 def _batch_seconds(program, inputs, rows):
-    """Seconds to augment one batch, measured alone: within a step that cannot be told apart."""
+    """Seconds to augment one batch, measured alone: within a step it cannot be separated."""
 
     def once():
         started = time.perf_counter()
