@@ -1,4 +1,4 @@
-"""The report in a real browser, used by mouse and keyboard. JAXATTN_REPORT names a report to open instead (`-k named`)."""
+"""The report in a real browser, used by mouse and keyboard; with JAXATTN_REPORT, that report (`-k named`)."""
 
 import os
 from pathlib import Path
