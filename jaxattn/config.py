@@ -159,7 +159,7 @@ class Config:
     )
 
     def __post_init__(self):
-        if isinstance(self.attention, type):  # a class of one's own, by its name
+        if isinstance(self.attention, type):  # a class, by its name
             object.__setattr__(self, "attention", f"{self.attention.__module__}:{self.attention.__qualname__}")
         _check(Config.__dataclass_fields__["recipe"], self.recipe)
         for name, value in RECIPES[self.recipe].items():

@@ -84,13 +84,13 @@ def parse_json(content: str | bytes) -> Any:
     for _ in range(DEPTH):
         for one in level:
             _check(one)
-        level = [part for one in level if isinstance(one, dict | list) for part in _parts(one)]
+        level = [part for one in level if isinstance(one, dict | list) for part in _children(one)]
         if not level:
             return value
     raise ValueError(too_deep)
 
 
-def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+def _children(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return (*value, *value.values()) if isinstance(value, dict) else value
 
 

@@ -25,8 +25,8 @@ class ConvBlock(nn.Module):
     Attributes:
         channels: width C of the block.
         attention: a Linen class or a partial of one; None for none. A module that behaves differently in training is
-            told by a field or an argument of its call (`attention.mode`).
-        position: whether attention stands "before" the pool or "after" it.
+            informed by a field or an argument of its call (`attention.mode`).
+        position: whether attention comes "before" the pool or "after" it.
         compute_dtype: see `CNN`.
     """
 

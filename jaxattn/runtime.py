@@ -41,13 +41,13 @@ def require_device() -> None:
     """Has JAX look for its devices.
 
     Raises:
-        InputError: where there is none of the platform that JAX was told to use.
+        InputError: where there is none of the platform that JAX is configured to use.
     """
     import jax
 
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the latter where JAX was told of a GPU that is not there
+    except (RuntimeError, AssertionError) as error:  # the latter where JAX is configured for a GPU that is not there
         reason = str(error).partition(" (set")[0] or "no such device here"
         wanted = f"JAX_PLATFORMS={jax.config.values['jax_platforms']}"
         raise InputError(f"JAX cannot use {wanted}: {first_line(reason)}; unset it, or name cpu") from error

@@ -34,7 +34,7 @@ FOCUSED = """() => {
 
 
 def finished(folder, variant, seed, test):
-    """A run as it stands in its folder, made up: nothing is trained."""
+    """A run as its folder holds it, made up: nothing is trained."""
     random = np.random.default_rng([seed, VARIANTS.index(variant)])
     config = Config(attention=variant, seed=seed, dataset="drawn", epochs=EPOCHS)
     folder = folder / run_name(variant, seed)

@@ -1,4 +1,4 @@
-"""Mirrors: whatever happens to a copy, training goes on, and what is restored is whole and of this run."""
+"""Mirrors: whatever happens to a copy, training continues, and what is restored is whole and of this run."""
 
 import errno
 import functools
@@ -227,7 +227,7 @@ def test_a_full_disk_is_warned_of_once_and_the_next_epoch_tries_again(
     root, seen = tmp_path / "mirror", []
     done = run(tmp_path / "run", root, At(2, lambda: seen.extend(names(root))))
     printed = capsys.readouterr().out
-    reason = "No space left on device; training goes on, and every epoch tries again"
+    reason = "No space left on device; training continues, and every epoch tries again"
     assert f"the mirror {root} lacks epoch 1: {reason}" in printed and printed.count("WARNING") == 1
     assert seen == []  # half an archive does not fill the disk
     assert f"mirrored in {root}" in printed and "epoch-3.tar" in names(root)
@@ -256,7 +256,7 @@ def test_a_mirror_that_cannot_be_read_is_warned_of_and_never_written_to(
     monkeypatch.setattr(mirror, "newest", broken)
     done = run(tmp_path / "new", stopped)
     assert (
-        f"the mirror {stopped} cannot be read: Input/output error; the run goes on without it"
+        f"the mirror {stopped} cannot be read: Input/output error; the run continues without it"
         in capsys.readouterr().out
     )
     assert files(stopped) == before

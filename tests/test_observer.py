@@ -36,7 +36,7 @@ def test_an_observer_that_fails_is_warned_of_once_and_training_goes_on(tmp_path,
     done = fit(CONFIG, tmp_path / "run", Console(), observers=[Broken(), Seeing()])
     assert seen == [(0, 40), (1, 1), (2, 2), (3, 3), 3]
     printed = capsys.readouterr().out
-    assert printed.count("WARNING") == 1 and "Broken failed: ZeroDivisionError; training goes on" in printed
+    assert printed.count("WARNING") == 1 and "Broken failed: ZeroDivisionError; training continues" in printed
     assert f"(see {tmp_path / 'run' / 'error.txt'})" in printed
     text = (tmp_path / "run" / "error.txt").read_text()
     assert text.count("Traceback") == 1 and "in start" in text and text.endswith("ZeroDivisionError\n")

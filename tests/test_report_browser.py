@@ -1,6 +1,7 @@
-"""The report in a real browser, used by mouse and keyboard. JAXATTN_REPORT names one more report to open."""
+"""The report in a real browser, used by mouse and keyboard; with JAXATTN_REPORT, that report (`-k named`)."""
 
 import os
+from pathlib import Path
 
 import pytest
 from browser import CUT, FAINT, GROUND, SCHEMES, WIDTHS, fits, is_dark
@@ -11,12 +12,14 @@ from jaxattn.data import shapes
 from jaxattn.data.cifar10 import CLASSES
 from jaxattn.report.page import render
 
-PAGES = ["one", "several", *(["named"] if "JAXATTN_REPORT" in os.environ else [])]
+PAGES = ["named"] if "JAXATTN_REPORT" in os.environ else ["one", "several"]
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """Addresses of reports, by name."""
+    if "JAXATTN_REPORT" in os.environ:
+        return {"named": Path(os.environ["JAXATTN_REPORT"]).resolve().as_uri()}
     folder = tmp_path_factory.mktemp("a folder & more")
     splits = shapes.make(train=10, test=40)
     options = {"shape": (32, 32), "widths": (6, 20)}
@@ -25,13 +28,11 @@ def pages(tmp_path_factory):
         "one": [run("cbam", classes=splits.classes, **options)],
         "several": [run("se", recipe="original", **longer), run("none", **longer)],
     }
-    found = {}
+    files = {}
     for name, some in runs.items():
-        found[name] = folder / f"{name}.html"
-        found[name].write_text(render(some, splits.test), encoding="utf-8")
-    if "JAXATTN_REPORT" in os.environ:
-        found["named"] = type(folder)(os.environ["JAXATTN_REPORT"]).resolve()
-    return {name: path.as_uri() for name, path in found.items()}
+        files[name] = folder / f"{name}.html"
+        files[name].write_text(render(some, splits.test), encoding="utf-8")
+    return {name: path.as_uri() for name, path in files.items()}
 
 
 def shown(page):

@@ -98,23 +98,23 @@ def measure_steps(children, rounds, count):
 def measure_augmentation(child, rounds, count):
     """Step with `full` augmentation over the bare step, by rounds."""
     child.ask("step 10 full")
-    found = []
+    ratios = []
     for _ in range(rounds):
         bare, full = (statistics.median(child.ask(f"step {count} {kind}")) for kind in ("none", "full"))
-        found.append(full / bare)
-    return common.summary(found)
+        ratios.append(full / bare)
+    return common.summary(ratios)
 
 
 def measure_scale(children, larger, rounds, count):
     """Seconds per image in batches `LARGER` times as large over those in the others, {subject: summary}."""
     for child in larger.values():
         child.ask("step 3")
-    found = {name: [] for name in larger}
+    ratios = {name: [] for name in larger}
     for _ in range(rounds):
         for name, child in larger.items():
             small, large = (statistics.median(one.ask(f"step {count}")) for one in (children[name], child))
-            found[name].append(large / small / LARGER)
-    return {name: common.summary(values) for name, values in found.items()}
+            ratios[name].append(large / small / LARGER)
+    return {name: common.summary(values) for name, values in ratios.items()}
 
 
 def measure_width(child, wide, rounds, count):
@@ -161,7 +161,7 @@ run_command(main)
 
 def measure_start(data_dir, rounds):
     """Seconds from the command to the first step with a cold and a warm cache, and of `--help`."""
-    found = {"cold": [], "warm": [], "help": []}
+    seconds = {"cold": [], "warm": [], "help": []}
     with tempfile.TemporaryDirectory() as folder:
         for i in range(rounds):
             cache = Path(folder, f"cache{i}")
@@ -176,12 +176,12 @@ def measure_start(data_dir, rounds):
                     text=True,
                     check=True,
                 ).stdout
-                found[kind].append(float(output.split("first step")[1]) - start)
+                seconds[kind].append(float(output.split("first step")[1]) - start)
             shutil.rmtree(cache)
             start = time.time()
             subprocess.run([sys.executable, "-m", "jaxattn.train", "--help"], check=True, capture_output=True)
-            found["help"].append(time.time() - start)
-    return {kind: common.summary(values) for kind, values in found.items()}
+            seconds["help"].append(time.time() - start)
+    return {kind: common.summary(values) for kind, values in seconds.items()}
 
 
 def table(result):

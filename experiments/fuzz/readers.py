@@ -297,7 +297,7 @@ READERS = {
     "plan": Reader(_file("compare.json", _json(PLAN)), lambda path: read_plan(path.parent).runs()),
     "export": Reader(_file("config.json", _json(EXPORT)), safetensors._read_config),
     "predictions": Reader(
-        _file("predictions.npz", _predictions), lambda path: results._kept(path, MADE_OF, IMAGES, 10)
+        _file("predictions.npz", _predictions), lambda path: results._read_predictions(path, MADE_OF, IMAGES, 10)
     ),
     "npz": Reader(_file("model.npz", lambda: _npz(**_weights())), load_torch),
     "npy": Reader(_file("model.npz", _npy), load_torch, _zipped),

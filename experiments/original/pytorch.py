@@ -81,25 +81,25 @@ def main():
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2, help="processes that transform images")
-    given = parser.parse_args()
-    torch.manual_seed(given.seed)
-    splits = DATASET.load(given.data_dir)
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    splits = DATASET.load(arguments.data_dir)
     transform, name = transforms()
     train = Images(splits.train.images, splits.train.labels, transform)
     test = Images(splits.test.images, splits.test.labels, to_tensor)
     loaders = {
-        "train": DataLoader(train, BATCH, shuffle=True, num_workers=given.workers),
+        "train": DataLoader(train, BATCH, shuffle=True, num_workers=arguments.workers),
         "test": DataLoader(test, BATCH),
     }
-    tutorial = Tutorial(given.attention, loaders)
-    given.out.mkdir(parents=True, exist_ok=True)
-    state = given.out / "state.pt"
+    tutorial = Tutorial(arguments.attention, loaders)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    state = arguments.out / "state.pt"
     metrics = tutorial.restore(state) if state.exists() else []
     for number in range(len(metrics) + 1, EPOCHS + 1):
-        torch.manual_seed(1000 * given.seed + number)
-        random.seed(1000 * given.seed + number)  # for transforms in this process; workers are seeded by PyTorch
+        torch.manual_seed(1000 * arguments.seed + number)
+        random.seed(1000 * arguments.seed + number)  # for transforms in this process; workers are seeded by PyTorch
         metrics.append({"epoch": number, **tutorial.epoch()})
-        (given.out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
+        (arguments.out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
         tutorial.save(state, metrics)
         print(metrics[-1], flush=True)
     result = {
@@ -110,12 +110,12 @@ def main():
         "monitored": "test",
         "dataset": splits.name,
         "dataset_hash": splits.digest(),
-        "attention": "se" if given.attention else "none",
-        "seed": given.seed,
+        "attention": "se" if arguments.attention else "none",
+        "seed": arguments.seed,
         "transforms": name,
         "versions": {"torch": torch.__version__},
     }
-    (given.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    (arguments.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

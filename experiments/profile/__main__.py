@@ -46,12 +46,12 @@ def trace(call):
 
 def operations(text):
     """{operation: (shape, name in the program)} of a compiled program's text."""
-    found = {}
+    shapes = {}
     for line in text.splitlines():
         if match := re.match(r"\s*(?:ROOT )?%?([\w.\-]+) = \(?(\w+\[[^\]]*\])", line):
             name = re.search(r'op_name="([^"]*)"', line)
-            found[match[1]] = match[2], name[1] if name else ""
-    return found
+            shapes[match[1]] = match[2], name[1] if name else ""
+    return shapes
 
 
 def measure(recipe):

@@ -71,22 +71,22 @@ def reached(recipe, per_image, seconds):
     Seconds are epochs times the `seconds` of one in the benchmark. A step takes three times the multiply-adds of a
     forward pass.
     """
-    found = list(runs(recipe))
+    finished = list(runs(recipe))
     cells = []
     for target in TARGETS:
-        epochs = [first_epoch(lines, target) for _, lines in found]
-        work = images_of(found[0][0]) * 3 * per_image / 1e12
+        epochs = [first_epoch(lines, target) for _, lines in finished]
+        work = images_of(finished[0][0]) * 3 * per_image / 1e12
         for scale, form in ((1, ".3g"), (seconds, ",.0f"), (work, ".3g")):
             cells.append(_median([None if epoch is None else epoch * scale for epoch in epochs], form))
-    return [recipe, str(len(found)), f"{seconds:.1f}", *cells]
+    return [recipe, str(len(finished)), f"{seconds:.1f}", *cells]
 
 
 def left_out(what):
     """The cells of what was left out: accuracies, and what the ingredient brings, paired by seed."""
     name, flag = ABLATION[what]
     seeds = sorted(folder.name.rpartition("-s")[2] for folder in HERE.glob(f"without-{name}-s[0-9]"))
-    found = [_lines(HERE / f"without-{name}-s{seed}") for seed in seeds]
-    cells = [_median([first_epoch(lines, target) for lines in found], ".3g") for target in TARGETS[:2]]
+    histories = [_lines(HERE / f"without-{name}-s{seed}") for seed in seeds]
+    cells = [_median([first_epoch(lines, target) for lines in histories], ".3g") for target in TARGETS[:2]]
     for accuracy in (_last_validation, _test):
         without = [accuracy(HERE / f"without-{name}-s{seed}") for seed in seeds]
         paired = np.subtract([accuracy(HERE.parent / "verdict" / f"se-s{seed}") for seed in seeds], without)
@@ -119,15 +119,15 @@ def _median(values, form):
 
 def final(recipe):
     """The cells of a recipe's results on the test set."""
-    found = [result for result, _ in runs(recipe)]
-    flips = [result["test_accuracy_with_flips"] for result in found if "test_accuracy_with_flips" in result]
-    images = f"{images_of(found[0]):,}"
+    results = [result for result, _ in runs(recipe)]
+    flips = [result["test_accuracy_with_flips"] for result in results if "test_accuracy_with_flips" in result]
+    images = f"{images_of(results[0]):,}"
     return [
         recipe,
-        str(len(found)),
-        str(found[0]["epochs"]),
+        str(len(results)),
+        str(results[0]["epochs"]),
         images,
-        _mean([r["test_accuracy"] for r in found]),
+        _mean([r["test_accuracy"] for r in results]),
         _mean(flips),
     ]
 

@@ -19,17 +19,17 @@ HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "95 % in
 
 def finished(folders):
     """The results of run folders, which must be of one recipe, and one of each attention and seed."""
-    found = [json.loads((folder / "result.json").read_text()) for folder in folders]
-    recipes = {run["recipe"] for run in found}
-    if len(recipes) != 1 or len({(run["attention"], run["seed"]) for run in found}) < len(found):
+    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    recipes = {run["recipe"] for run in results}
+    if len(recipes) != 1 or len({(run["attention"], run["seed"]) for run in results}) < len(results):
         raise SystemExit("name runs of one recipe, one of each attention and seed")
-    return found
+    return results
 
 
-def accuracies(found):
+def accuracies(results):
     """Test accuracies (fractions) by variant, the baseline first, and seed."""
-    names = sorted({run["attention"] for run in found}, key=lambda name: (name not in FIRST, name))
-    return {name: {run["seed"]: run["test_accuracy"] for run in found if run["attention"] == name} for name in names}
+    names = sorted({run["attention"] for run in results}, key=lambda name: (name not in FIRST, name))
+    return {name: {run["seed"]: run["test_accuracy"] for run in results if run["attention"] == name} for name in names}
 
 
 def row(variant, difference):
@@ -47,14 +47,14 @@ def main():
     parser.add_argument("runs", nargs="*", type=Path, help="run folders; by default those beside this file")
     parser.add_argument("--planned", type=int, default=8, help="seeds that were planned for each variant")
     parser.add_argument("--figure", help="PNG file to draw")
-    given = parser.parse_args()
-    found = finished(given.runs or sorted(path.parent for path in Path(__file__).parent.glob("*/result.json")))
-    runs, recipe = accuracies(found), found[0]["recipe"]
-    rows = judge(runs, "none", given.planned).rows
+    arguments = parser.parse_args()
+    results = finished(arguments.runs or sorted(path.parent for path in Path(__file__).parent.glob("*/result.json")))
+    runs, recipe = accuracies(results), results[0]["recipe"]
+    rows = judge(runs, "none", arguments.planned).rows
     print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in rows])), "\n")
     print("\n".join(f"`{line.variant.name}` {line.verdict.text}" for line in rows if line.verdict))
-    if given.figure:
-        seeds(runs, f"cifar10, recipe {recipe}, {given.planned} seeds").savefig(given.figure, dpi=150)
+    if arguments.figure:
+        seeds(runs, f"cifar10, recipe {recipe}, {arguments.planned} seeds").savefig(arguments.figure, dpi=150)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def _look_up(name):
 
 
 def _import(name):
-    """A Linen class from "package.module:ClassName"; whatever goes wrong is told in one line."""
+    """A Linen class from "package.module:ClassName"; any error is reported in one line."""
     path, _, class_name = name.partition(":")
     try:
         attribute = getattr(importlib.import_module(path), class_name)

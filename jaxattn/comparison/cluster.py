@@ -25,7 +25,7 @@ def submit(
         jobs: folder of the jobs' logs.
         runs: to train.
         executor: "slurm", or "local" for processes on this machine's CPU, one at a time for every two cores.
-        progress: is told of finished runs and of those that fail, and warns of jobs that were lost.
+        progress: notified of finished runs and of those that fail, and warns of jobs that were lost.
         parameters: of the jobs, as submitit's `update_parameters` takes them.
 
     Returns:

@@ -30,7 +30,7 @@ def compare(  # noqa: PLR0913
     executor: str = "here", mirror: str | Path | None = None, retry_failed: bool = False, *,
     accept_changed_code: bool = False, **flags: Any,
 ) -> Result:  # fmt: skip
-    """Trains each variant with seeds 0, 1, ..., and judges them. The same call goes on after a stop.
+    """Trains each variant with seeds 0, 1, ..., and judges them. The same call resumes after a stop.
 
     A run that fails stops no other, and the same call does not train it again.
 
@@ -42,7 +42,7 @@ def compare(  # noqa: PLR0913
         executor: "here", or "local" or "slurm" for a job a run by submitit.
         mirror: a folder to copy each run to, and to restore from what `out` lacks; only for runs that train here.
         retry_failed: whether runs that failed before are trained again.
-        accept_changed_code: whether runs count, and go on, with a module of your own whose code has changed since.
+        accept_changed_code: whether runs count, and resume, with a module of your own whose code has changed since.
         flags: fields of `Config` that all runs have in common; the data set is cifar10 where none is named.
 
     Raises:
@@ -145,7 +145,7 @@ def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = 
 
 
 def _outlook(plan: Plan) -> str:
-    """What so many seeds can show, said before anything is trained."""
+    """What so many seeds can show, printed before anything is trained."""
     comparisons, p = len(plan.variants) - 1, smallest_p(plan.seeds)
     text = f"{len(plan.runs())} runs: {len(plan.variants)} variants, {plan.seeds} seeds; the smallest p is {p:.2g}"
     if p * comparisons > ALPHA:
@@ -170,15 +170,15 @@ def _train(
     try:
         with progress.shown():
             if executor == "here":
-                taken = train(left, progress, mirror, accept_changed_code)
+                elsewhere = train(left, progress, mirror, accept_changed_code)
             else:
-                taken = cluster.submit(folder / "jobs", left, executor, progress, accept_changed_code)
+                elsewhere = cluster.submit(folder / "jobs", left, executor, progress, accept_changed_code)
     except KeyboardInterrupt as error:
         complete = sum(map(len, results.of_plan(folder, plan).values()))
         raise Interrupted(folder, complete, "compare") from error
-    if taken:
+    if elsewhere:
         console.warn(
-            f"{len(taken)} runs are being trained by another process; run the command again when it has finished"
+            f"{len(elsewhere)} runs are being trained by another process; run the command again when it has finished"
         )
     if text := results.failed_runs(progress.failures):
         console.warn(f"{text}; the same call leaves them out, and trains them again with retry_failed")
@@ -189,29 +189,29 @@ def _from_runs(
     folder: Path, plan: Plan, runs: results.Runs, data_dir: str | None, failures: results.Failures | None,
     notes: list[str],
 ) -> Result:  # fmt: skip
-    some = _one_of(folder, runs, failures)
-    return _judged(folder, plan, runs, read_test(some.folder, data_dir), failures, notes)
+    run = _any_finished(folder, runs, failures)
+    return _judged(folder, plan, runs, read_test(run.folder, data_dir), failures, notes)
 
 
 def _judged(
     folder: Path, plan: Plan, runs: results.Runs, test: Split, failures: results.Failures | None, notes: list[str]
 ) -> Result:
     """The result, with its page; `failures` are None for runs that the command for a comparison did not make."""
-    _one_of(folder, runs, failures)  # there must be one
+    _any_finished(folder, runs, failures)  # there must be one
     table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
     page = write_page(folder, plan, runs, table, test, failures, notes)
     return Result(table, page, failures or {}, tuple(notes))
 
 
-def _one_of(folder: Path, runs: results.Runs, failures: results.Failures | None) -> results.Finished:
+def _any_finished(folder: Path, runs: results.Runs, failures: results.Failures | None) -> results.Finished:
     """Any finished run.
 
     Raises:
         InputError: where there is none.
     """
-    some = next((run for by_seed in runs.values() for run in by_seed.values()), None)
-    if some is not None:
-        return some
+    run = next((run for by_seed in runs.values() for run in by_seed.values()), None)
+    if run is not None:
+        return run
     first = next((failure for by_seed in (failures or {}).values() for failure in by_seed.values()), None)
     if first is not None:
         raise InputError(f"{folder} holds no finished run: {first.reason}", "retry_failed")

@@ -24,7 +24,7 @@ def read_csv(path: Path) -> dict[str, dict[int, float]]:
         text = read_bytes(path, TEXT).decode("utf-8-sig")
         for number, line in enumerate(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True), 2):
             try:
-                variant, seed, accuracy = _row(line)
+                variant, seed, accuracy = _parse_line(line)
             except (KeyError, TypeError, ValueError) as error:
                 raise InputError(
                     f"{path}, line {number}: columns must be variant, seed (a whole number of 64 bits) and accuracy (a "
@@ -45,7 +45,7 @@ def read_csv(path: Path) -> dict[str, dict[int, float]]:
     return accuracies
 
 
-def _row(line: dict[str, str]) -> tuple[str, int, float]:
+def _parse_line(line: dict[str, str]) -> tuple[str, int, float]:
     """Variant, seed and accuracy of a line.
 
     Raises:

@@ -49,7 +49,7 @@ class Progress:
         return _RunConsole(self, config)
 
     def warn(self, text: str) -> None:
-        """Prints a warning that stands out."""
+        """Prints a highlighted warning."""
         self._console.warn(text)
 
     def tell(self, config: Config, text: str) -> None:
@@ -82,13 +82,13 @@ class Progress:
         """The line on a run that has ended, which is no longer running."""
         self._running.pop(config, None)
         runs = len(self._plan.runs())
-        return f"[{runs - self._missing()}/{runs}] {config.attention} seed {config.seed}: {text}   {self._left()}"
+        return f"[{runs - self._missing()}/{runs}] {config.attention} seed {config.seed}: {text}   {self._time_left()}"
 
     def _missing(self) -> int:
         ended = sum(len(self._accuracies[variant]) + len(self.failures[variant]) for variant in self._plan.variants)
         return len(self._plan.runs()) - ended
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         missing = self._missing()
         if not missing:
             return "all runs are done"
@@ -106,7 +106,7 @@ class Progress:
                 failed = f", {len(self.failures[variant])} failed" if self.failures[variant] else ""
                 table.add_row(variant, f"{len(done)} of {self._plan.seeds}{failed}", mean)
             running = [f"{one.attention} seed {one.seed}: {text}" for one, text in self._running.items()]
-            return Group(table, Text("\n".join([*running, self._left()])))
+            return Group(table, Text("\n".join([*running, self._time_left()])))
 
 
 @final
@@ -120,7 +120,7 @@ class _RunConsole(Console):
         """Prints nothing: the run's own lines are in its folder."""
 
     def warn(self, text: str) -> None:
-        """Prints a warning that stands out."""
+        """Prints a highlighted warning."""
         self._progress.warn(text)
 
     @contextlib.contextmanager

@@ -163,9 +163,9 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     code = digests(run.config.attention).values()
     made_of = " ".join([run.result["dataset_hash"], str(run.result["tested_epoch"]), *code])
     path = run.folder / PREDICTIONS
-    kept = _kept(path, made_of, len(test), len(run.manifest.data.classes))
-    if kept is not None:
-        return kept
+    stored = _read_predictions(path, made_of, len(test), len(run.manifest.data.classes))
+    if stored is not None:
+        return stored
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked that
     predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images)
     draft = path.with_name(path.name + ".part")
@@ -175,7 +175,7 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     return predicted
 
 
-def _kept(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
+def _read_predictions(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
     """The predictions in a file; None where there are none, they are of other weights or images, or it is damaged."""
     limit = (1 << 16) + 8 * len(CONDITIONS) * images
     try:

@@ -134,7 +134,7 @@ def settings(config: Config) -> str:
 
 
 def command(folder: Path, plan: Plan) -> str:
-    """The command line that makes the comparison again, or goes on with it."""
+    """The command line that repeats the comparison, or resumes it."""
     words = ["python", "-m", "jaxattn.compare", flag("attention"), *plan.variants, flag("seeds"), str(plan.seeds)]
     for name, value in _changed(plan.config):
         words += [flag(name), str(value)]

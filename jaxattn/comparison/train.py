@@ -24,7 +24,7 @@ def train(runs: Runs, progress: Progress, mirror: Path | None = None, accept_cha
 
     Args:
         runs: to train.
-        progress: is told of finished runs and of those that fail.
+        progress: notified of finished runs and of those that fail.
         mirror: a folder with a mirror of each run in it.
         accept_changed_code: as of `fit`.
 
@@ -57,18 +57,18 @@ def _on_device(device: Any, runs: Iterator, one: Callable[..., Run], progress: P
 
 
 def _train_all(runs: Iterator[tuple[Path, Config]], one: Callable[..., Run], progress: Progress) -> list[Path]:
-    taken = []
+    in_use = []
     for path, config in runs:
         forget(path)
         try:
             done = one(path, config)
         except Exception as error:
             if isinstance(error.__cause__, BlockingIOError):
-                taken.append(path)
+                in_use.append(path)
             elif is_of_this_run(error):
                 progress.failed(config, record_once(path, error))
             else:
                 raise
         else:
             progress.finished(config, done.result or {})
-    return taken
+    return in_use

@@ -72,7 +72,7 @@ class Difference(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What may be said of a variant: its kind, and one sentence to quote."""
+    """What may be claimed of a variant: its kind, and one sentence to quote."""
 
     kind: Kind
     text: str
@@ -125,8 +125,8 @@ def judge(accuracies: Mapping[str, Scores], baseline: str, planned: int, images:
         if verdict.kind == "helps" and not _explains(name):
             controls = {other: paired(accuracies[name], accuracies[other]) for other in pairs if _explains(other)}
             verdict = Verdict("helps", verdict.text + _against(controls, planned))
-        kept = difference(differences, adjusted if complete[name] else None, images)
-        rows.append(Row(summary(name, accuracies[name]), kept, verdict))
+        paired_difference = difference(differences, adjusted if complete[name] else None, images)
+        rows.append(Row(summary(name, accuracies[name]), paired_difference, verdict))
     return Comparison(baseline, planned, tuple(rows))
 
 
@@ -179,7 +179,7 @@ def _verdict(differences, adjusted, planned, family) -> Verdict:
     n = len(differences)
     if n < 2:
         return Verdict("none", f"{'one seed: no spread' if n else 'no seed in common with the baseline'}, no verdict")
-    mean, ends = _words(differences)
+    mean, ends = _mean_and_interval(differences)
     if n < planned:
         return Verdict("provisional", f"provisional, {n} of {planned} seeds: {mean} so far")
     if not differences.any():
@@ -189,7 +189,8 @@ def _verdict(differences, adjusted, planned, family) -> Verdict:
         kind: Kind = "helps" if shown > 0 else "hurts"
         return Verdict(kind, f"{kind}: {mean} ({ends}), {n} seeds{f'; less than {MARGIN} points' if small else ''}")
     if small:
-        _, ends = _words(differences, 0.9)  # the one that was tested; that of 95 % may be wider than the margin
+        # the interval that was tested; that of 95 % may be wider than the margin
+        _, ends = _mean_and_interval(differences, 0.9)
         return Verdict("equivalent", f"no effect larger than {MARGIN} points ({ends}), {n} seeds")
     few = ", too few to show any difference" if smallest_p(n) * family > ALPHA else ""
     takes = pairs_needed(differences.std(ddof=1).item(), EFFECT, alpha=ALPHA / family)
@@ -197,7 +198,7 @@ def _verdict(differences, adjusted, planned, family) -> Verdict:
     return Verdict("cannot tell", f"cannot tell: {mean} ({ends}), {n} seeds{few}; at this spread, {seen}")
 
 
-def _words(differences, level=0.95):
+def _mean_and_interval(differences, level=0.95):
     low, high = _interval(differences, level)
     # one digit, or as many as keep an end that is not 0 from being printed as 0
     digits = next((digits for digits in (1, 2) if all(end == 0 or round(end, digits) for end in (low, high))), 3)
@@ -221,7 +222,7 @@ def _against(controls, planned):
         elif direction(differences, sign_flip_p(differences)) > 0:
             beaten.append(name)
         else:
-            mean, ends = _words(differences)
+            mean, ends = _mean_and_interval(differences)
             doubts.append(
                 f"it is not shown to beat the control {name} ({mean}, {ends}): {_explains(name)} may explain it"
             )

@@ -56,7 +56,7 @@ def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, An
         raise
     except Exception as error:  # readers raise many types for damaged files
         raise InputError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
-    return _fitting(path, contents, image_shape)
+    return _fitting_variables(path, contents, image_shape)
 
 
 def _read_npz(path):
@@ -97,7 +97,7 @@ def _read_pickle(path):
         raise InputError(f"{path} cannot be read as {path.suffix}: {reason}; {SAVE}") from error
 
 
-def _fitting(path: Path, contents: Any, image_shape: ImageShape) -> dict[str, Any]:
+def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> dict[str, Any]:
     """The variables of the set of weights in a file that fits."""
     fitting: dict[str, dict[str, Any]] = {}
     failures: dict[tuple[int, str], InputError] = {}
@@ -111,11 +111,11 @@ def _fitting(path: Path, contents: Any, image_shape: ImageShape) -> dict[str, An
         raise InputError(f"{path}{f', {place}' if place else ''}: {largest}") from largest
     if not fitting:
         raise InputError(f"{path} holds no arrays by name, but {_described(contents)}; {SAVE}")
-    taken = next((place for place in fitting if AVERAGE.search(place)), next(iter(fitting)))
+    chosen = next((place for place in fitting if AVERAGE.search(place)), next(iter(fitting)))
     if len(fitting) > 1:
         places = " and ".join(place or "the top" for place in fitting)
-        _LOG.info("%s holds weights under %s; those under %s are taken", path, places, taken or "the top")
-    return fitting[taken]
+        _LOG.info("%s holds weights under %s; those under %s are taken", path, places, chosen or "the top")
+    return fitting[chosen]
 
 
 def _state_dicts(contents: Any, place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Arrays]]:

@@ -72,19 +72,19 @@ def _means(model, spec, batches, variables, images):
 @functools.lru_cache(maxsize=8)
 def _sums(model, spec):
     def run(variables, x, valid):
-        _, kept = _gates_through(_kept)(model.apply)(variables, to_input(x, spec), mutable=[MEANS])
-        return jax.tree.map(lambda gate: _sum(gate, valid), kept.get(MEANS, {}))
+        _, collections = _with_gates_changed(_record)(model.apply)(variables, to_input(x, spec), mutable=[MEANS])
+        return jax.tree.map(lambda gate: _sum(gate, valid), collections.get(MEANS, {}))
 
     return jax.jit(run)
 
 
 @functools.lru_cache(maxsize=8 * 2)
 def _logits(model, spec, replace):
-    return jax.jit(_gates_through(replace)(lambda variables, x: model.apply(variables, to_input(x, spec))))
+    return jax.jit(_with_gates_changed(replace)(lambda variables, x: model.apply(variables, to_input(x, spec))))
 
 
 @contextlib.contextmanager
-def _gates_through(change):
+def _with_gates_changed(change):
     """Each gate that is not within another's becomes `change(module, number of its call, gate)`."""
     calls, inside = {}, False
 
@@ -107,7 +107,7 @@ def _sum(gate, valid):
     return jnp.where(valid[:, None, None, None], each, 0).sum(axis=0).reshape(gate.shape[-3:])
 
 
-def _kept(module, call, gate):
+def _record(module, call, gate):
     module.sow(MEANS, MEANS, gate)
     return gate
 

@@ -38,7 +38,7 @@ COLUMNS = (*BEST, "similarity")
 
 def rows(scored: Sequence[ScoredMaps]) -> list[Row]:
     """The table: a row for each kind of map and layer, with means over the maps [N, h, w]; chance first."""
-    return [_row(one) for one in sorted(scored, key=lambda one: one.kind != MapKind.CHANCE)]
+    return [_mean_scores(one) for one in sorted(scored, key=lambda one: one.kind != MapKind.CHANCE)]
 
 
 def columns(table: Sequence[Row]) -> list[str]:
@@ -58,7 +58,7 @@ def text(name: str, value: float | None) -> str:
     return f"{value:.0%}" if name in ("mass_on_object", "pointing") else f"{round(value, 2) + 0.0:.2f}"  # no "-0.00"
 
 
-def _row(one: ScoredMaps) -> Row:
+def _mean_scores(one: ScoredMaps) -> Row:
     scores = one.scores
     on_object = None if scores.mass_on_object is None else float(scores.mass_on_object.mean())
     peak = None if scores.pointing is None else float(scores.pointing.mean())

@@ -1,4 +1,4 @@
-"""The archive of a run folder: what a run needs to go on, in one file."""
+"""The archive of a run folder: what a run needs to resume, in one file."""
 
 import errno
 import io
@@ -41,7 +41,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def pack(folder: Path) -> bytes:
-    """An archive of what a run needs to go on; the same files give the same bytes."""
+    """An archive of what a run needs to resume; the same files give the same bytes."""
     tensorboard = [path for path in sorted((folder / "tensorboard").rglob("*")) if path.is_file()]
     paths = [folder / "config.json", folder / "metrics.jsonl", *checkpoint.files(folder / "checkpoints"), *tensorboard]
     stream = io.BytesIO()

@@ -51,7 +51,7 @@ class Mirror(Observer):
     def begin(self, folder: Path, manifest: Manifest | None, console: Console) -> None:
         """Restores the newest complete epoch of the mirror in the run folder, where that has none as new.
 
-        Where the mirror cannot be read, there is a warning, and the run goes on without it.
+        Where the mirror cannot be read, there is a warning, and the run continues without it.
 
         Raises:
             InputError: where the mirror or the folder holds anything but this run, or the folder cannot be written.
@@ -63,7 +63,7 @@ class Mirror(Observer):
             self._root.mkdir(parents=True, exist_ok=True)
             copy = newest(self._root, console)
         except OSError as error:
-            self._warn(f"cannot be read: {_reason(error)}; the run goes on without it")
+            self._warn(f"cannot be read: {_reason(error)}; the run continues without it")
             return
         self._readable = True
         if copy is None:
@@ -129,7 +129,7 @@ class Mirror(Observer):
         except Exception as error:  # whatever it is: a run does not depend on its mirror
             with contextlib.suppress(OSError):
                 path.unlink()  # half of it may fill the disk
-            self._warn(f"lacks epoch {epoch}: {_reason(error)}; training goes on, and every epoch tries again")
+            self._warn(f"lacks epoch {epoch}: {_reason(error)}; training continues, and every epoch tries again")
             return
         self._held = epoch
         with contextlib.suppress(OSError):  # the next copy tries again

@@ -25,7 +25,7 @@ def check_trusted(attention: str, folder: Path, trust_code: bool) -> None:
 
     Args:
         attention: the name that the folder gives.
-        folder: where it stands.
+        folder: which names it.
         trust_code: whether its modules may be imported.
 
     Raises:

@@ -59,12 +59,12 @@ class Console:
         self._console.print(text, style=style, markup=False)
 
     def note(self, text: str) -> None:
-        """Prints one line for a person who waits: in a terminal only."""
+        """Prints one line about what is in progress: in a terminal only."""
         if self.is_terminal:
             self.line(text)
 
     def warn(self, text: str) -> None:
-        """Prints a warning that stands out."""
+        """Prints a highlighted warning."""
         rule = "!" * 78
         self._console.print(f"{rule}\nWARNING: {text}\n{rule}", style="bold yellow", markup=False)
 

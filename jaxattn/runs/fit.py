@@ -51,8 +51,8 @@ def fit(
         out: the run folder; by default `runs/<date>-<dataset>-<attention>-s<seed>`.
         console: where lines go; by default standard output.
         build: of `runs.compiled.cached_build`; runs that differ only in the seed can share it.
-        observers: told of every epoch, such as those of `jaxattn.observers`.
-        accept_changed_code: whether a run may go on with a module of your own whose code has changed since.
+        observers: notified of every epoch, such as those of `jaxattn.observers`.
+        accept_changed_code: whether a run may resume with a module of your own whose code has changed since.
 
     Returns:
         The finished run, with the weights that were tested.
@@ -66,7 +66,7 @@ def fit(
     with contextlib.ExitStack() as contexts:
         contexts.enter_context(console.showing_log())
         devices.check_batch(config.batch_size)
-        out, asked = None if out is None else local_path(out, "out"), config
+        out, requested = None if out is None else local_path(out, "out"), config
         config, splits, early = load_and_init(config, out, console, build)
         is_fed = feed.is_large(splits.train.images)
         train, monitored, test = *divide(config, splits, lazy=is_fed), splits.test
@@ -74,14 +74,16 @@ def fit(
         folder = out if out is not None else broadcast(lambda: default_folder(config))
         watch = Observers(observers if is_first() else (), console)
         broadcast(lambda: watch.begin(folder, manifest, console))
-        given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
+        initial = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder))
         program = build(config, manifest.data, len(train) // config.batch_size)
         data, first = feed.placed(train, is_fed), np.array(train.images[:IMAGES])
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        warnings = (*manifest.data.notes, *(() if asked.dataset or config.dataset == "cifar10" else (FALLBACK,)))
-        run = _run(Job(folder, manifest, program, console, given, watch, warnings), early, data, first, monitored, test)
+        warnings = (*manifest.data.notes, *(() if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)))
+        run = _run(
+            Job(folder, manifest, program, console, initial, watch, warnings), early, data, first, monitored, test
+        )
     console.line(f"everything is in {folder}")
     return run
 
@@ -94,7 +96,7 @@ def _run(
     job = record_start(job, len(metrics))
     job.console.line(messages.headline(job.manifest.config, [data.count, len(monitored), len(test)], state.params))
     try:
-        _tell(job, job.observers.start, state, metrics, test)
+        _notify(job, job.observers.start, state, metrics, test)
         state = _train(job, state, metrics, data, monitored)
         if broadcast(lambda: read_result(job.folder)) is None:
             result = final_result(job.folder, job.manifest, job.program, state, metrics, test)
@@ -157,8 +159,8 @@ def _run_of(job: Job, *state: Any) -> Run:
     return Run(job.folder, manifest.config, manifest.data, job.program.model, *state)
 
 
-def _tell(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
-    """Tells the observers of the run as it stands; without any, nothing is copied from the device."""
+def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
+    """Tells the observers of the run so far; without any, nothing is copied from the device."""
     if job.observers:
         now = jax.device_get(state.variables), len(metrics), list(metrics), None
         method(_run_of(job, *now), *more)
@@ -176,7 +178,7 @@ def _train(job: Job, state: TrainState, metrics: Metrics, data: feed.Data, monit
             write_files(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
             metrics.append(line)
             job.console.line(messages.epoch_line(line, config))
-            _tell(job, job.observers.epoch, state, metrics)
+            _notify(job, job.observers.epoch, state, metrics)
     return state
 
 

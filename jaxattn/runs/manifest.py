@@ -36,7 +36,7 @@ class Start:
         time: in UTC, ISO 8601.
         environment: versions, devices and the kind of machine (`environment.environment`).
         code: digests of the attention's modules that are not of this package (`code.digests`).
-        warnings: what was said then that its reader must know.
+        warnings: of that start, which the readers of its numbers must know.
     """
 
     epoch: int
@@ -159,12 +159,12 @@ def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = F
 
 
 def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) -> None:
-    """Checks that a run may go on with what a folder holds of it.
+    """Checks that a run may resume what a folder holds.
 
     Args:
         folder: where `old` was found.
         old: of the run in it.
-        new: of the run that wants to go on.
+        new: of the run that is to resume.
         setting: the argument that names the folder.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What may watch a run: told of every epoch once its checkpoint is written, and unable to stop training."""
+"""What may watch a run: notified of every epoch once its checkpoint is written, and unable to stop training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ class Observer:
 
 
 class Observers(Observer):
-    """Several observers as one. Whatever one of them raises, training goes on, after one warning for each."""
+    """Several observers as one. Whatever one of them raises, training continues, after one warning for each."""
 
     def __init__(self, observers: Sequence[Observer], console: Console):
         self._all, self._console, self._failed = observers, console, set[int]()
@@ -53,21 +53,21 @@ class Observers(Observer):
 
     def start(self, run: Run, test: Split) -> None:
         """Tells each."""
-        self._tell("start", run, test)
+        self._notify("start", run, test)
 
     def epoch(self, run: Run) -> None:
         """Tells each."""
-        self._tell("epoch", run)
+        self._notify("epoch", run)
 
     def end(self, run: Run) -> None:
         """Tells each."""
-        self._tell("end", run)
+        self._notify("end", run)
 
     def __bool__(self) -> bool:
         """Whether there are any: a run copies its variables from the device for them."""
         return bool(self._all)
 
-    def _tell(self, event, run, *more):
+    def _notify(self, event, run, *more):
         folder = run.folder
         for i, observer in enumerate(self._all):
             try:
@@ -76,5 +76,5 @@ class Observers(Observer):
                 if i not in self._failed:
                     where = f" (see {folder / TRACEBACK})" if keep_traceback(folder, error) else ""
                     name = type(observer).__name__
-                    self._console.warn(f"{name} failed: {first_line(error)}; training goes on{where}")
+                    self._console.warn(f"{name} failed: {first_line(error)}; training continues{where}")
                 self._failed.add(i)

@@ -1,4 +1,4 @@
-"""A run as it stands in its folder."""
+"""A run as its folder holds it."""
 
 import dataclasses
 from collections.abc import Collection
@@ -26,7 +26,7 @@ from jaxattn.training.program import Program, build, template
 @final
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run as it stands in its folder.
+    """A run as its folder holds it.
 
     Attributes:
         folder: the run folder.
@@ -89,7 +89,7 @@ class Run:
 def load_run(
     folder: str | Path, which: str = "tested", *, trust_code: bool = False, accept_changed_code: bool = False
 ) -> Run:
-    """A run as it stands in its folder.
+    """A run as its folder holds it.
 
     Args:
         folder: of the run.

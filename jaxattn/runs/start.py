@@ -1,4 +1,4 @@
-"""How a run starts or resumes: the state and the metrics of its last epoch, and a record of what it goes on with."""
+"""How a run starts or resumes: the state and the metrics of its last epoch, and a record of its code and machine."""
 
 import dataclasses
 from collections.abc import Callable
@@ -32,16 +32,16 @@ class Job(NamedTuple):
         manifest: what `config.json` says.
         program: of its configuration.
         console: where lines go.
-        given: weights that it starts from, of `weights.find`.
-        observers: told of every epoch.
-        warnings: said at this start, which the readers of its numbers must know.
+        initial: weights that it starts from, of `weights.find`.
+        observers: notified of every epoch.
+        warnings: of this start, which the readers of its numbers must know.
     """
 
     folder: Path
     manifest: Manifest
     program: Program
     console: Console
-    given: weights.Arrays | None
+    initial: weights.Arrays | None
     observers: Observers
     warnings: tuple[str, ...]
 
@@ -61,7 +61,7 @@ def start_state(job: Job, early: Callable[[], TrainState | None], images: np.nda
     if resumed is None:
         drawn = early() or job.program.init(loop.keys(config)[0])
         new = prepare(drawn, images, job.manifest.data, config.first_conv, config.later_convs)
-        resumed = weights.take_over(new, job.given, config.init, job.console), []
+        resumed = weights.take_over(new, job.initial, config.init, job.console), []
     return devices.replicate(resumed[0]), resumed[1]
 
 
@@ -86,7 +86,7 @@ def _last(job: Job) -> tuple[TrainState, Metrics] | None:
 
 
 def record_start(job: Job, epoch: int) -> Job:
-    """Records in `config.json` what a run that is not finished goes on with from an epoch; a line says what differs."""
+    """Records in `config.json` the code and machine of an unfinished run from an epoch on; a line says what differs."""
     manifest = job.manifest
     if epoch == manifest.config.epochs and broadcast(lambda: read_result(job.folder)) is not None:
         return job

@@ -41,7 +41,7 @@ def find(manifest: Manifest, folder: Path) -> Arrays | None:
     if source is None or checkpoint.epochs(folder / "checkpoints"):
         return None
     arrays = read(source, manifest.data.image_shape)
-    if not any(name.startswith("params/") for name in _fitting(arrays, shapes(manifest))):
+    if not any(name.startswith("params/") for name in _fitting_names(arrays, shapes(manifest))):
         raise InputError(
             f"no parameter of {source} has the name and the shape of one of this network; choose other weights", "init"
         )
@@ -101,7 +101,7 @@ def take_over(state: TrainState, arrays: Arrays | None, source: str | None, cons
     if arrays is None:
         return state
     variables = {"params": state.params, **state.collections}
-    fitting = _fitting(arrays, variables)
+    fitting = _fitting_names(arrays, variables)
 
     def chosen(path, leaf):
         return np.array(arrays[name_of(path)], leaf.dtype) if name_of(path) in fitting else leaf
@@ -116,7 +116,7 @@ def _leaves(variables: Any) -> Iterator[tuple[str, Any]]:
     return ((name_of(path), leaf) for path, leaf in jax.tree.leaves_with_path(variables))
 
 
-def _fitting(arrays: Arrays, variables: Any) -> set[str]:
+def _fitting_names(arrays: Arrays, variables: Any) -> set[str]:
     return {name for name, leaf in _leaves(variables) if name in arrays and arrays[name].shape == leaf.shape}
 
 
@@ -126,11 +126,11 @@ def _summary(own: dict[str, Any], arrays: Arrays, fitting: set[str], source: str
     parts = [f"{count:,} of {sum(sizes.values()):,} parameters taken over from {source}"]
     for what, names in (("new here", own), ("left out", arrays)):
         if names.keys() - fitting:
-            parts.append(f"{what}: {', '.join(dict.fromkeys(_modules(names, fitting)))}")
+            parts.append(f"{what}: {', '.join(dict.fromkeys(_unmatched_modules(names, fitting)))}")
     return "; ".join(parts)
 
 
-def _modules(names: Iterable[str], fitting: Collection[str]) -> Iterator[str]:
+def _unmatched_modules(names: Iterable[str], fitting: Collection[str]) -> Iterator[str]:
     """The names that do not fit, shortened to the largest modules of which none does."""
     used = {name.partition("/")[2] for name in fitting}
     for name in names:

@@ -99,9 +99,9 @@ def _epoch(program, train_mode, state, key, data, rows, progress):
 
 
 def _diverged(config, epoch, step, losses):
-    kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
+    remains = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "nothing was kept"
     values = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-    text = f"the loss stopped being finite in epoch {epoch}, step {step} ({values}); {kept}; "
+    text = f"the loss stopped being finite in epoch {epoch}, step {step} ({values}); {remains}; "
     return DivergenceError(f"{text}a new run with a lower learning_rate than {config.learning_rate} may help")
 
 
