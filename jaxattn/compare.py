@@ -8,7 +8,7 @@ from typing import Any
 from jaxattn import runtime
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
-from jaxattn.cli.runs import CODE_FLAGS, add_code_flags
+from jaxattn.cli.runs import CODE_FLAGS, add_cache_flag, add_code_flags, limit_cache
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 from jaxattn.runs.console import Console
@@ -44,6 +44,7 @@ def parser() -> Parser:
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
     made_by_others.add_argument("--csv", metavar="FILE", help="results of any program: columns variant, seed, accuracy")
     add_code_flags(parser)
+    add_cache_flag(parser)
     add_config_flags(parser, DATASETS, without=("attention", "seed"))
     return parser
 
@@ -55,6 +56,7 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line or what it names cannot be used.
     """
     values = vars(parser().parse_args(arguments))
+    limit_cache(values.pop("cache_limit"))
     own = {name: values.pop(name) for name in OWN}
     code = {name: values.pop(name) for name in CODE_FLAGS}
     _check(own, values)

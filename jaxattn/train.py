@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
-from jaxattn.cli.runs import CODE_FLAGS, add_code_flags
+from jaxattn.cli.runs import CODE_FLAGS, add_cache_flag, add_code_flags, limit_cache
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError, first_line
@@ -31,6 +31,7 @@ def parser() -> Parser:
     add_code_flags(where)
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
     where.add_argument("--tensorboard", action="store_true", help="write tensorboard/, too; needs tensorboardX")
+    add_cache_flag(where)
     add_config_flags(parser, DATASETS)
     return parser
 
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line or what it names cannot be used.
     """
     values = vars(parser().parse_args(arguments))
+    limit_cache(values.pop("cache_limit"))
     out, folder, mirror = (values.pop(name) for name in ("out", "resume", "mirror"))
     distributed, no_report, tensorboard = (values.pop(name) for name in ("distributed", "no_report", "tensorboard"))
     trust_code, accept_changed_code = (values.pop(name) for name in CODE_FLAGS)

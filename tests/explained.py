@@ -24,7 +24,7 @@ from jaxattn.runs.run import Run
 
 FOREIGN = (
     "un très long nom de classe, bien plus que la place", "$x_1$ cost $\\nofunction{", "猫", "犬", "a\nb\tc", "",
-    "🙂", "same", "Same", "ميناء", "\ud800", "x" * 200,
+    "🙂", "same", "same ", "ميناء", "\ud800", "x" * 200,
 )  # fmt: skip
 
 

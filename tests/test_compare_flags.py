@@ -5,6 +5,7 @@ import json
 
 import pytest
 import tiny
+from PIL import Image
 from report_runs import metrics, result
 
 from jaxattn.comparison import compare
@@ -17,6 +18,7 @@ from jaxattn.runs.store import write_json, write_metrics
 command = importlib.import_module("jaxattn.compare")  # the package's name for the function hides it
 BASE = "--attention none se --seeds 2 --out OUT --dataset tiny"
 # Two command lines that differ by the flag; a flag alone is added to BASE.
+FOLDER = BASE.replace("--dataset tiny", "--dataset folder:RUNS/images")
 ACTS = {
     "--attention": (BASE, BASE.replace("se", "eca", 1)),
     "--seeds": (BASE, BASE.replace("--seeds 2", "--seeds 3")),
@@ -33,6 +35,10 @@ ACTS = {
     "--attention-position": "--attention-position after",
     "--init": "--init weights.pt",
     "--data-dir": "--data-dir elsewhere",
+    "--cutout": "--cutout 5",
+    "--mixup": "--mixup 0.7",
+    "--image-size": (FOLDER, f"{FOLDER} --image-size 16"),
+    "--skip-damaged": (FOLDER, f"{FOLDER} --skip-damaged"),
     "--augment": "--augment full",
     "--crop-padding": "--crop-padding 7",
     "--flips": "--flips random",
@@ -65,6 +71,7 @@ INERT = {
     "--accept-changed-code": "test_own_module",
     "--traceback": "test_command",
     "--help": "test_conventions",
+    "--cache-limit": "test_cache",
 }
 
 
@@ -76,7 +83,7 @@ def finished(folder, attention, seed, accuracy):
     """A folder with what a comparison reads of a finished run."""
     config = Config(attention=attention, seed=seed, dataset="tiny", epochs=1)
     splits = tiny.splits()
-    with claim(folder, Manifest(config, splits.classes, (32, 32, 3), splits.digest())):
+    with claim(folder, Manifest(config, splits.spec, splits.digest())):
         write_metrics(folder, metrics(1))
         measured = {
             "dataset": "tiny",
@@ -94,6 +101,10 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for attention, seed, accuracy in (("none", 0, 0.5), ("se", 0, 0.6), ("se", 1, 0.7)):
         finished(folder / f"{attention}-s{seed}", attention, seed, accuracy)
+    for i in range(4):
+        path = folder / "images" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (60 * i, 0, 0)).save(path)
     for name, accuracy in (("first", 0.6), ("second", 0.7)):
         (folder / f"{name}.csv").write_text(f"variant,seed,accuracy\nplain,0,0.5\nmine,0,{accuracy}\n")
     return folder
@@ -102,9 +113,9 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def effect(runs, tmp_path, monkeypatch, capsys):
     """A function from a command line to what it prints, writes and trains; nothing is trained, no page is drawn."""
-    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits())
-    monkeypatch.setitem(DATASETS, "other", lambda data_dir: tiny.splits(seed=1))
-    monkeypatch.setattr(compare, "_check_variants", lambda configs: None)
+    monkeypatch.setitem(DATASETS, "tiny", tiny.dataset())
+    monkeypatch.setitem(DATASETS, "other", tiny.dataset(seed=1))
+    monkeypatch.setattr(compare, "_check_variants", lambda configs, spec: None)
     monkeypatch.setattr(compare, "write_page", lambda *arguments: None)
     failed = {"se": {0: Failure("it failed", 1, False, {})}}
     monkeypatch.setattr(compare.results, "failures", lambda folder, plan: failed)

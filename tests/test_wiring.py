@@ -123,9 +123,11 @@ def trained(small_network, tmp_path_factory):
             train, monitored = divide(config, splits)
             built = program.build(config, splits.spec, len(train) // config.batch_size)
             manifest = Manifest(config, splits.spec, splits.digest())
-            job = Job(nowhere, manifest, built, quiet, weights.find(manifest, nowhere), Observers((), quiet), ())
-            data = feed.placed(train, False)
-            state, _ = start_state(job, lambda: None, train.images)
+            job = Job(
+                nowhere, manifest, built, quiet, weights.find(manifest, nowhere), train.images, Observers((), quiet), ()
+            )
+            data = feed.placed(train)
+            state, _ = start_state(job, lambda: None)
             for epoch in loop.train(built, config, state, data, monitored, 0, lambda *progress: None):
                 state, _ = epoch
         return checkpoint.named(jax.device_get(state.params))

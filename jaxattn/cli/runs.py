@@ -1,9 +1,11 @@
 """What the commands that open runs share: their flags, and how a run is loaded."""
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from jaxattn import runtime
+from jaxattn.data import cache
 
 if TYPE_CHECKING:
     from jaxattn.runs.run import Run
@@ -19,6 +21,23 @@ def add_code_flags(parser: argparse._ActionsContainer) -> None:
     """Adds the flags that say which code may be used."""
     for name, text in CODE_FLAGS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
+
+
+def add_cache_flag(parser: argparse._ActionsContainer) -> None:
+    """Adds the flag that limits the cache of images."""
+    help = f"gigabytes that the cache of read images may have (default: {cache.LIMIT}, else {cache.DEFAULT_LIMIT:g})"
+    parser.add_argument("--cache-limit", metavar="GB", help=help)
+
+
+def limit_cache(gigabytes: str | None) -> None:
+    """Sets the limit for this process and those that it starts; None leaves it as it is.
+
+    Raises:
+        InputError: where it is no size.
+    """
+    if gigabytes is not None:
+        os.environ[cache.LIMIT] = gigabytes
+        cache.limit()
 
 
 def add_weights_flag(parser: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ class Dataset:
             `InputError` where they cannot be used.
         find: from a data folder (a path) to the file or folder that `load` would read; None where there is none, and it
             would have to be downloaded.
-        origin: where the images come from, in a few words.
+        origin: where the images come from where they are not on this machine, in a few words.
     """
 
     spec: Spec | None

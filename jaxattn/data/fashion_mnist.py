@@ -1,4 +1,7 @@
-"""Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747): 28x28 grey images, given as RGB with equal channels."""
+"""Fashion-MNIST: 28x28 grey images, given as RGB with equal channels.
+
+Source: Xiao et al. 2017, arXiv:1708.07747.
+"""
 
 import gzip
 import io
@@ -109,4 +112,4 @@ def _idx(path: Path, axes: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
 
 
-DATASET = Dataset(SPEC, load, find, origin="https://github.com/zalandoresearch/fashion-mnist")
+DATASET = Dataset(SPEC, load, find, origin=f"download from {_HOST}")

@@ -50,6 +50,8 @@ class Spec:
             raise InputError(
                 f"{self.name}: mean and std must be of 3 channels, std above 0, got {self.mean}, {self.std}"
             )
+        if any(count is not None and count < 1 for count in (self.train, self.test)):
+            raise InputError(f"{self.name}: train and test must be 1 or more, got {self.train} and {self.test}")
         if self.superclasses and len(self.superclasses) != len(self.classes):
             raise InputError(
                 f"{self.name}: superclasses must be one for each of the {len(self.classes)} classes, "
@@ -69,13 +71,21 @@ class Spec:
             InputError: where they cannot be those of a data set.
         """
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in dict(values).items()}
-        spec = cls(**values)
-        texts = [spec.name, spec.source, *spec.classes, *spec.superclasses, *spec.notes]
-        counts = [count for count in (spec.train, spec.test) if count is not None]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError(f"names of a data set must be texts, found {texts!r:.80}")
-        if not all(type(number) is int and number > 0 for number in (*spec.image_shape, *counts)):
-            raise TypeError(f"sizes of a data set must be whole numbers above 0, found {spec.image_shape} and {counts}")
-        if not all(type(number) in (int, float) for number in (*spec.mean, *spec.std)):
-            raise TypeError(f"mean and std must be numbers, found {spec.mean} and {spec.std}")
-        return spec
+        for names, kinds in _KINDS.items():
+            for name in names:
+                parts = values.get(name, ())
+                for part in parts if isinstance(parts, tuple) else (parts,):
+                    if type(part) not in kinds:
+                        raise TypeError(f"{name} of a data set must be of {kinds}, found {part!r:.80}")
+        if len({len(values[name]) for name in ("image_shape", "mean", "std")}) > 1:
+            raise TypeError(f"image_shape, mean and std must have 3 numbers, found {values['mean']}, {values['std']}")
+        return cls(**values)
+
+
+# The types of each value, or of the parts of it.
+_KINDS: dict[tuple[str, ...], tuple[type, ...]] = {
+    ("name", "source", "classes", "superclasses", "notes"): (str,),
+    ("image_shape",): (int,),
+    ("train", "test"): (int, type(None)),
+    ("mean", "std"): (int, float),
+}

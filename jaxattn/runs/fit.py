@@ -48,8 +48,7 @@ def fit(
 
     Args:
         config: what to train.
-        out: the run folder; by default `runs/<date>-<dataset>-<attention>-s<seed>`.
-        console: where lines go; by default standard output.
+        out, console: the run folder, by default `runs/<date>-<dataset>-<attention>-s<seed>`; where lines go.
         build: of `runs.compiled.cached_build`; runs that differ only in the seed can share it.
         observers: notified of every epoch, such as those of `jaxattn.observers`.
         accept_changed_code: whether a run may resume with a module of your own whose code has changed since.
@@ -68,8 +67,7 @@ def fit(
         devices.check_batch(config.batch_size)
         out, requested = None if out is None else local_path(out, "out"), config
         config, splits, early = load_and_init(config, out, console, build)
-        is_fed = feed.is_large(splits.train.images)
-        train, monitored, test = *divide(config, splits, lazy=is_fed), splits.test
+        train, monitored, test = *divide(config, splits, lazy=feed.is_large(splits.train.images)), splits.test
         manifest = Manifest(config, splits.spec, splits.digest())
         folder = out if out is not None else broadcast(lambda: default_folder(config))
         watch = Observers(observers if is_first() else (), console)
@@ -78,21 +76,18 @@ def fit(
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder))
         program = build(config, manifest.data, len(train) // config.batch_size)
-        data, first = feed.placed(train, is_fed), np.array(train.images[:IMAGES])
+        data, first = feed.placed(train), np.array(train.images[:IMAGES])
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        warnings = (*manifest.data.notes, *(() if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)))
-        run = _run(
-            Job(folder, manifest, program, console, initial, watch, warnings), early, data, first, monitored, test
-        )
+        warnings = () if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)
+        job = Job(folder, manifest, program, console, initial, first, watch, warnings)
+        run = _run(job, early, data, monitored, test)
     console.line(f"everything is in {folder}")
     return run
 
 
-def _run(
-    job: Job, early: Callable[[], TrainState | None], data: feed.Data, first: np.ndarray, monitored: Split, test: Split
-) -> Run:
+def _run(job: Job, early: Callable[[], TrainState | None], data: feed.Data, monitored: Split, test: Split) -> Run:
     """What is left of a run whose folder is claimed: epochs, then the test."""
-    state, metrics = start_state(job, early, first)
+    state, metrics = start_state(job, early)
     job = record_start(job, len(metrics))
     job.console.line(messages.headline(job.manifest.config, [data.count, len(monitored), len(test)], state.params))
     try:

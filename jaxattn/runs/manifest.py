@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
-from jaxattn.data import cifar10
+from jaxattn.data import cifar10, folder
 from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, parse_json, read_bytes
@@ -70,7 +70,7 @@ class Manifest:
 
     def notes(self) -> list[str]:
         """What a reader of its numbers must know, a sentence each: warnings, and what changed on the way."""
-        notes = list(dict.fromkeys(warning for start in self.starts for warning in start.warnings))
+        notes = [*self.data.notes, *dict.fromkeys(warning for start in self.starts for warning in start.warnings)]
         if self.starts and self.starts[0].epoch:
             notes.append(f"versions and machine of epochs 1 to {self.starts[0].epoch} were not recorded")
         lasting: list[Start] = []
@@ -89,7 +89,9 @@ class Manifest:
         """Whether both describe one run: the data folder and the number of epochs may differ."""
 
         def identity(manifest):
-            config = dataclasses.replace(manifest.config, dataset=manifest.data.name, data_dir="", epochs=1)
+            dataset = manifest.config.dataset or ""
+            moved = folder.PREFIX if dataset.startswith(folder.PREFIX) else dataset  # a folder may have moved
+            config = dataclasses.replace(manifest.config, dataset=moved, data_dir="", epochs=1)
             return config, manifest.data.classes, manifest.data.image_shape, manifest.dataset_hash
 
         return identity(self) == identity(other)
@@ -220,20 +222,17 @@ def parse_manifest(content: bytes) -> Manifest:
             raise InputError(f"it is of format {written!r}, and this version of jaxattn reads formats up to {FORMAT}")
         starts = tuple(map(_start, values.pop("starts", ())))
         digest = values.pop("dataset_hash")
-        if written == FORMAT:
-            data = Spec.from_json(values.pop("data"))
-        else:
-            values, data = _of_format_2(values)
-        return Manifest(Config.from_json(values), data, digest, starts)
+        values, data = (values, values.pop("data")) if written == FORMAT else _of_format_2(values)
+        return Manifest(Config.from_json(values), Spec.from_json(data), digest, starts)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _of_format_2(values: dict[str, Any]) -> tuple[dict[str, Any], Spec]:
+def _of_format_2(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of a configuration of formats 1 and 2 with those that are newer, and the data set's facts."""
-    old = {name: values.pop(name) for name in ("classes", "image_shape")}
-    facts = dict.fromkeys(("train", "test")) | {"mean": cifar10.SPEC.mean, "std": cifar10.SPEC.std}
-    return NEWER | values, Spec.from_json(old | facts | {"name": values["dataset"]})
+    facts = {name: values.pop(name) for name in ("classes", "image_shape")}
+    facts |= {"name": values["dataset"], "train": None, "test": None}
+    return NEWER | values, facts | {"mean": cifar10.SPEC.mean, "std": cifar10.SPEC.std}
 
 
 def _start(values: dict[str, Any]) -> Start:

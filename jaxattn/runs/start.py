@@ -33,6 +33,7 @@ class Job(NamedTuple):
         program: of its configuration.
         console: where lines go.
         initial: weights that it starts from, of `weights.find`.
+        first: the first training images, `initial.IMAGES` of them, uint8 [N, H, W, 3].
         observers: notified of every epoch.
         warnings: of this start, which the readers of its numbers must know.
     """
@@ -42,17 +43,17 @@ class Job(NamedTuple):
     program: Program
     console: Console
     initial: weights.Arrays | None
+    first: np.ndarray
     observers: Observers
     warnings: tuple[str, ...]
 
 
-def start_state(job: Job, early: Callable[[], TrainState | None], images: np.ndarray) -> tuple[TrainState, Metrics]:
+def start_state(job: Job, early: Callable[[], TrainState | None]) -> tuple[TrainState, Metrics]:
     """The state and the metrics of the last complete epoch, or fresh ones: `early`'s, if it gives any.
 
     Args:
         job: the run.
         early: gives a new run's initial state, or None where it must be drawn here.
-        images: the first that train, `initial.IMAGES` of them, uint8 [N, H, W, 3].
 
     Raises:
         InputError: where there are checkpoints and none of them can be read.
@@ -60,7 +61,7 @@ def start_state(job: Job, early: Callable[[], TrainState | None], images: np.nda
     config, resumed = job.manifest.config, broadcast(lambda: _last(job))
     if resumed is None:
         drawn = early() or job.program.init(loop.keys(config)[0])
-        new = prepare(drawn, images, job.manifest.data, config.first_conv, config.later_convs)
+        new = prepare(drawn, job.first, job.manifest.data, config.first_conv, config.later_convs)
         resumed = weights.take_over(new, job.initial, config.init, job.console), []
     return devices.replicate(resumed[0]), resumed[1]
 

@@ -14,7 +14,7 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.training import devices
-from jaxattn.training.feed import is_large, placed
+from jaxattn.training.feed import placed
 
 BATCH = 248
 FILL = 8  # the fewest rows of fill in a batch: more than a network has blocks
@@ -55,7 +55,7 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
         split: N examples.
     """
     variables = devices.replicate(variables)
-    data = placed(split, is_large(split.images))
+    data = placed(split)
     outputs = [
         (devices.synchronise(step(variables, *inputs[:3], devices.shard(valid))), valid)
         for rows, valid in batches(len(split), devices.count())

@@ -71,7 +71,7 @@ class Fed(NamedTuple):
         return len(self.split)
 
     def calls(self, rows: Int32[np.ndarray, "S B"], steps: int) -> Iterator[tuple[Any, ...]]:
-        """As of `Resident`, with images of the chunk alone, rows in it, and the images' numbers in the data set."""
+        """As of `Resident`, with images [n, H, W, 3] of a chunk, rows [..., B] in it, and numbers [..., B] in all."""
         size = rows.shape[1]
         image = int(np.prod(self.split.images.shape[1:]))
         per_chunk = min(max(CHUNK // (size * image * steps), 1) * steps, len(rows))
@@ -88,7 +88,7 @@ class Fed(NamedTuple):
                     yield images, labels, devices.shard(positions), devices.shard(numbers)
 
     def batch(self, rows: Int32[np.ndarray, " B"]) -> tuple[Any, ...]:
-        """As of `Resident`."""
+        """Images of a batch with rows [B], which of them are its own, and their numbers in the data set."""
         images, _ = self._read(rows[None], 1)
         return devices.replicate(images), devices.shard(np.arange(len(rows), dtype=np.int32)), devices.shard(rows)
 
@@ -108,6 +108,8 @@ def calls(rows: Int32[np.ndarray, "S B"], count: int) -> list[np.ndarray]:
 Data = Resident | Fed
 
 
-def placed(train: Split, is_fed: bool) -> Data:
-    """Training data where it belongs."""
-    return Fed(train) if is_fed else Resident(*devices.replicate((train.images, train.labels)))
+def placed(split: Split) -> Data:
+    """A split on the device, or fed to it where it is large."""
+    if isinstance(split.images, Rows) or is_large(split.images):
+        return Fed(split)
+    return Resident(*devices.replicate((split.images, split.labels)))

@@ -25,36 +25,29 @@ def make_train_step(
     """The function `(state, key, images, labels, rows, numbers=None) -> (state, tally)` that takes one step.
 
     Args of that function:
-        state: `TrainState`.
-        key: the run's key; augmentation and dropout of step t draw from `fold_in(key, t)`.
-        images, labels: the data set, uint8 [N, H, W, 3] and int32 [N].
-        rows: int32 [B], indices of the batch's examples.
-        numbers: int32 [B], their numbers in the data set, where `images` and `labels` are only a part of it.
+        state, key: `TrainState`, and the run's key: step t draws from `fold_in(key, t)`.
+        images, labels: the data set or a part of it, uint8 [N, H, W, 3] and int32 [N].
+        rows, numbers: int32 [B], as of `batch.make_batch`.
 
     Args:
         model, optimizer: what is trained, and how.
         batch_of: of `batch.make_batch`.
         train: whether dropout drops and norms use the batch's statistics; False trains in evaluation mode.
         smoothing: label smoothing, a fraction; the tally's loss is without it.
-        average: decay of the state's moving average in a step, if it has one.
-        alpha: of mixup; 0: none.
+        average, alpha: decay in a step of the state's moving average, if it has one; of mixup, 0 for none.
     """
 
     def step(state, key, images, labels, rows, numbers=None):
         key_augment, key_dropout = jax.random.split(jax.random.fold_in(key, state.step))
         batch, targets = batch_of(key_augment, state.step, images, rows, numbers), labels[rows]
-        if alpha:
-            batch, weight = mixup(jax.random.fold_in(key_augment, 2), batch, alpha)
+        batch, weight = mixup(jax.random.fold_in(key_augment, 2), batch, alpha) if alpha else (batch, None)
         names, rngs = list(state.collections), {"dropout": key_dropout}
 
         def loss_of(params):
             variables = {"params": params, **state.collections}
             logits, updated = model.apply(variables, batch, train=train, rngs=rngs, mutable=names)
             sums = tally(logits, targets, jnp.ones(targets.shape, bool))
-            loss = smoothed_loss(logits, targets, smoothing)
-            if alpha:
-                loss = weight * loss + (1 - weight) * smoothed_loss(logits, jnp.roll(targets, 1), smoothing)
-            return loss, (sums, updated)
+            return _loss(logits, targets, smoothing, weight), (sums, updated)
 
         gradients, (sums, updated) = jax.grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -65,6 +58,14 @@ def make_train_step(
         return update_average(state, average), sums
 
     return step
+
+
+def _loss(logits, targets, smoothing, weight):
+    """The loss of a batch, of which mixup, where it acts, gave each image the part `weight` of its own."""
+    loss = smoothed_loss(logits, targets, smoothing)
+    if weight is None:
+        return loss
+    return weight * loss + (1 - weight) * smoothed_loss(logits, jnp.roll(targets, 1), smoothing)
 
 
 def make_train_steps(step: Callable[..., tuple[TrainState, Tally]]) -> Callable[..., tuple[TrainState, Tally]]:

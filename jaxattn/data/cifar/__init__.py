@@ -17,7 +17,7 @@ def dataset(published: Published) -> Dataset:
         published.spec,
         load=lambda data_dir: load(published, data_dir),
         find=lambda data_dir: find(published, data_dir),
-        origin=published.remote.url,
+        origin=f"download from {published.remote.url}",
     )
 
 
