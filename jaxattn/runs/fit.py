@@ -164,15 +164,16 @@ def _train(job: Job, state: TrainState, metrics: Metrics, data: loop.Data, monit
         job.console.line(f"resuming after epoch {done} of {config.epochs} in {job.folder}")
     with job.console.bar(config.epochs, len(data[0]) // config.batch_size) as progress:
         for state, line in loop.train(job.program, config, state, data, monitored, done, progress):  # noqa: B020, PLR1704
-            write_files(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
+            write_files(job, functools.partial(_keep_epoch, job, state, [*metrics, line]))
             metrics.append(line)
             job.console.line(messages.epoch_line(line, config))
             _tell(job, job.observers.epoch, state, metrics)
     return state
 
 
-def _keep_epoch(folder, state, metrics):
-    epoch = metrics[-1]["epoch"]
+def _keep_epoch(job, state, metrics):
+    folder, epoch = job.folder, metrics[-1]["epoch"]
     write_metrics(folder, metrics)
     best = best_epoch(metrics, {epoch, *checkpoint.epochs(folder / "checkpoints")})
-    checkpoint.save(folder / "checkpoints", epoch, state, {epoch, epoch - 1, best})  # one more, if the last is damaged
+    kept = {epoch, epoch - 1, best}  # one more, if the last is damaged
+    checkpoint.save(folder / "checkpoints", epoch, state, kept, job.manifest.identity())

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import datetime
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
@@ -82,14 +84,15 @@ class Manifest:
                 notes.append(f"from epoch {new.epoch + 1} on: {', '.join(different)}")
         return notes
 
-    def same_run(self, other: "Manifest") -> bool:
-        """Whether both describe one run: the data folder and the number of epochs may differ."""
-
-        def identity(manifest):
-            config = dataclasses.replace(manifest.config, data_dir="", epochs=1)
-            return config, manifest.classes, manifest.image_shape, manifest.dataset_hash
-
-        return identity(self) == identity(other)
+    def identity(self) -> str:
+        """SHA-256 (hex) of all that makes it this run: not the data folder, the number of epochs, and the starts."""
+        config = {
+            name: float(value) if isinstance(value, int) else value  # 1 and 1.0 are one learning rate
+            for name, value in self.config.to_json().items()
+            if value is not None and name not in ("data_dir", "epochs")  # a later version may have more that is None
+        }
+        values = config, self.classes, self.image_shape, self.dataset_hash
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def default_folder(config: Config) -> Path:
@@ -167,7 +170,7 @@ def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) ->
     Raises:
         InputError: where it is another run, or one of more epochs.
     """
-    if not old.same_run(new):
+    if old.identity() != new.identity():
         raise InputError(f"{folder} holds a run {_difference(old, new)}; choose another folder", setting)
     if new.config.epochs < old.config.epochs:
         raise InputError(
@@ -180,7 +183,9 @@ def _difference(old: Manifest, new: Manifest) -> str:
     for name, value in old.config.to_json().items():
         if name not in ("data_dir", "epochs") and value != getattr(new.config, name):
             return f"with {name} {value}, not {getattr(new.config, name)}"
-    return "on other images (their hash differs)"
+    if old.dataset_hash != new.dataset_hash:
+        return "on other images (their hash differs)"
+    return f"of classes {', '.join(old.classes):.80} and shape {list(old.image_shape)}"
 
 
 def read_manifest(folder: Path) -> Manifest:
