@@ -7,6 +7,7 @@ import importlib
 import json
 import shutil
 import sys
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import tiny
 from flax import linen as nn
 
 from jaxattn import CNN, Config, fit, load_run, resume
-from jaxattn.attention import Gate
+from jaxattn.attention import Gate, source
 from jaxattn.attention.chain import Chain
 from jaxattn.cli.command import run_command
 from jaxattn.comparison import page
@@ -223,7 +224,7 @@ def test_a_module_that_no_run_can_use_is_refused_in_one_line_before_anything_is_
 
 SOURCE = """
 from flax import linen as nn
-from jaxattn.attention import Gate
+from jaxattn.attention import Gate, source
 {imports}
 
 class Own(Gate):
@@ -286,11 +287,37 @@ def test_a_digest_is_of_the_class_and_of_what_it_imports_from_its_own_package(pa
 def test_a_class_that_was_defined_in_no_file_is_known_by_its_methods():
     def define(body):
         head = "from flax import linen as nn\nclass Own(nn.Module):\n    @nn.compact\n    def __call__(self, x):\n"
-        source = head + body
-        return code._digest.__wrapped__(namespace_of(source)["Own"], "__main__")
+        text = head + body
+        return source.digest(namespace_of(text)["Own"], "__main__")
 
     first = define("        return x * 2\n")
     assert first == define("        return x * 2\n") != define("        return x * 3\n")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "def f(x): return {n} * x\nclass Own(Gate):\n    def gate(self, x): return f(x)",
+        "K = {n}\nclass Own(Gate):\n    def gate(self, x): return K * x",
+        "class Own(Gate):\n    K = {n}\n    def gate(self, x): return self.K * x",
+        "class B(Gate):\n    def gate(self, x): return {n} * x\nclass Own(B): pass",
+        "class Own(Gate):\n    @staticmethod\n    def k(): return {n}\n    def gate(self, x): return self.k() * x",
+        "class Own(Gate):\n    @property\n    def k(self): return {n}\n    def gate(self, x): return self.k * x",
+        "class In(nn.Module):\n    def __call__(self, x): return {n} * x\n"
+        "class Own(Gate):\n    @nn.compact\n    def gate(self, x): return In()(x)",
+        "class Own(Gate):\n    k: tuple = dataclasses.field(default_factory=lambda: ({n},))\n"
+        "    def gate(self, x): return self.k[0] * x",
+        "def d(f):\n    return lambda self, x: {n} * f(self, x)\n"
+        "class Own(Gate):\n    @d\n    def gate(self, x): return x",
+    ],
+    ids=["function", "constant", "attribute", "base", "staticmethod", "property", "submodule", "factory", "decorator"],
+)
+def test_what_a_class_in_a_notebook_names_belongs_to_its_code(part):
+    head = "import dataclasses\nfrom flax import linen as nn\nfrom jaxattn.attention import Gate\n"
+    first, same, other = (
+        source.digest(namespace_of(head + part.replace("{n}", n))["Own"], "__main__") for n in ("1", "1", "7")
+    )
+    assert first == same != other
 
 
 def namespace_of(source):
@@ -302,6 +329,60 @@ def namespace_of(source):
     namespace = {"__name__": "__main__"}
     exec(compile(source, name, "exec"), namespace)
     return namespace
+
+
+@pytest.mark.parametrize("way", ["linked file", "linked package", "another folder", "by name", "zip", "no Python"])
+def test_helpers_belong_to_the_code_wherever_they_are(package, tmp_path, monkeypatch, way):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def digest(value):
+        helper, name = f"VALUE = {value}", package(__init__="", gates=own(imports="import beside"))
+        if way == "zip":
+            with zipfile.ZipFile(elsewhere / "z.zip", "w") as file:
+                file.writestr("beside.py", helper)
+            monkeypatch.syspath_prepend(elsewhere / "z.zip")
+        elif way == "linked package":
+            (elsewhere / "gates.py").write_text(own(imports="from . import near"))
+            (elsewhere / "__init__.py").write_text("")
+            (elsewhere / "near.py").write_text(helper)
+            shutil.rmtree(tmp_path / PACKAGE)
+            (tmp_path / PACKAGE).symlink_to(elsewhere)
+        elif way == "by name":
+            name = package(gates=own(imports="import importlib\nimportlib.import_module('.near', __package__)"))
+            package(near=helper)
+        elif way == "no Python":
+            name = package(gates=own(imports="try:\n    from . import near\nexcept SyntaxError: pass"))
+            package(near=f"print {value}")
+        else:
+            (elsewhere / "beside.py").write_text(helper)
+            monkeypatch.syspath_prepend(elsewhere)
+        if way == "linked file":
+            target = (tmp_path / PACKAGE / "gates.py").rename(elsewhere / "gates.py")
+            (tmp_path / PACKAGE / "gates.py").symlink_to(target)
+        return code.digests(name)[name]
+
+    first = digest(1)
+    (tmp_path / PACKAGE).unlink() if way == "linked package" else (tmp_path / PACKAGE / "gates.py").unlink()
+    assert digest(22) != first
+
+
+def test_the_digest_is_of_the_code_in_memory(package, tmp_path):
+    name = package(__init__="", gates=own(imports="from . import near"), near="VALUE = 1")
+    first = code.digests(name)
+    (tmp_path / PACKAGE / "near.py").write_text("VALUE = 200")
+    assert code.digests(name) == first
+    importlib.reload(sys.modules[f"{PACKAGE}.near"])
+    assert code.digests(name) != first
+
+
+def test_a_file_that_was_edited_after_its_import_is_refused(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    name = package(__init__="", gates=own())
+    importlib.import_module(f"{PACKAGE}.gates")
+    (tmp_path / PACKAGE / "gates.py").write_text(own(factor=200))
+    with pytest.raises(InputError, match=r"gates.py was edited after .*gates was imported, so .*; restart Python"):
+        code.digests(name)
 
 
 @pytest.fixture(scope="module")
