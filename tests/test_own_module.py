@@ -118,7 +118,7 @@ TOLD = [
 def test_a_module_is_told_that_it_trains_by_whatever_name_it_asks_for(module, in_chain, position):
     attention = functools.partial(Chain, (module, module)) if in_chain else module
     model = CNN(widths=(4,), hidden=8, attention=attention, attention_position=position)
-    check_network(model, "own", (8, 8, 3))
+    check_network(model, "own", (8, 8, 3), 2)
     x = jnp.asarray(np.random.default_rng(0).normal(1, 2, (2, 8, 8, 3)), jnp.float32)
     variables = model.init(jax.random.key(0), x)
 
@@ -190,6 +190,97 @@ class Wrong(nn.Module):
         raise RuntimeError("first line\nsecond line")
 
 
+class DropsByKeyword(nn.Module):
+    @nn.compact
+    def __call__(self, x, **mode):
+        return nn.Dropout(0.5, deterministic=not mode.get("train", False))(x)
+
+
+class DropsByPosition(nn.Module):
+    @nn.compact
+    def __call__(self, x, *mode):
+        return nn.Dropout(0.5)(x, not (mode and mode[0]))
+
+
+def hiding(method):
+    def hidden(self, *given, **named):
+        return method(self, *given, **named)
+
+    return hidden
+
+
+class DropsDecorated(nn.Module):
+    def setup(self):
+        self.drop = nn.Dropout(0.5)
+
+    @hiding
+    def __call__(self, x, train=False):
+        return self.drop(x, deterministic=not train)
+
+
+class DropsByAnotherField(nn.Module):
+    inference: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.MultiHeadDotProductAttention(1, dropout_rate=0.5, deterministic=self.inference)(x, x)
+
+
+class OwnStatistics(nn.Module):
+    @nn.compact
+    def __call__(self, x, is_train=False):
+        mean = self.variable("stats", "mean", jnp.zeros, x.shape[-1:])
+        if is_train:
+            mean.value = x.mean(axis=(0, 1, 2))
+        return x - mean.value[None, None, None]
+
+
+class OfThisBatch(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * self.param("scale", nn.initializers.ones, (len(x), 1, 1, 1))
+
+
+class OfInts(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * self.param("scale", lambda key: jnp.ones((1, 1, 1, 1), jnp.int32))
+
+
+class ReturnsInts(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x.astype(jnp.int32)
+
+
+class ComplexGate(Gate):
+    def gate(self, x):
+        return jnp.exp(1j * x.mean(axis=(1, 2), keepdims=True))
+
+
+class SmallBatches(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        if len(x) > 5:
+            raise ValueError("too many")
+        return x
+
+
+class SmallEvaluations(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        if len(x) > 5 and not train:
+            raise ValueError("too many")
+        return x
+
+
+class WithoutGradient(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        y = jax.pure_callback(np.tanh, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+        return x * y
+
+
 class Keyed(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -209,6 +300,22 @@ class Keyed(nn.Module):
         (PairOfGates, "PairOfGates.* fails in training: AttributeError: "),
         (Needs, r"fails in training: TypeError: .*missing 1 required positional argument: 'mask'"),
         (Wrong, "fails in training: RuntimeError: first line$"),
+        (
+            DropsByKeyword,
+            r"in training, block_1/attention/Dropout_0 drops nothing, since nothing tells the module that",
+        ),
+        (DropsByPosition, r"in training, block_1/attention/Dropout_0 drops nothing, since nothing"),
+        (DropsDecorated, r"in training, block_1/attention/drop drops nothing, .* take an argument train, by this name"),
+        (DropsByAnotherField, r"in training, block_1/attention/MultiHeadDotProductAttention_0 drops nothing"),
+        (OwnStatistics, "training does not update the statistics of block_1/attention, since nothing tells"),
+        (OfThisBatch, r'fails in training: ScopeParamShapeError: For parameter "scale" in "/block_1/attention"'),
+        (OfInts, r"parameters must be floating-point numbers, one or more, block_1/attention/scale is int32"),
+        (ReturnsInts, "attention must return floating-point numbers, ReturnsInts returns int32"),
+        (ComplexGate, "a gate must hold real numbers, that of block_1/attention is complex"),
+        (SmallBatches, "fails in training: ValueError: too many"),
+        (SmallEvaluations, "fails in evaluation: ValueError: too many"),
+        (WithoutGradient, "fails in training: ValueError: Pure callbacks do not support JVP"),
+        (Gate, "'jaxattn.attention.gate:Gate' is the base class of modules, and has no gate"),
         (Keyed, "memory/block_1/attention/key is an array of key<fry>, which a checkpoint cannot hold"),
     ],
 )
@@ -218,6 +325,36 @@ def test_a_module_that_no_run_can_use_is_refused_in_one_line_before_anything_is_
     with pytest.raises(InputError, match=message) as caught:
         fit(Config(attention=module, **CONFIG), tmp_path / "run", quiet)
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+class State(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        pair = self.variable("memory", "pair", lambda: (jnp.zeros(x.shape[-1:]), {"steps": jnp.zeros(())}))
+        table = self.variable("constants", "table", jnp.ones, x.shape[-1:])
+        if train:
+            pair.value = x.mean(axis=(0, 1, 2)), {"steps": pair.value[1]["steps"] + 1}
+        return x * table.value[None, None, None]
+
+
+def test_a_state_may_be_of_several_arrays_and_constants_need_not_change():
+    check_network(CNN(widths=(4,), hidden=8, attention=State), "own", (8, 8, 3), 2)
+
+
+class FailsLater(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        def fail(x):
+            raise RuntimeError("in a callback")
+
+        return x + jax.pure_callback(fail, jax.ShapeDtypeStruct(x.shape, x.dtype), jax.lax.stop_gradient(x))
+
+
+def test_what_a_module_raises_while_it_trains_is_one_line_and_its_traceback_is_kept(tmp_path, quiet):
+    with pytest.raises(InputError, match=r"^training with attention .*:FailsLater failed: .*; the trac") as caught:
+        fit(Config(attention=FailsLater, **CONFIG), tmp_path / "run", quiet)
+    assert "\n" not in str(caught.value) and caught.value.setting == "attention"
+    assert "RuntimeError: in a callback" in (tmp_path / "run" / "error.txt").read_text()
 
 
 # known by its code

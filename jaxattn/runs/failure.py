@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxattn.attention.resolve import own_modules
 from jaxattn.errors import DivergenceError, InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.runs import checkpoint
@@ -54,6 +55,31 @@ def recorded(folder: Path) -> Iterator[None]:
         if is_first():
             _record(folder, error)
         raise
+
+
+@contextlib.contextmanager
+def of_own_module(attention: str, folder: Path) -> Iterator[None]:
+    """The context in which what a module of the reader's own raises is told in one line.
+
+    Args:
+        attention: the run's.
+        folder: of the run, in which `recorded` leaves the traceback.
+
+    Raises:
+        InputError: for any exception but one that is one already, or of the file system.
+    """
+    try:
+        yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        if not own_modules(attention):
+            raise
+        raise InputError(
+            f"training with attention {attention} failed: {type(error).__name__}: {first_line(error)}; the traceback "
+            f"is in {folder / TRACEBACK}",
+            "attention",
+        ) from error
 
 
 def forget(folder: Path) -> None:
