@@ -39,18 +39,20 @@ class Failure(NamedTuple):
 
 
 @contextlib.contextmanager
-def recorded(folder: Path) -> Iterator[None]:
+def recorded(folder: Path, attention: str) -> Iterator[None]:
     """The context in which a run trains: the records of an earlier failure go, and one of a failure is left.
 
     A failure that has nothing to do with the run, such as a full disk, is not recorded.
 
     Args:
         folder: of the run, which this process has claimed.
+        attention: the run's; what a module of the reader's own raises becomes an `InputError`.
     """
     if is_first():
         forget(folder)
     try:
-        yield
+        with _in_one_line(attention, folder):
+            yield
     except Exception as error:
         if is_first():
             _record(folder, error)
@@ -58,16 +60,7 @@ def recorded(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def of_own_module(attention: str, folder: Path) -> Iterator[None]:
-    """The context in which what a module of the reader's own raises is told in one line.
-
-    Args:
-        attention: the run's.
-        folder: of the run, in which `recorded` leaves the traceback.
-
-    Raises:
-        InputError: for any exception but one that is one already, or of the file system.
-    """
+def _in_one_line(attention, folder):
     try:
         yield
     except (InputError, OSError):

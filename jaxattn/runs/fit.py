@@ -20,7 +20,7 @@ from jaxattn.runs.code import check_trusted
 from jaxattn.runs.compiled import Build, cached_build
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import divide
-from jaxattn.runs.failure import of_own_module, recorded
+from jaxattn.runs.failure import recorded
 from jaxattn.runs.final import final_result
 from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
 from jaxattn.runs.observer import Observer, Observers
@@ -72,8 +72,7 @@ def fit(
         broadcast(lambda: watch.begin(folder, manifest, console))
         given = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
-        contexts.enter_context(recorded(folder))
-        contexts.enter_context(of_own_module(config.attention, folder))
+        contexts.enter_context(recorded(folder, config.attention))
         program = build(config, len(manifest.classes), manifest.image_shape, len(train) // config.batch_size)
         data = devices.replicate((train.images, train.labels))
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB

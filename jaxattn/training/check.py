@@ -35,8 +35,7 @@ def check_network(model: CNN, attention: str, shape: tuple[int, int, int], batch
     """
     mode, evaluated = "training", []
 
-    def images(count):
-        return jax.ShapeDtypeStruct((count, *shape), jnp.float32)
+    one, several, tested = (jax.ShapeDtypeStruct((n, *shape), jnp.float32) for n in (1, batch_size, BATCH + FILL))
 
     def step(variables, batch):
         params, others = variables["params"], {name: one for name, one in variables.items() if name != "params"}
@@ -50,12 +49,12 @@ def check_network(model: CNN, attention: str, shape: tuple[int, int, int], batch
 
     try:
         with _watched([]):
-            variables = jax.eval_shape(model.init, jax.random.key(0), images(1))
+            variables = jax.eval_shape(model.init, jax.random.key(0), one)
         _check_parameters(variables["params"])
         with _watched(evaluated):
-            evaluated += _frozen(step, variables, images(batch_size))
+            evaluated += _frozen(step, variables, several)
         mode = "evaluation"
-        jax.eval_shape(lambda *inputs: model.apply(*inputs, train=False), variables, images(BATCH + FILL))
+        jax.eval_shape(lambda *inputs: model.apply(*inputs, train=False), variables, tested)
     except InputError as error:
         raise InputError(f"attention {attention}: {error}", error.setting or "attention") from error
     except Exception as error:  # a module may raise anything
@@ -86,7 +85,7 @@ def _watched(evaluated: list[str]) -> Iterator[None]:
         module, within = context.module, "/".join(map(str, context.module.path))
         if context.method_name == "__call__" and "attention" in module.path:
             rate = getattr(module, "rate", None) or getattr(module, "dropout_rate", None)
-            given = inspect.signature(type(module).__call__).bind(module, *args, **kwargs).arguments
+            given = inspect.signature(type(module).__call__).bind_partial(module, *args, **kwargs).arguments
             told = given.get("deterministic", getattr(module, "deterministic", None))
             if rate and isinstance(told, bool) and told:
                 evaluated.append(f"in training, {within} drops nothing")
