@@ -190,6 +190,15 @@ def test_model_card_says_what_is_special(run, said):
     assert ("model-index" in head) == ("Test accuracy" in body)
 
 
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "[x](http://y)\n# z", "`a` *b* & |c|"])
+def test_names_of_classes_are_text_in_a_model_card(name):
+    card = safetensors.contents(dataclasses.replace(run_of(), classes=(name, *"abcdefghi")), SHAPE)[
+        "README.md"
+    ].decode()
+    (line,) = [line for line in card.splitlines() if line.startswith("Classes, in the order")]
+    assert not re.search(r"<|(?<!\\)[`*\[|]", line) and line.endswith(", a, b, c, d, e, f, g, h, i.")
+
+
 def test_model_cards_code_loads_it(tmp_path):
     run = run_of()
     folder = write(tmp_path / "out", safetensors.contents(run, SHAPE))

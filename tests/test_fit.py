@@ -442,6 +442,17 @@ def test_files_in_the_checkpoint_folder_that_are_no_checkpoints_are_left_alone(t
 # resuming
 
 
+@pytest.mark.parametrize("name", ["half a \ud800", "a\0b", 7])
+def test_what_could_not_be_read_back_is_refused_before_training(tmp_path, quiet, monkeypatch, name):
+    splits = tiny.splits()
+    monkeypatch.setitem(
+        DATASETS, "tiny", lambda data_dir: dataclasses.replace(splits, classes=(name, *splits.classes[1:]))
+    )
+    with pytest.raises(InputError, match=r"config\.json of this run could not be read back: "):
+        fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
+
+
 def test_run_resumed_with_more_epochs_equals_one_started_with_them(tmp_path, quiet):
     fit(Config(**tiny.CONFIG), tmp_path / "grown", quiet)
     grown = resume(tmp_path / "grown", epochs=3, console=quiet)

@@ -11,7 +11,7 @@ from jaxattn.attention.chain import Chain
 from jaxattn.attention.gate import Gate
 from jaxattn.attention.mode import takes
 from jaxattn.attention.registry import ATTENTION, Attention
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, shortened
 
 
 def resolve(name: str, reduction: int = 16) -> Attention:
@@ -53,7 +53,7 @@ def _resolve_one(name, reduction):
 def _look_up(name):
     if name not in ATTENTION:
         raise InputError(
-            f"unknown attention {name!r}; known are {', '.join(ATTENTION)}, wide:NAME, NAME+NAME and "
+            f"unknown attention {shortened(name)}; known are {', '.join(ATTENTION)}, wide:NAME, NAME+NAME and "
             "package.module:ClassName"
         )
     return ATTENTION[name]

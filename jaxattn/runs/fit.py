@@ -22,7 +22,8 @@ from jaxattn.runs.console import Console
 from jaxattn.runs.data import divide
 from jaxattn.runs.failure import recorded
 from jaxattn.runs.final import final_result
-from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
+from jaxattn.runs.folder import default_folder
+from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.runs.observer import Observer, Observers
 from jaxattn.runs.run import Run, best_epoch, load_run
 from jaxattn.runs.start import Job, Metrics, record_start, start_state, write_files

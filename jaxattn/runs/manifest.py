@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import itertools
 import json
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 from jaxattn.limits import TEXT, parse_json, read_bytes
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import environment
 from jaxattn.runs.code import Code, check_unchanged
 from jaxattn.runs.leftovers import is_empty
-from jaxattn.runs.store import write_json
+from jaxattn.runs.store import write_text
 
 EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
 FORMAT = 2  # of config.json; 1 is the same without `format` and `starts`
@@ -95,13 +94,6 @@ class Manifest:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def default_folder(config: Config) -> Path:
-    """Where a run goes that is given no folder: `runs/<date>-<dataset>-<attention>-s<seed>`."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = config.attention.replace(":", "-")
-    return Path("runs", f"{stamp}-{config.dataset}-{name}-s{config.seed}")
-
-
 @contextlib.contextmanager
 def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -> Iterator[Manifest]:
     """Makes `folder` the folder of this run, or finds that it already is, perhaps with fewer epochs.
@@ -110,11 +102,12 @@ def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -
     that the folder knows of.
 
     Raises:
-        InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
-            is changed then.
+        InputError: where it holds anything else, another process trains in it, or it cannot be written or read back.
+            Nothing in it is changed then.
     """
     with contextlib.ExitStack() as contexts:
         try:
+            _text(manifest)
             check_folder(folder, manifest, accept_changed_code)  # one that is not ours gets no lock file
             folder.mkdir(parents=True, exist_ok=True)
             contexts.enter_context(exclusive_lock(folder))
@@ -137,8 +130,19 @@ def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes `config.json`."""
+    write_text(folder / "config.json", _text(manifest))
+
+
+def _text(manifest: Manifest) -> str:
+    """The contents of `config.json`; an `InputError` where they could not be read back."""
     values = dataclasses.asdict(manifest)
-    write_json(folder / "config.json", {"format": FORMAT, **values.pop("config"), **values})
+    try:
+        text = json.dumps({"format": FORMAT, **values.pop("config"), **values}, indent=2) + "\n"
+        if len(text) > TEXT or parse_manifest(text.encode()).identity() != manifest.identity():
+            raise ValueError("it would be too long, or another run's")
+        return text
+    except (TypeError, ValueError) as error:
+        raise InputError(f"config.json of this run could not be read back: {first_line(error)}; rename that") from error
 
 
 def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -> Manifest:
@@ -183,9 +187,7 @@ def _difference(old: Manifest, new: Manifest) -> str:
     for name, value in old.config.to_json().items():
         if name not in ("data_dir", "epochs") and value != getattr(new.config, name):
             return f"with {name} {value}, not {getattr(new.config, name)}"
-    if old.dataset_hash != new.dataset_hash:
-        return "on other images (their hash differs)"
-    return f"of classes {', '.join(old.classes):.80} and shape {list(old.image_shape)}"
+    return "on other images (their hash differs)" if old.dataset_hash != new.dataset_hash else "of other classes"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -224,6 +226,8 @@ def parse_manifest(data: bytes) -> Manifest:
         classes, shape, digest = values.pop("classes"), values.pop("image_shape"), values.pop("dataset_hash")
         if len(shape) != 3:
             raise TypeError(f"image_shape must be [H, W, 3], found {shape}")
+        if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+            raise TypeError(f"classes must be a list of names, found {classes!r:.40}")
         return Manifest(Config.from_json(values), tuple(classes), tuple(shape), digest, starts)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -15,6 +15,7 @@ from flax import linen as nn
 from jaxattn.errors import InputError, first_line
 from jaxattn.model import CNN
 from jaxattn.training.evaluation import BATCH, FILL
+from jaxattn.training.names import keys_of
 from jaxattn.training.state import updated_collections
 
 NO_STATISTICS = {"params", "constants", "perturbations"}  # collections that training need not change
@@ -69,8 +70,8 @@ def check_network(model: CNN, attention: str, shape: tuple[int, int, int], batch
 
 def _check_parameters(params: Any) -> None:
     for path, leaf in jax.tree.leaves_with_path(params):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
         if not jnp.issubdtype(leaf.dtype, jnp.floating) or not leaf.size:
+            name = "/".join(keys_of(path))
             raise InputError(
                 f"parameters must be floating-point numbers, one or more, {name} is {leaf.dtype} {list(leaf.shape)}; "
                 "keep others in a collection of another name"
