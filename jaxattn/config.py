@@ -195,7 +195,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise InputError(f"{field.name} must be of type {wanted.__name__}, got {shortened(value)}")
     if "choices" in rules and value not in rules["choices"]:
         raise InputError(f"unknown {field.name} {shortened(value)}; known are {', '.join(rules['choices'])}")
-    if wanted is str:
+    if isinstance(value, str):
         _check_text(field.name, value)
         return
     bounds = [(sign, rules[name], holds) for name, (sign, holds) in BOUNDS.items() if name in rules]
@@ -204,7 +204,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise InputError(f"{field.name} must be {rule}, got {shortened(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{field.name} must be a finite number, got {value}")
-    if "below" not in rules and value > LARGEST:
+    if "below" not in rules and operator.gt(value, LARGEST):
         raise InputError(f"{field.name} must be at most {LARGEST:,}, got {shortened(value)}")
 
 

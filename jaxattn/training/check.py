@@ -34,7 +34,7 @@ def check_network(model: CNN, attention: str, shape: tuple[int, int, int], batch
         InputError: where the module fails, has parameters that are no floating-point numbers, asks for random numbers
             that no step provides, changes its variables in evaluation, or acts in training as in evaluation.
     """
-    mode, evaluated = "training", []
+    mode, evaluated = "training", list[str]()
 
     one, several, tested = (jax.ShapeDtypeStruct((n, *shape), jnp.float32) for n in (1, batch_size, BATCH + FILL))
 
