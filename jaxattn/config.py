@@ -204,7 +204,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise InputError(f"{field.name} must be {rule}, got {shortened(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{field.name} must be a finite number, got {value}")
-    if "below" not in rules and operator.gt(value, LARGEST):
+    if "below" not in rules and not BOUNDS["at_least"][1](LARGEST, value):
         raise InputError(f"{field.name} must be at most {LARGEST:,}, got {shortened(value)}")
 
 
