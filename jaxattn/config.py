@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, shortened
 from jaxattn.recipes import RECIPES
 
 BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -16,6 +16,8 @@ BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "above": (">", operator.gt),
     "below": ("<", operator.lt),
 }
+LARGEST = 1_000_000  # of numbers without an upper bound of their own: steps are counted, and sums kept, in 32 bits
+LONGEST = 4096  # characters of a text: as long as a path may be
 
 
 def _flag(default: Any, group: str, help: str, **rules: Any) -> Any:
@@ -215,12 +217,31 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     if isinstance(value, bool) != (wanted is bool) or not isinstance(
         value, (int, float) if wanted is float else wanted
     ):
-        raise InputError(f"{field.name} must be of type {wanted.__name__}, got {value!r}")
+        raise InputError(f"{field.name} must be of type {wanted.__name__}, got {shortened(value)}")
     if "choices" in rules and value not in rules["choices"]:
-        raise InputError(f"unknown {field.name} {value!r}; known are {', '.join(rules['choices'])}")
+        raise InputError(f"unknown {field.name} {shortened(value)}; known are {', '.join(rules['choices'])}")
+    if isinstance(value, str):
+        _check_text(field.name, value)
+        return
     bounds = [(sign, rules[name], holds) for name, (sign, holds) in BOUNDS.items() if name in rules]
     if not all(holds(value, bound) for _, bound, holds in bounds):
         rule = " and ".join(f"{sign} {bound}" for sign, bound, _ in bounds)
-        raise InputError(f"{field.name} must be {rule}, got {value}")
+        raise InputError(f"{field.name} must be {rule}, got {shortened(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{field.name} must be a finite number, got {value}")
+    if "below" not in rules and not BOUNDS["at_least"][1](LARGEST, value):
+        raise InputError(f"{field.name} must be at most {LARGEST:,}, got {shortened(value)}")
+
+
+def _check_text(name: str, value: str) -> None:
+    """Checks that a text can be written, and read again."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} must be text that UTF-8 can hold, got {shortened(value)}", name) from error
+    if "\0" in value or len(value) > LONGEST:
+        raise InputError(
+            f"{name} must be text without NUL, of at most {LONGEST:,} characters, got {len(value):,} of them: "
+            f"{shortened(value)}",
+            name,
+        )

@@ -23,7 +23,7 @@ class InputError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows in place of a traceback."""
-        return [f"error: {self}"]
+        return [f"error: {one_line(str(self))}"]
 
 
 class DivergenceError(InputError):
@@ -62,8 +62,23 @@ def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
         InputError: where there is none; it lists the names that are known.
     """
     if name not in known:
-        raise InputError(f"unknown {what} {name!r}; known are {', '.join(map(str, known))}")
+        raise InputError(f"unknown {what} {shortened(name)}; known are {', '.join(map(str, known))}")
     return known[name]
+
+
+def shortened(value: Any) -> str:
+    """A value for a message: its `repr`, in one line of at most 80 characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception as error:  # an integer of thousands of digits has none
+        text = f"a {type(value).__name__} without text ({type(error).__name__})"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def one_line(text: str) -> str:
+    """A text as one line that a terminal shows as it is: line breaks are spaces, control characters escaped."""
+    line = " ".join(text.splitlines())
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def first_line(error: Exception | str) -> str:

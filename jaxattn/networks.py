@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxattn.attention import resolve
 from jaxattn.attention.cost import parameters
+from jaxattn.errors import InputError
 from jaxattn.model import CNN
 
 WIDE = "wide:"
@@ -26,7 +27,10 @@ def create(attention: str, reduction: int, shape: tuple[int, int, int], **option
     """
     if not attention.startswith(WIDE):
         return CNN(attention=resolve(attention, reduction), **options)
-    return widened(CNN(attention=resolve(attention.removeprefix(WIDE), reduction), **options), shape)
+    module = resolve(attention.removeprefix(WIDE), reduction)
+    if module is None:
+        raise InputError(f"{attention!r} names no module whose parameters to match; name one", "attention")
+    return widened(CNN(attention=module, **options), shape)
 
 
 def widened(model: CNN, shape: tuple[int, int, int]) -> CNN:

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def texts(package: str) -> "Environment":
     """For Markdown."""
     environment = _environment(package, keep_trailing_newline=True)
     environment.filters["basename"] = os.path.basename
+    environment.filters["plain"] = _plain
+    environment.filters["code"] = lambda text: " ".join(text.replace("`", "'").split())  # between backticks
     environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)  # as YAML reads it, too
     return environment
 
@@ -33,6 +36,12 @@ def _environment(package, **options):
 
     loader = PackageLoader(package, "templates")
     return Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options)
+
+
+def _plain(text):
+    """A text that others wrote, in Markdown: neither markup nor HTML, on one line."""
+    html = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]>#|~!$])", r"\\\1", html)
 
 
 def _duration(seconds):

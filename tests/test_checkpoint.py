@@ -31,6 +31,24 @@ def test_a_part_of_what_was_saved_is_restored_alone(tmp_path):
     assert checkpoint.restore(tmp_path, 1, like({"b": np.arange(2)}))["b"].tolist() == [0, 1]
 
 
+def test_a_checkpoint_says_whose_it_is_and_one_that_does_not_is_read(tmp_path):
+    state = {"a": np.arange(3)}
+    checkpoint.save(tmp_path, 1, state, {1}, "one run")
+    path = tmp_path / "epoch-1.safetensors"
+    whole = path.read_bytes()
+    for run in ("one run", ""):
+        assert checkpoint.restore(tmp_path, 1, like(state), run)["a"].tolist() == [0, 1, 2]
+    with pytest.raises(
+        checkpoint.DamagedCheckpointError, match=r"epoch-1\.safetensors is damaged: it is of another run"
+    ):
+        checkpoint.restore(tmp_path, 1, like(state), "other")
+    path.write_bytes(whole.replace(b'"one run"', b'"two run"'))
+    with pytest.raises(checkpoint.DamagedCheckpointError, match="its digest is not that of its contents"):
+        checkpoint.restore(tmp_path, 1, like(state), "two run")
+    checkpoint.save(tmp_path, 1, state, {1})  # as an earlier version
+    assert checkpoint.restore(tmp_path, 1, like(state), "one run")["a"].tolist() == [0, 1, 2]
+
+
 def test_another_shape_or_type_is_another_network(tmp_path):
     checkpoint.save(tmp_path, 1, {"a": np.zeros(3, np.float32)}, {1})
     longer, whole = np.zeros(4, np.float32), np.zeros(3, np.int32)

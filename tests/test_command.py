@@ -51,6 +51,7 @@ def run(monkeypatch, error):
     [
         (None, 0, "", ""),
         (InputError("too few", "epochs"), 2, "", "error: too few (--epochs)\n"),
+        (InputError("no\nfile \x1b[31m\ud800 \u2028x", "out"), 2, "", "error: no file \\x1b[31m\\ud800  x (--out)\n"),
         (KeyboardInterrupt(), 130, "", ""),
         (
             Interrupted("runs/x", 3), 130,

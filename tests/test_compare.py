@@ -23,6 +23,7 @@ from jaxattn.comparison import cluster, page, results, train
 from jaxattn.comparison.compare import compare, of_csv, of_runs, show
 from jaxattn.comparison.plan import Plan, read_plan, run_name
 from jaxattn.comparison.progress import Progress
+from jaxattn.data import DATASETS
 from jaxattn.errors import DivergenceError, InputError, Interrupted
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import compiled
@@ -138,6 +139,77 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
         of_runs([*runs, tmp_path / "other"], tmp_path / "page")
     with pytest.raises(InputError, match="hold the same variant and seed"):
         of_runs([*runs, runs[0]], tmp_path / "page")
+
+
+def swapped(folder):
+    (folder / "none-s0").rename(folder / "x"), (folder / "se-s0").rename(folder / "none-s0")
+    (folder / "x").rename(folder / "se-s0")
+
+
+def copied(folder):
+    shutil.rmtree(folder / "none-s1"), shutil.copytree(folder / "none-s0", folder / "none-s1")
+
+
+def edited(**change):
+    def edit(folder):
+        values = json.loads((folder / "se-s1" / "config.json").read_text())
+        (folder / "se-s1" / "config.json").write_text(json.dumps(values | change))
+
+    return edit
+
+
+def wrong_accuracy(folder):
+    values = json.loads((folder / "se-s1" / "result.json").read_text())
+    wrong = (values["test_accuracy"] + 0.5) % 1
+    (folder / "se-s1" / "result.json").write_text(json.dumps(values | {"test_accuracy": wrong}))
+
+
+def others_weights(folder):
+    shutil.copy(folder / "se-s0/checkpoints/epoch-1.safetensors", folder / "se-s1/checkpoints/epoch-1.safetensors")
+    (folder / "se-s1" / results.PREDICTIONS).unlink()
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (swapped, "none-s0 must hold a run with attention none, found se; move it elsewhere"),
+        (copied, "none-s1 must hold a run with seed 1, found 0; move it elsewhere"),
+        (edited(dropout=0.25), r"se-s1 must hold a run with dropout 0\.0, found 0\.25"),
+        (edited(dataset_hash="0"), "se-s1 was trained on other images than this comparison"),
+        (wrong_accuracy, r"se-s1/result\.json says that \d+ of 40 test images were classified correctly, and"),
+        (others_weights, r"se-s1/checkpoints/epoch-1\.safetensors is damaged: it is of another run or epoch"),
+    ],
+)
+def test_a_folder_that_does_not_hold_the_planned_run_is_refused_by_name_before_more_is_trained(
+    compared, tmp_path, change, reason
+):
+    folder = shutil.copytree(compared[0], tmp_path / "c")
+    change(folder)
+    before = (folder / "compare.json").read_bytes()
+    for call in (lambda: show(folder), functools.partial(compare, ["none", "se"], 2, folder, **FLAGS)):
+        with pytest.raises(InputError, match=reason) as caught:
+            call()
+        assert "\n" not in str(caught.value) and (folder / "compare.json").read_bytes() == before
+
+
+def test_no_run_is_added_that_is_trained_on_other_data(compared, tmp_path, monkeypatch):
+    folder = shutil.copytree(compared[0], tmp_path / "c")
+    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
+    with pytest.raises(InputError, match="none-s0 was trained on other images than this comparison") as caught:
+        compare(["none", "se"], 3, folder, **FLAGS)
+    assert caught.value.setting == "data_dir" and not (folder / "none-s2").exists()
+    assert read_plan(folder).seeds == 2
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_knocked_out_gates_count_where_they_are_known(compared, tmp_path):
+    folder = shutil.copytree(compared[0], tmp_path / "c")
+    path = folder / "se-s1" / results.PREDICTIONS
+    with np.load(path) as file:
+        kept = {name: file[name] for name in ("of", "intact")}
+    np.savez_compressed(path, **kept)
+    assert "Gate knock-out" in text_of(show(folder).page.read_text())
 
 
 def planned(folder, name):

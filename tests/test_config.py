@@ -7,6 +7,7 @@ from jaxattn.data.augment import AUGMENT
 from jaxattn.errors import InputError
 from jaxattn.recipes import RECIPES
 from jaxattn.training.optim import SCHEDULES
+from jaxattn.training.program import network
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -59,6 +60,42 @@ def test_wrong_value_is_reported_with_its_rule(values, message):
     with pytest.raises(InputError) as caught:
         Config(**values)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"warmup_epochs": 1e308}, "warmup_epochs must be at most 1,000,000, got 1e+308"),
+        ({"plateau_patience": 2**40}, "plateau_patience must be at most 1,000,000, got 1099511627776"),
+        ({"epochs": 2**63}, "epochs must be at most 1,000,000, got 9223372036854775808"),
+        ({"learning_rate": 10**400}, "learning_rate must be at most 1,000,000, got 1000"),
+        ({"learning_rate": 10**5000}, "learning_rate must be at most 1,000,000, got a int without text (ValueError)"),
+        ({"epochs": "a\nb" * 99}, "epochs must be of type int, got 'a"),
+        ({"attention": "a\0:b"}, "attention must be text without NUL, of at most 4,096 characters, got 4 of them: 'a"),
+        ({"data_dir": "x" * 5000}, "data_dir must be text without NUL, of at most 4,096 characters, got 5,000 of them"),
+        ({"dataset": "\ud800"}, r"dataset must be text that UTF-8 can hold, got '\ud800'"),
+        ({"augment": "x" * 5000}, "unknown augment 'xxx"),
+    ],
+)
+def test_what_no_file_or_32_bits_can_hold_is_refused_in_one_short_line(values, message):
+    with pytest.raises(InputError) as caught:
+        Config(**values)
+    line = str(caught.value)
+    assert line.startswith(message) and "\n" not in line and len(line) < 250 and line.isprintable()
+
+
+@pytest.mark.parametrize("blocks", ["9" * 4000, "1,,2", "4", "0", "one", "²"])
+def test_blocks_that_are_not_there_are_refused_in_one_short_line(blocks):
+    with pytest.raises(
+        InputError, match="attention_at must be blocks from 1 to 3, separated by commas, got '"
+    ) as caught:
+        network(Config(attention_at=blocks), 10, (32, 32, 3))
+    assert len(str(caught.value)) < 200
+
+
+def test_there_is_no_network_as_wide_as_one_without_a_module():
+    with pytest.raises(InputError, match="'wide:none' names no module whose parameters to match; name one"):
+        network(Config(attention="wide:none"), 10, (32, 32, 3))
 
 
 def test_json_of_another_version_is_refused_and_never_filled_from_todays_recipe():

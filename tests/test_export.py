@@ -193,6 +193,15 @@ def test_model_card_says_what_is_special(run, said):
     assert ("model-index" in head) == ("Test accuracy" in body)
 
 
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "[x](http://y)\n# z", "`a` *b* & |c|"])
+def test_names_of_classes_are_text_in_a_model_card(name):
+    card = safetensors.contents(dataclasses.replace(run_of(), classes=(name, *"abcdefghi")), SHAPE)[
+        "README.md"
+    ].decode()
+    (line,) = [line for line in card.splitlines() if line.startswith("Classes, in the order")]
+    assert not re.search(r"<|(?<!\\)[`*\[|]", line) and line.endswith(", a, b, c, d, e, f, g, h, i.")
+
+
 def test_model_cards_code_loads_it(tmp_path):
     run = run_of()
     folder = write(tmp_path / "out", safetensors.contents(run, SHAPE))
@@ -423,7 +432,7 @@ def test_a_folder_with_what_systems_leave_in_it_is_empty(tmp_path, unfinished, n
     calls = [
         lambda: check_folder(tmp_path, read_manifest(unfinished)),
         lambda: export.main([str(unfinished), "--to", "safetensors", "--out", str(tmp_path)]),
-        lambda: write_plan(tmp_path, Plan(read_manifest(unfinished).config, ("none", "se"), 1)),
+        lambda: write_plan(tmp_path, Plan(read_manifest(unfinished).config, ("none", "se"), 1), "0"),
     ]
     for call in calls:
         for path in tmp_path.iterdir():

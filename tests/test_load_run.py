@@ -14,8 +14,10 @@ import tiny
 from jaxattn import Config, fit, load_run, resume
 from jaxattn.data.augment import to_input
 from jaxattn.errors import InputError
+from jaxattn.explain.analysis import Analysis
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
+from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.run import best_epoch
 from jaxattn.runs.store import RESULT
 from jaxattn.training import program
@@ -46,9 +48,9 @@ def folder(finished, tmp_path):
     return folder
 
 
-def assert_reported(folder, match):
+def assert_reported(folder, match, which="tested"):
     with pytest.raises(InputError, match=match) as caught:
-        load_run(folder)
+        load_run(folder, which)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -86,15 +88,14 @@ def test_a_folder_without_a_complete_epoch_is_reported(folder):
 def test_an_epoch_that_a_running_process_has_just_replaced_is_looked_up_again(folder, monkeypatch):
     restore = checkpoint.restore
 
-    def late(checkpoints, epoch, like):
+    def late(checkpoints, epoch, like, run):
         monkeypatch.setattr(checkpoint, "restore", restore)
-        (checkpoints / "epoch-2.safetensors").rename(
-            checkpoints / "epoch-3.safetensors"
-        )  # the run has gone on meanwhile
+        _, arrays = checkpoint.read(checkpoints, 2)
+        checkpoint.save(checkpoints, 3, arrays, {3}, run)  # the run has gone on meanwhile
         lines = (folder / "metrics.jsonl").read_text()
         third = json.loads(lines.splitlines()[-1]) | {"epoch": 3}
         (folder / "metrics.jsonl").write_text(f"{lines}{json.dumps(third)}\n")
-        return restore(checkpoints, epoch, like)
+        return restore(checkpoints, epoch, like, run)
 
     monkeypatch.setattr(checkpoint, "restore", late)
     assert load_run(folder, "last").epoch == 3
@@ -247,12 +248,58 @@ def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, co
     ],
 )
 def test_a_result_of_other_kinds_of_values_is_reported(folder, key, value, message):
-    result = dict.fromkeys(RESULT, 1) | {"dataset": "x", "dataset_hash": "x", "device": "x", "monitored": None}
-    result |= {"test_accuracy": 0.5, "versions": {}}
+    known = read_manifest(folder)
+    result = dict.fromkeys(RESULT, 1) | {"dataset": "tiny", "dataset_hash": known.dataset_hash, "device": "x"}
+    result |= {"test_accuracy": 0.5, "versions": {}, "monitored": None}
     (folder / "result.json").write_text(json.dumps(result))
     assert load_run(folder).result == result
     (folder / "result.json").write_text(json.dumps(result | {key: value}))
     assert_reported(folder, rf"result\.json is damaged: .*{message}")
+
+
+@pytest.mark.parametrize("name", ["result.json", "checkpoints/epoch-2.safetensors"])
+def test_a_file_of_another_run_is_refused_by_name(folder, others, name):
+    shutil.copy(others / name, folder / name)
+    what = {"result.json": "is of another run: its seed is 7, the run's 0; delete it"}
+    assert_reported(folder, f"{name} {what.get(name, 'is damaged: it is of another run or epoch')}", "last")
+
+
+@pytest.fixture(scope="module")
+def others(small_network, tmp_path_factory):
+    """The folder of a run of another seed."""
+    config = Config(seed=7, **tiny.CONFIG)
+    return fit(config, tmp_path_factory.mktemp("runs") / "other", Console(quiet=True)).folder
+
+
+@pytest.mark.parametrize("change", [{"attention_position": "after"}, {"classes": [*"abcdefghij"]}, {"dropout": 0.5}])
+def test_a_configuration_that_was_changed_is_not_that_of_the_weights(folder, change):
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(values | change))
+    assert_reported(folder, "is damaged: it is of another run or epoch, or config.json was changed since")
+
+
+def test_a_checkpoint_under_another_epochs_name_is_refused(folder):
+    shutil.copy(folder / "checkpoints/epoch-1.safetensors", folder / "checkpoints/epoch-2.safetensors")
+    assert_reported(folder, "epoch-2.safetensors is damaged: it is of another run or epoch", "last")
+
+
+def test_a_test_accuracy_that_the_weights_do_not_have_is_in_no_report(folder, tmp_path):
+    path, test = folder / "result.json", tiny.splits().test
+    result = json.loads(path.read_text()) | {"tested_epoch": 1}
+    right = int((load_run(folder).predict(test.images).argmax(axis=1) == test.labels).sum())
+    for images, is_refused in ((5, False), (6, True)):
+        wrong = right + (images if right <= 20 else -images)
+        path.write_text(json.dumps(result | {"test_accuracy": wrong / 40}))
+        tested = Analysis(load_run(folder), test)
+        if not is_refused:
+            assert tested.tested.images.shape[0] == 40
+            continue
+        says = (
+            f"says that {wrong} of 40 test images were classified correctly, and the run's weights classify {right} of"
+        )
+        with pytest.raises(InputError, match=says) as caught:
+            _ = tested.tested
+        assert "\n" not in str(caught.value) and caught.value.setting == "resume"
 
 
 def test_loading_leaves_the_weights_on_this_machines_device(folder):

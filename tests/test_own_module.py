@@ -7,6 +7,7 @@ import importlib
 import json
 import shutil
 import sys
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import tiny
 from flax import linen as nn
 
 from jaxattn import CNN, Config, fit, load_run, resume
-from jaxattn.attention import Gate
+from jaxattn.attention import Gate, source
 from jaxattn.attention.chain import Chain
 from jaxattn.cli.command import run_command
 from jaxattn.comparison import page
@@ -117,7 +118,7 @@ TOLD = [
 def test_a_module_is_told_that_it_trains_by_whatever_name_it_asks_for(module, in_chain, position):
     attention = functools.partial(Chain, (module, module)) if in_chain else module
     model = CNN(widths=(4,), hidden=8, attention=attention, attention_position=position)
-    check_network(model, "own", (8, 8, 3))
+    check_network(model, "own", (8, 8, 3), 2)
     x = jnp.asarray(np.random.default_rng(0).normal(1, 2, (2, 8, 8, 3)), jnp.float32)
     variables = model.init(jax.random.key(0), x)
 
@@ -189,6 +190,97 @@ class Wrong(nn.Module):
         raise RuntimeError("first line\nsecond line")
 
 
+class DropsByKeyword(nn.Module):
+    @nn.compact
+    def __call__(self, x, **mode):
+        return nn.Dropout(0.5, deterministic=not mode.get("train", False))(x)
+
+
+class DropsByPosition(nn.Module):
+    @nn.compact
+    def __call__(self, x, *mode):
+        return nn.Dropout(0.5)(x, not (mode and mode[0]))
+
+
+def hiding(method):
+    def hidden(self, *given, **named):
+        return method(self, *given, **named)
+
+    return hidden
+
+
+class DropsDecorated(nn.Module):
+    def setup(self):
+        self.drop = nn.Dropout(0.5)
+
+    @hiding
+    def __call__(self, x, train=False):
+        return self.drop(x, deterministic=not train)
+
+
+class DropsByAnotherField(nn.Module):
+    inference: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.MultiHeadDotProductAttention(1, dropout_rate=0.5, deterministic=self.inference)(x, x)
+
+
+class OwnStatistics(nn.Module):
+    @nn.compact
+    def __call__(self, x, is_train=False):
+        mean = self.variable("stats", "mean", jnp.zeros, x.shape[-1:])
+        if is_train:
+            mean.value = x.mean(axis=(0, 1, 2))
+        return x - mean.value[None, None, None]
+
+
+class OfThisBatch(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * self.param("scale", nn.initializers.ones, (len(x), 1, 1, 1))
+
+
+class OfInts(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * self.param("scale", lambda key: jnp.ones((1, 1, 1, 1), jnp.int32))
+
+
+class ReturnsInts(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x.astype(jnp.int32)
+
+
+class ComplexGate(Gate):
+    def gate(self, x):
+        return jnp.exp(1j * x.mean(axis=(1, 2), keepdims=True))
+
+
+class SmallBatches(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        if len(x) > 5:
+            raise ValueError("too many")
+        return x
+
+
+class SmallEvaluations(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        if len(x) > 5 and not train:
+            raise ValueError("too many")
+        return x
+
+
+class WithoutGradient(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        y = jax.pure_callback(np.tanh, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+        return x * y
+
+
 class Keyed(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -208,6 +300,22 @@ class Keyed(nn.Module):
         (PairOfGates, "PairOfGates.* fails in training: AttributeError: "),
         (Needs, r"fails in training: TypeError: .*missing 1 required positional argument: 'mask'"),
         (Wrong, "fails in training: RuntimeError: first line$"),
+        (
+            DropsByKeyword,
+            r"in training, block_1/attention/Dropout_0 drops nothing, since nothing tells the module that",
+        ),
+        (DropsByPosition, r"in training, block_1/attention/Dropout_0 drops nothing, since nothing"),
+        (DropsDecorated, r"in training, block_1/attention/drop drops nothing, .* take an argument train, by this name"),
+        (DropsByAnotherField, r"in training, block_1/attention/MultiHeadDotProductAttention_0 drops nothing"),
+        (OwnStatistics, "training does not update the statistics of block_1/attention, since nothing tells"),
+        (OfThisBatch, r'fails in training: ScopeParamShapeError: For parameter "scale" in "/block_1/attention"'),
+        (OfInts, r"parameters must be floating-point numbers, one or more, block_1/attention/scale is int32"),
+        (ReturnsInts, "attention must return floating-point numbers, ReturnsInts returns int32"),
+        (ComplexGate, "a gate must hold real numbers, that of block_1/attention is complex"),
+        (SmallBatches, "fails in training: ValueError: too many"),
+        (SmallEvaluations, "fails in evaluation: ValueError: too many"),
+        (WithoutGradient, "fails in training: ValueError: Pure callbacks do not support JVP"),
+        (Gate, "'jaxattn.attention.gate:Gate' is the base class of modules, and has no gate"),
         (Keyed, "memory/block_1/attention/key is an array of key<fry>, which a checkpoint cannot hold"),
     ],
 )
@@ -219,11 +327,41 @@ def test_a_module_that_no_run_can_use_is_refused_in_one_line_before_anything_is_
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
+class State(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        pair = self.variable("memory", "pair", lambda: (jnp.zeros(x.shape[-1:]), {"steps": jnp.zeros(())}))
+        table = self.variable("constants", "table", jnp.ones, x.shape[-1:])
+        if train:
+            pair.value = x.mean(axis=(0, 1, 2)), {"steps": pair.value[1]["steps"] + 1}
+        return x * table.value[None, None, None]
+
+
+def test_a_state_may_be_of_several_arrays_and_constants_need_not_change():
+    check_network(CNN(widths=(4,), hidden=8, attention=State), "own", (8, 8, 3), 2)
+
+
+class FailsLater(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        def fail(x):
+            raise RuntimeError("in a callback")
+
+        return x + jax.pure_callback(fail, jax.ShapeDtypeStruct(x.shape, x.dtype), jax.lax.stop_gradient(x))
+
+
+def test_what_a_module_raises_while_it_trains_is_one_line_and_its_traceback_is_kept(tmp_path, quiet):
+    with pytest.raises(InputError, match=r"^training with attention .*:FailsLater failed: .*; the trac") as caught:
+        fit(Config(attention=FailsLater, **CONFIG), tmp_path / "run", quiet)
+    assert "\n" not in str(caught.value) and caught.value.setting == "attention"
+    assert "RuntimeError: in a callback" in (tmp_path / "run" / "error.txt").read_text()
+
+
 # known by its code
 
 SOURCE = """
 from flax import linen as nn
-from jaxattn.attention import Gate
+from jaxattn.attention import Gate, source
 {imports}
 
 class Own(Gate):
@@ -286,11 +424,37 @@ def test_a_digest_is_of_the_class_and_of_what_it_imports_from_its_own_package(pa
 def test_a_class_that_was_defined_in_no_file_is_known_by_its_methods():
     def define(body):
         head = "from flax import linen as nn\nclass Own(nn.Module):\n    @nn.compact\n    def __call__(self, x):\n"
-        source = head + body
-        return code._digest.__wrapped__(namespace_of(source)["Own"], "__main__")
+        text = head + body
+        return source.digest(namespace_of(text)["Own"], "__main__")
 
     first = define("        return x * 2\n")
     assert first == define("        return x * 2\n") != define("        return x * 3\n")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "def f(x): return {n} * x\nclass Own(Gate):\n    def gate(self, x): return f(x)",
+        "K = {n}\nclass Own(Gate):\n    def gate(self, x): return K * x",
+        "class Own(Gate):\n    K = {n}\n    def gate(self, x): return self.K * x",
+        "class B(Gate):\n    def gate(self, x): return {n} * x\nclass Own(B): pass",
+        "class Own(Gate):\n    @staticmethod\n    def k(): return {n}\n    def gate(self, x): return self.k() * x",
+        "class Own(Gate):\n    @property\n    def k(self): return {n}\n    def gate(self, x): return self.k * x",
+        "class In(nn.Module):\n    def __call__(self, x): return {n} * x\n"
+        "class Own(Gate):\n    @nn.compact\n    def gate(self, x): return In()(x)",
+        "class Own(Gate):\n    k: tuple = dataclasses.field(default_factory=lambda: ({n},))\n"
+        "    def gate(self, x): return self.k[0] * x",
+        "def d(f):\n    return lambda self, x: {n} * f(self, x)\n"
+        "class Own(Gate):\n    @d\n    def gate(self, x): return x",
+    ],
+    ids=["function", "constant", "attribute", "base", "staticmethod", "property", "submodule", "factory", "decorator"],
+)
+def test_what_a_class_in_a_notebook_names_belongs_to_its_code(part):
+    head = "import dataclasses\nfrom flax import linen as nn\nfrom jaxattn.attention import Gate\n"
+    first, same, other = (
+        source.digest(namespace_of(head + part.replace("{n}", n))["Own"], "__main__") for n in ("1", "1", "7")
+    )
+    assert first == same != other
 
 
 def namespace_of(source):
@@ -302,6 +466,60 @@ def namespace_of(source):
     namespace = {"__name__": "__main__"}
     exec(compile(source, name, "exec"), namespace)
     return namespace
+
+
+@pytest.mark.parametrize("way", ["linked file", "linked package", "another folder", "by name", "zip", "no Python"])
+def test_helpers_belong_to_the_code_wherever_they_are(package, tmp_path, monkeypatch, way):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def digest(value):
+        helper, name = f"VALUE = {value}", package(__init__="", gates=own(imports="import beside"))
+        if way == "zip":
+            with zipfile.ZipFile(elsewhere / "z.zip", "w") as file:
+                file.writestr("beside.py", helper)
+            monkeypatch.syspath_prepend(elsewhere / "z.zip")
+        elif way == "linked package":
+            (elsewhere / "gates.py").write_text(own(imports="from . import near"))
+            (elsewhere / "__init__.py").write_text("")
+            (elsewhere / "near.py").write_text(helper)
+            shutil.rmtree(tmp_path / PACKAGE)
+            (tmp_path / PACKAGE).symlink_to(elsewhere)
+        elif way == "by name":
+            name = package(gates=own(imports="import importlib\nimportlib.import_module('.near', __package__)"))
+            package(near=helper)
+        elif way == "no Python":
+            name = package(gates=own(imports="try:\n    from . import near\nexcept SyntaxError: pass"))
+            package(near=f"print {value}")
+        else:
+            (elsewhere / "beside.py").write_text(helper)
+            monkeypatch.syspath_prepend(elsewhere)
+        if way == "linked file":
+            target = (tmp_path / PACKAGE / "gates.py").rename(elsewhere / "gates.py")
+            (tmp_path / PACKAGE / "gates.py").symlink_to(target)
+        return code.digests(name)[name]
+
+    first = digest(1)
+    (tmp_path / PACKAGE).unlink() if way == "linked package" else (tmp_path / PACKAGE / "gates.py").unlink()
+    assert digest(22) != first
+
+
+def test_the_digest_is_of_the_code_in_memory(package, tmp_path):
+    name = package(__init__="", gates=own(imports="from . import near"), near="VALUE = 1")
+    first = code.digests(name)
+    (tmp_path / PACKAGE / "near.py").write_text("VALUE = 200")
+    assert code.digests(name) == first
+    importlib.reload(sys.modules[f"{PACKAGE}.near"])
+    assert code.digests(name) != first
+
+
+def test_a_file_that_was_edited_after_its_import_is_refused(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    name = package(__init__="", gates=own())
+    importlib.import_module(f"{PACKAGE}.gates")
+    (tmp_path / PACKAGE / "gates.py").write_text(own(factor=200))
+    with pytest.raises(InputError, match=r"gates.py was edited after .*gates was imported, so .*; restart Python"):
+        code.digests(name)
 
 
 @pytest.fixture(scope="module")

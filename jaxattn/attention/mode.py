@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
@@ -31,11 +32,13 @@ def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[
     """The output [...] of a module for x [B, H, W, C], in training or evaluation mode.
 
     Raises:
-        InputError: where it is not one array.
+        InputError: where it is not one array of floating-point numbers.
     """
     y = module(x, **arguments(module, train))
     if not isinstance(y, Array):
         raise InputError(f"attention must return one array, {type(module).__name__} returns a {type(y).__name__}")
+    if not jnp.issubdtype(y.dtype, jnp.floating):
+        raise InputError(f"attention must return floating-point numbers, {type(module).__name__} returns {y.dtype}")
     return y
 
 

@@ -6,10 +6,12 @@ import inspect
 
 from flax import linen as nn
 
+from jaxattn.attention import source
 from jaxattn.attention.chain import Chain
+from jaxattn.attention.gate import Gate
 from jaxattn.attention.mode import takes
 from jaxattn.attention.registry import ATTENTION, Attention
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, shortened
 
 
 def resolve(name: str, reduction: int = 16) -> Attention:
@@ -51,14 +53,17 @@ def _resolve_one(name, reduction):
 def _look_up(name):
     if name not in ATTENTION:
         raise InputError(
-            f"unknown attention {name!r}; known are {', '.join(ATTENTION)}, wide:NAME, NAME+NAME and "
+            f"unknown attention {shortened(name)}; known are {', '.join(ATTENTION)}, wide:NAME, NAME+NAME and "
             "package.module:ClassName"
         )
     return ATTENTION[name]
 
 
 def _import(name):
-    """A Linen class from "package.module:ClassName"; any error is reported in one line."""
+    """A Linen class from "package.module:ClassName"; any error is reported in one line.
+
+    Its code is looked at now, since a file may be edited while the class that was read from it is in use.
+    """
     path, _, class_name = name.partition(":")
     try:
         attribute = getattr(importlib.import_module(path), class_name)
@@ -67,6 +72,8 @@ def _import(name):
         raise InputError(f"cannot import attention {name!r}: {type(error).__name__}: {lines[0]}") from error
     if not (inspect.isclass(attribute) and issubclass(attribute, nn.Module)):
         raise InputError(f"attention {name!r} must be a class that extends flax.linen.Module, got {attribute!r:.60}")
+    if attribute is Gate:
+        raise InputError(f"attention {name!r} is the base class of modules, and has no gate; name a class that has one")
     needed = [
         field.name
         for field in inspect.signature(attribute).parameters.values()
@@ -76,4 +83,5 @@ def _import(name):
         raise InputError(
             f"attention {name!r} needs a default for its field {needed[0]!r}: it is created without arguments"
         )
+    source.digest(attribute, path)
     return attribute

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn, final
 
 from jaxattn.cli.parser import TRACEBACK
-from jaxattn.errors import InputError, Interrupted
+from jaxattn.errors import InputError, Interrupted, one_line
 
 HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
     "resume": "resume with: python -m jaxattn.train --resume {}",
@@ -33,14 +33,14 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
         main(sys.argv[1:])
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {message(error)}", file=sys.stderr)
+        print(f"error: {one_line(message(error))}", file=sys.stderr)
         if TRACEBACK in sys.argv[1:]:
             traceback.print_exception(error)
         sys.exit(2)
     except KeyboardInterrupt as error:
         if isinstance(error, Interrupted):
             with contextlib.suppress(OSError):  # the reader of our output was stopped, too
-                print(f"{error}; {HINTS[error.setting].format(error.folder)}", flush=True)
+                print(one_line(f"{error}; {HINTS[error.setting].format(error.folder)}"), flush=True)
         terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
         sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has gone

@@ -8,7 +8,7 @@ from jaxattn import runtime
 from jaxattn.comparison import cluster, results
 from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.page import write_page
-from jaxattn.comparison.plan import Plan, read_plan, write_plan
+from jaxattn.comparison.plan import Plan, check_planned, read_plan, write_plan
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.statistics import ALPHA, smallest_p
@@ -64,7 +64,7 @@ def compare(  # noqa: PLR0913
         config, splits = load_data(configs[0], dataset, console)
         if splits.spec != dataset.spec:
             _check_variants(configs, splits.spec)
-        plan = write_plan(folder, Plan(config, names, seeds))
+        plan = write_plan(folder, Plan(config, names, seeds), splits.digest())
         console.line(_outlook(plan))
         results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # refuses before more is trained
         failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
@@ -100,6 +100,7 @@ def show(
     """
     folder = local_path(folder)
     plan = read_plan(folder)
+    check_planned(folder, plan)
     runs, failures = results.of_plan(folder, plan), results.failures(folder, plan)
     return _from_runs(folder, plan, runs, data_dir, failures, results.notes(runs, trust_code, accept_changed_code))
 

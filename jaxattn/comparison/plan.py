@@ -10,6 +10,7 @@ from jaxattn.errors import InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs.leftovers import is_empty
+from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.store import write_json
 
 FREE = {"attention", "seed", "data_dir"}  # fields in which the runs of a comparison may differ
@@ -51,14 +52,20 @@ def run_name(variant: str, seed: int) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', variant)}-s{seed}"
 
 
-def write_plan(folder: Path, wanted: Plan) -> Plan:
+def write_plan(folder: Path, wanted: Plan, dataset_hash: str) -> Plan:
     """Writes a plan into a folder, or adds its variants and seeds to the one that is there.
+
+    Args:
+        folder: of the comparison.
+        wanted: the plan.
+        dataset_hash: of the data that its runs are trained on.
 
     Returns:
         The plan that now holds.
 
     Raises:
-        InputError: where the folder holds another comparison or something else, or cannot be written.
+        InputError: where the folder holds another comparison, other runs or something else, or cannot be written.
+            Nothing in it is changed then.
     """
     try:
         if folder.exists() and not (folder / "compare.json").exists() and not is_empty(folder):
@@ -66,10 +73,40 @@ def write_plan(folder: Path, wanted: Plan) -> Plan:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(folder, wait=True):
             plan = _merged(folder, read_plan(folder), wanted) if (folder / "compare.json").exists() else wanted
+            check_planned(folder, plan, dataset_hash)
             write_json(folder / "compare.json", dataclasses.asdict(plan))
             return plan
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}; choose another folder", "out") from error
+
+
+def check_planned(folder: Path, plan: Plan, dataset_hash: str | None = None) -> None:
+    """Checks that each run in a comparison's folder is the planned one, and that all were trained on the same data.
+
+    Args:
+        folder: of the comparison.
+        plan: of it.
+        dataset_hash: of the data; None for that of the first run.
+
+    Raises:
+        InputError: where one is another run. Runs whose `config.json` is damaged are left to `results.failures`.
+    """
+    for path, config in plan.folders(folder):
+        try:
+            manifest = read_manifest(path)
+        except InputError:
+            continue
+        found = manifest.config.to_json()
+        for name, wanted in config.to_json().items():
+            if name != "data_dir" and found[name] != wanted:
+                raise InputError(f"{path} must hold a run with {name} {wanted}, found {found[name]}; move it elsewhere")
+        dataset_hash = dataset_hash or manifest.dataset_hash
+        if manifest.dataset_hash != dataset_hash:
+            raise InputError(
+                f"{path} was trained on other images than this comparison (their hash differs); choose their folder, "
+                "or move the run elsewhere",
+                "data_dir",
+            )
 
 
 def read_plan(folder: Path) -> Plan:

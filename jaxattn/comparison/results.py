@@ -14,11 +14,13 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.knockout import CONDITIONS, knockout_predictions
 from jaxattn.limits import read_bytes
+from jaxattn.runs import checkpoint
 from jaxattn.runs.code import check_trusted, check_unchanged, digests
 from jaxattn.runs.failure import Failure, failure_of, read_failure
 from jaxattn.runs.manifest import Manifest, read_manifest
+from jaxattn.runs.result import check_accuracy, read_own_result
 from jaxattn.runs.run import load_run
-from jaxattn.runs.store import read_metrics, read_result
+from jaxattn.runs.store import read_metrics
 
 PREDICTIONS = "predictions.npz"
 
@@ -98,7 +100,8 @@ def of_folders(folders: Iterable[Path]) -> Runs:
 
 
 def _finished(folder: Path) -> Finished | None:
-    manifest, result = read_manifest(folder), read_result(folder)
+    manifest = read_manifest(folder)
+    result = read_own_result(folder, manifest)
     if result is None or result["epochs"] < manifest.config.epochs:
         return None
     return Finished(folder, manifest.config, result, read_metrics(folder, result["epochs"]), manifest)
@@ -159,13 +162,22 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     Args:
         run: a finished run.
         test: its test images.
+
+    Raises:
+        InputError: where the weights cannot be read, or the test accuracy in `result.json` is not theirs.
     """
     code = digests(run.config.attention).values()
-    made_of = " ".join([run.result["dataset_hash"], str(run.result["tested_epoch"]), *code])
+    weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
+    made_of = " ".join([run.result["dataset_hash"], weights, *code])
     path = run.folder / PREDICTIONS
     stored = _read_predictions(path, made_of, len(test), len(run.manifest.data.classes))
-    if stored is not None:
-        return stored
+    predicted = stored or _predicted(run, test, path, made_of)
+    correct = int((predicted["intact"] == test.labels).sum())
+    check_accuracy(run.folder, run.config, run.result, correct, len(test))
+    return predicted
+
+
+def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str, np.ndarray]:
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked that
     predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images)
     draft = path.with_name(path.name + ".part")

@@ -83,8 +83,8 @@ def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
     """Points of accuracy lost under each condition, mean and interval over the seeds, of each variant with gates."""
     rows = []
     for name, by_seed in answers.items():
-        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values()]
-        if lost and lost[0]:
+        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
+        if lost:
             cells = [_lost(np.array([one[condition] for one in lost])) for condition in CONDITIONS[1:]]
             rows.append({"name": name, "n": len(lost), "cells": cells})
     return rows

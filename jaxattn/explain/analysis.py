@@ -11,6 +11,7 @@ from jaxattn.explain import inference
 from jaxattn.explain.explanation import Explanation, Selection, caption
 from jaxattn.explain.selection import balanced
 from jaxattn.metrics import softmax
+from jaxattn.runs.result import check_accuracy
 from jaxattn.runs.run import Run
 from jaxattn.types import Layer, MapKind, Predictions, ScoredMaps
 
@@ -55,9 +56,16 @@ class Analysis:
 
     @functools.cached_property
     def tested(self) -> Predictions:
-        """The test set, and the network's predictions for it."""
-        logits, _ = self._predicted
-        return Predictions(self._test.images, softmax(logits), self.classes, self._test.labels, self._test.masks)
+        """The test set, and the network's predictions for it.
+
+        Raises:
+            InputError: where the test accuracy in `result.json` is not that of the weights.
+        """
+        (logits, _), run, test = self._predicted, self._run, self._test
+        if run.result is not None and run.result["tested_epoch"] == run.epoch:
+            correct = int((logits.argmax(axis=1) == test.labels).sum())
+            check_accuracy(run.folder, run.config, run.result, correct, len(test))
+        return Predictions(test.images, softmax(logits), self.classes, test.labels, test.masks)
 
     def some(self, rows: np.ndarray) -> Predictions:
         """The images int [n] of the test set, with their predictions."""

@@ -1,7 +1,8 @@
 """Checkpoints of a run: `epoch-12.safetensors` holds the state after epoch 12, and a digest of it.
 
 A checkpoint is written beside its name and renamed, so a process that is killed leaves none or a whole one. One whose
-digest does not agree with its contents is refused. Folders that Orbax wrote for earlier versions are read, too.
+digest does not agree with its contents, or that is of another run or epoch, is refused. Those of earlier versions,
+which do not say whose they are, and folders that Orbax wrote are read, too.
 """
 
 import hashlib
@@ -41,16 +42,18 @@ class DamagedCheckpointError(InputError):
         return type(self), (self.reason,)
 
 
-def save(folder: Path, epoch: int, state: Any, keep: set[int]) -> None:
+def save(folder: Path, epoch: int, state: Any, keep: set[int], run: str = "") -> None:
     """Writes `state`, a replicated tree of arrays [...], as the checkpoint of an epoch, whole or not at all.
 
-    Then it deletes epochs that are not in `keep`. Files that are not checkpoints are left alone.
+    Then it deletes epochs that are not in `keep`. Files that are not checkpoints are left alone. `run` is the identity
+    of the run (`Manifest.identity`); without it, the checkpoint does not say whose it is.
 
     Raises:
         InputError: where it cannot be written.
     """
     try:
-        write_bytes(folder / f"epoch-{epoch}.safetensors", _pack(named(jax.device_get(state))))
+        data = _pack(named(jax.device_get(state)), _about(run, epoch))
+        write_bytes(folder / f"epoch-{epoch}.safetensors", data)
     except OSError as error:
         raise InputError(
             f"cannot write a checkpoint to {folder}: {error.strerror}; free space, then resume", "resume", folder.parent
@@ -112,11 +115,21 @@ def _paths(folder: Path) -> dict[int, Path]:
     return {int(match[1] or match[2]): path for path, match in matches if match and path.is_file() == bool(match[1])}
 
 
-def read(folder: Path, epoch: int) -> tuple[Path, dict[str, np.ndarray]]:
+def digest(folder: Path, epoch: int) -> str:
+    """SHA-256 (hex) of the files of an epoch's checkpoint; that of nothing where there is none."""
+    path = _paths(folder).get(epoch)
+    sha = hashlib.sha256()
+    for file in () if path is None else (path, *sorted(path.rglob("*"))):
+        if file.is_file():
+            sha.update(read_bytes(file, MAX_BYTES))
+    return sha.hexdigest()
+
+
+def read(folder: Path, epoch: int, run: str = "") -> tuple[Path, dict[str, np.ndarray]]:
     """The checkpoint of an epoch and its arrays [...], by name; types that safetensors lacks are still bytes.
 
     Raises:
-        DamagedCheckpointError: where it is missing or damaged.
+        DamagedCheckpointError: where it is missing, damaged, or of another run than `run` or of another epoch.
     """
     path = _paths(folder).get(epoch, folder / f"epoch-{epoch}.safetensors")
     try:
@@ -124,24 +137,25 @@ def read(folder: Path, epoch: int) -> tuple[Path, dict[str, np.ndarray]]:
             from jaxattn.runs.orbax_checkpoint import read_orbax
 
             return path, named(read_orbax(path))
-        return path, _unpack(read_bytes(path, MAX_BYTES))
+        return path, _unpack(read_bytes(path, MAX_BYTES), _about(run, epoch))
     except Exception as error:  # whatever a damaged file makes its reader raise
         raise DamagedCheckpointError(f"checkpoint {path} is damaged: {first_line(error)}") from error
 
 
-def restore(folder: Path, epoch: int, like: Any) -> Any:
+def restore(folder: Path, epoch: int, like: Any, run: str = "") -> Any:
     """The state of an epoch, as NumPy.
 
     Args:
         folder: of the checkpoints.
         epoch: one of `epochs(folder)`.
         like: a tree with the shapes and types wanted: all that was saved, or a part.
+        run: the identity of the run.
 
     Raises:
-        DamagedCheckpointError: where it is missing or damaged.
+        DamagedCheckpointError: as `read`.
         InputError: where it is of another network or version.
     """
-    path, arrays = read(folder, epoch)
+    path, arrays = read(folder, epoch, run)
 
     def stored(key_path, leaf):
         name = name_of(key_path)
@@ -159,7 +173,11 @@ def restore(folder: Path, epoch: int, like: Any) -> Any:
     return jax.tree.map_with_path(stored, like)
 
 
-def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+def _about(run: str, epoch: int) -> dict[str, str]:
+    return {"run": run, "epoch": str(epoch)} if run else {}
+
+
+def _pack(arrays: Mapping[str, np.ndarray], about: dict[str, str]) -> bytes:
     """The contents of a checkpoint, with a digest in its header; types that safetensors lacks are kept as bytes."""
     from safetensors.numpy import save
 
@@ -167,17 +185,20 @@ def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
         name: np.asarray(array, order="C") if array.dtype.kind in _KINDS else np.frombuffer(array.tobytes(), np.uint8)
         for name, array in arrays.items()
     }
-    return save(plain, metadata={"sha256": _digest(save(plain))})
+    return save(plain, metadata={**about, "sha256": _digest(save(plain), about)})
 
 
-def _unpack(data: bytes) -> dict[str, np.ndarray]:
+def _unpack(data: bytes, wanted: dict[str, str]) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint.
 
     Raises:
         Exception: of many types, where it is damaged.
     """
-    if _header(data).get("__metadata__", {}).get("sha256") != _digest(data):
+    about = _header(data).get("__metadata__", {})
+    if about.pop("sha256", None) != _digest(data, about):
         raise ValueError("its digest is not that of its contents")
+    if about and wanted and about != wanted:
+        raise ValueError("it is of another run or epoch, or config.json was changed since")
     return parse_safetensors(data)
 
 
@@ -185,9 +206,11 @@ def _header(data):
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
 
 
-def _digest(data):
-    """SHA-256 (hex) of a safetensors file's names, types, shapes and values; not of its metadata."""
+def _digest(data, about):
+    """SHA-256 (hex) of a safetensors file's names, types, shapes and values, and of whose they are."""
     arrays = {name: about for name, about in _header(data).items() if name != "__metadata__"}
     sha = hashlib.sha256(json.dumps(arrays, sort_keys=True).encode())
+    if about:  # checkpoints of earlier versions do not say it
+        sha.update(json.dumps(about, sort_keys=True).encode())
     sha.update(memoryview(data)[8 + int.from_bytes(data[:8], "little") :])
     return sha.hexdigest()

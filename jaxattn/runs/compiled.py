@@ -40,7 +40,7 @@ def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None
         InputError: where it cannot.
     """
     if own_modules(config.attention):
-        check_network(program.model, config.attention, shape)
+        check_network(program.model, config.attention, shape, config.batch_size)
     checkpoint.check(template(program))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxattn.attention.resolve import own_modules
 from jaxattn.errors import DivergenceError, InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.runs import checkpoint
@@ -38,22 +39,40 @@ class Failure(NamedTuple):
 
 
 @contextlib.contextmanager
-def recorded(folder: Path) -> Iterator[None]:
+def recorded(folder: Path, attention: str) -> Iterator[None]:
     """The context in which a run trains: the records of an earlier failure go, and one of a failure is left.
 
     A failure that has nothing to do with the run, such as a full disk, is not recorded.
 
     Args:
         folder: of the run, which this process has claimed.
+        attention: the run's; what a module of the reader's own raises becomes an `InputError`.
     """
     if is_first():
         forget(folder)
     try:
-        yield
+        with _in_one_line(attention, folder):
+            yield
     except Exception as error:
         if is_first():
             _record(folder, error)
         raise
+
+
+@contextlib.contextmanager
+def _in_one_line(attention, folder):
+    try:
+        yield
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        if not own_modules(attention):
+            raise
+        raise InputError(
+            f"training with attention {attention} failed: {type(error).__name__}: {first_line(error)}; the traceback "
+            f"is in {folder / TRACEBACK}",
+            "attention",
+        ) from error
 
 
 def forget(folder: Path) -> None:

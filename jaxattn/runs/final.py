@@ -35,7 +35,7 @@ def final_result(
     tested = best_epoch(metrics, complete) if config.keep == "best" else len(metrics)
     variables = state.variables
     if tested != len(metrics):
-        variables = broadcast(lambda: load_variables(folder, tested, program))
+        variables = broadcast(lambda: load_variables(folder, tested, program, manifest))
     loss, accuracy, logits = evaluate(program.evaluate, variables, test)
     result = {
         "test_loss": loss,

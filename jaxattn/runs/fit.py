@@ -24,7 +24,8 @@ from jaxattn.runs.console import Console
 from jaxattn.runs.data import check_trusted_data, divide, moved
 from jaxattn.runs.failure import recorded
 from jaxattn.runs.final import final_result
-from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
+from jaxattn.runs.folder import default_folder
+from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.runs.observer import Observer, Observers
 from jaxattn.runs.run import Run, best_epoch, load_run
 from jaxattn.runs.start import Job, Metrics, record_start, start_state, write_files
@@ -74,7 +75,7 @@ def fit(
         broadcast(lambda: watch.begin(folder, manifest, console))
         initial = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
-        contexts.enter_context(recorded(folder))
+        contexts.enter_context(recorded(folder, config.attention))
         program = build(config, manifest.data, len(train) // config.batch_size)
         data, first = feed.placed(train), np.array(train.images[:IMAGES])
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
@@ -170,15 +171,16 @@ def _train(job: Job, state: TrainState, metrics: Metrics, data: feed.Data, monit
         job.console.line(f"resuming after epoch {done} of {config.epochs} in {job.folder}")
     with job.console.bar(config.epochs, data.count // config.batch_size) as progress:
         for state, line in loop.train(job.program, config, state, data, monitored, done, progress):  # noqa: B020, PLR1704
-            write_files(job, functools.partial(_keep_epoch, job.folder, state, [*metrics, line]))
+            write_files(job, functools.partial(_keep_epoch, job, state, [*metrics, line]))
             metrics.append(line)
             job.console.line(messages.epoch_line(line, config))
             _notify(job, job.observers.epoch, state, metrics)
     return state
 
 
-def _keep_epoch(folder, state, metrics):
-    epoch = metrics[-1]["epoch"]
+def _keep_epoch(job, state, metrics):
+    folder, epoch = job.folder, metrics[-1]["epoch"]
     write_metrics(folder, metrics)
     best = best_epoch(metrics, {epoch, *checkpoint.epochs(folder / "checkpoints")})
-    checkpoint.save(folder / "checkpoints", epoch, state, {epoch, epoch - 1, best})  # one more, if the last is damaged
+    kept = {epoch, epoch - 1, best}  # one more, if the last is damaged
+    checkpoint.save(folder / "checkpoints", epoch, state, kept, job.manifest.identity())

@@ -2,22 +2,24 @@
 
 import contextlib
 import dataclasses
-import datetime
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
-from jaxattn.data import cifar10, folder
+from jaxattn.data import cifar10
+from jaxattn.data import folder as folders
 from jaxattn.data.spec import Spec
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 from jaxattn.limits import TEXT, parse_json, read_bytes
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import environment
 from jaxattn.runs.code import Code, check_unchanged
 from jaxattn.runs.leftovers import is_empty
-from jaxattn.runs.store import write_json
+from jaxattn.runs.store import write_text
 
 EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
 # Of config.json. 1 had no `format` and no `starts`; 1 and 2 had classes and the shape of images in place of the data
@@ -85,23 +87,18 @@ class Manifest:
                 notes.append(f"from epoch {new.epoch + 1} on: {', '.join(different)}")
         return notes
 
-    def same_run(self, other: "Manifest") -> bool:
-        """Whether both describe one run: the data folder and the number of epochs may differ."""
-
-        def identity(manifest):
-            dataset = manifest.config.dataset or ""
-            moved = folder.PREFIX if dataset.startswith(folder.PREFIX) else dataset  # a folder may have moved
-            config = dataclasses.replace(manifest.config, dataset=moved, data_dir="", epochs=1)
-            return config, manifest.data.classes, manifest.data.image_shape, manifest.dataset_hash
-
-        return identity(self) == identity(other)
-
-
-def default_folder(config: Config) -> Path:
-    """Where a run goes that is given no folder: `runs/<date>-<dataset>-<attention>-s<seed>`."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = config.attention.replace(":", "-")
-    return Path("runs", f"{stamp}-{config.dataset}-{name}-s{config.seed}")
+    def identity(self) -> str:
+        """SHA-256 (hex) of all that makes it this run: not the data folder, the number of epochs, and the starts."""
+        config = {
+            name: float(value) if isinstance(value, int) else value  # 1 and 1.0 are one learning rate
+            for name, value in self.config.to_json().items()
+            # A later version may have more that is None, or as it was before the field was there.
+            if value is not None and value != NEWER.get(name) and name not in ("data_dir", "epochs")
+        }
+        if self.config.dataset and self.config.dataset.startswith(folders.PREFIX):
+            config["dataset"] = folders.PREFIX  # it may have moved
+        values = config, self.data.classes, self.data.image_shape, self.dataset_hash
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -112,11 +109,12 @@ def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -
     that the folder knows of.
 
     Raises:
-        InputError: where it holds anything else, another process trains in it, or it cannot be written. Nothing in it
-            is changed then.
+        InputError: where it holds anything else, another process trains in it, or it cannot be written or read back.
+            Nothing in it is changed then.
     """
     with contextlib.ExitStack() as contexts:
         try:
+            _text(manifest)
             check_folder(folder, manifest, accept_changed_code)  # one that is not ours gets no lock file
             folder.mkdir(parents=True, exist_ok=True)
             contexts.enter_context(exclusive_lock(folder))
@@ -139,8 +137,19 @@ def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes `config.json`."""
+    write_text(folder / "config.json", _text(manifest))
+
+
+def _text(manifest: Manifest) -> str:
+    """The contents of `config.json`; an `InputError` where they could not be read back."""
     values = dataclasses.asdict(manifest)
-    write_json(folder / "config.json", {"format": FORMAT, **values.pop("config"), **values})
+    try:
+        text = json.dumps({"format": FORMAT, **values.pop("config"), **values}, indent=2) + "\n"
+        if len(text) > TEXT or parse_manifest(text.encode()).identity() != manifest.identity():
+            raise ValueError("it would be too long, or another run's")
+        return text
+    except (TypeError, ValueError) as error:
+        raise InputError(f"config.json of this run could not be read back: {first_line(error)}; rename that") from error
 
 
 def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -> Manifest:
@@ -172,7 +181,7 @@ def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) ->
     Raises:
         InputError: where it is another run, or one of more epochs.
     """
-    if not old.same_run(new):
+    if old.identity() != new.identity():
         raise InputError(f"{folder} holds a run {_difference(old, new)}; choose another folder", setting)
     if new.config.epochs < old.config.epochs:
         raise InputError(
@@ -185,7 +194,7 @@ def _difference(old: Manifest, new: Manifest) -> str:
     for name, value in old.config.to_json().items():
         if name not in ("data_dir", "epochs") and value != getattr(new.config, name):
             return f"with {name} {value}, not {getattr(new.config, name)}"
-    return "on other images (their hash differs)"
+    return "on other images (their hash differs)" if old.dataset_hash != new.dataset_hash else "of other classes"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -18,7 +18,8 @@ from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, html
 from jaxattn.runs.code import check_trusted, check_unchanged
 from jaxattn.runs.manifest import Manifest, read_manifest
-from jaxattn.runs.store import read_metrics, read_result
+from jaxattn.runs.result import read_own_result
+from jaxattn.runs.store import read_metrics
 from jaxattn.training import evaluation
 from jaxattn.training.program import Program, build, template
 
@@ -112,7 +113,7 @@ def load_run(
         complete = checkpoint.epochs(folder / "checkpoints")
         epoch, metrics = _choose(folder, manifest, which, complete)
         try:
-            variables = load_variables(folder, epoch, program)
+            variables = load_variables(folder, epoch, program, manifest)
             break
         except InputError:
             if checkpoint.epochs(folder / "checkpoints") == complete:
@@ -121,7 +122,8 @@ def load_run(
     if jax.process_count() == 1:
         variables = jax.device_put(variables)
     about = manifest.config, manifest.data, program.model
-    return Run(folder, *about, variables, epoch, metrics, read_result(folder), (*manifest.notes(), *changed))
+    result = read_own_result(folder, manifest)
+    return Run(folder, *about, variables, epoch, metrics, result, (*manifest.notes(), *changed))
 
 
 def _choose(folder: Path, manifest: Manifest, which: str, complete: list[int]) -> tuple[int, list[dict[str, Any]]]:
@@ -139,22 +141,23 @@ def read_variables(folder: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: where the folder holds no run, or the checkpoint is missing or damaged.
     """
-    epoch, _ = _choose(folder, read_manifest(folder), "tested", checkpoint.epochs(folder / "checkpoints"))
-    _, arrays = checkpoint.read(folder / "checkpoints", epoch)
+    manifest = read_manifest(folder)
+    epoch, _ = _choose(folder, manifest, "tested", checkpoint.epochs(folder / "checkpoints"))
+    _, arrays = checkpoint.read(folder / "checkpoints", epoch, manifest.identity())
     average = {name.removeprefix("average/"): array for name, array in arrays.items() if name.startswith("average/")}
     kinds = "params/", "collections/"
     return average or {name.removeprefix(kinds[1]): array for name, array in arrays.items() if name.startswith(kinds)}
 
 
-def load_variables(folder: Path, epoch: int, program: Program) -> dict[str, Any]:
+def load_variables(folder: Path, epoch: int, program: Program, manifest: Manifest) -> dict[str, Any]:
     """The variables of an epoch; nothing else of its checkpoint is read.
 
     Raises:
-        InputError: where the checkpoint is missing, damaged, or of another network or version.
+        InputError: where the checkpoint is missing, damaged, or of another run, network or version.
     """
     like = template(program)
     part = {"average": like.average} if like.average else {"params": like.params, "collections": like.collections}
-    restored = checkpoint.restore(folder / "checkpoints", epoch, part)
+    restored = checkpoint.restore(folder / "checkpoints", epoch, part, manifest.identity())
     return restored["average"] if like.average else {"params": restored["params"], **restored["collections"]}
 
 

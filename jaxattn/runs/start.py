@@ -78,7 +78,7 @@ def _last(job: Job) -> tuple[TrainState, Metrics] | None:
         epoch = complete.pop()
         metrics = read_metrics(job.folder, epoch)
         try:
-            return checkpoint.restore(folder, epoch, template(job.program)), metrics
+            return checkpoint.restore(folder, epoch, template(job.program), job.manifest.identity()), metrics
         except checkpoint.DamagedCheckpointError as error:
             if not complete:
                 raise

@@ -1,62 +1,116 @@
 """What a step and an evaluation ask of a module of the reader's own, checked before anything is trained."""
 
+import contextlib
+import inspect
+import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import flax.errors
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from jaxattn.errors import InputError, first_line
 from jaxattn.model import CNN
+from jaxattn.training.evaluation import BATCH, FILL
+from jaxattn.training.names import keys_of
+from jaxattn.training.state import updated_collections
+
+NO_STATISTICS = {"params", "constants", "perturbations"}  # collections that training need not change
 
 
-def check_network(model: CNN, attention: str, shape: tuple[int, int, int]) -> None:
+def check_network(model: CNN, attention: str, shape: tuple[int, int, int], batch_size: int) -> None:
     """Checks that a network with a module of the reader's own can be trained and evaluated; only shapes are computed.
 
     Args:
         model: the network.
         attention: the name of its attention, for the message.
         shape: of an image, (H, W, 3).
+        batch_size: images in a step.
 
     Raises:
-        InputError: where the module fails, asks for random numbers that no step provides, changes its variables in
-            evaluation, or keeps statistics that training does not update.
+        InputError: where the module fails, has parameters that are no floating-point numbers, asks for random numbers
+            that no step provides, changes its variables in evaluation, or acts in training as in evaluation.
     """
-    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-    mode = "training"
+    mode, evaluated = "training", list[str]()
 
-    def step(variables, images):
-        names, rngs = [name for name in variables if name != "params"], {"dropout": jax.random.key(0)}
-        return model.apply(variables, images, train=True, rngs=rngs, mutable=names)[1]
+    one, several, tested = (jax.ShapeDtypeStruct((n, *shape), jnp.float32) for n in (1, batch_size, BATCH + FILL))
+
+    def step(variables, batch):
+        params, others = variables["params"], {name: one for name, one in variables.items() if name != "params"}
+
+        def loss_of(params):
+            rngs = {"dropout": jax.random.key(0)}
+            logits, updated = model.apply({"params": params, **others}, batch, train=True, rngs=rngs, mutable=[*others])
+            return logits.sum(), updated_collections(others, updated)
+
+        return jax.grad(loss_of, has_aux=True)(params)[1]
 
     try:
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
-        frozen = _frozen(step, variables, images)
+        with _watched([]):
+            variables = jax.eval_shape(model.init, jax.random.key(0), one)
+        _check_parameters(variables["params"])
+        with _watched(evaluated):
+            evaluated += _frozen(step, variables, several)
         mode = "evaluation"
-        jax.eval_shape(lambda variables, images: model.apply(variables, images, train=False), variables, images)
-    except InputError:
-        raise
+        jax.eval_shape(lambda *inputs: model.apply(*inputs, train=False), variables, tested)
+    except InputError as error:
+        raise InputError(f"attention {attention}: {error}", error.setting or "attention") from error
     except Exception as error:  # a module may raise anything
         raise InputError(f"attention {attention} fails in {mode}: {_reason(error)}", "attention") from error
-    if frozen:
+    if evaluated:
         raise InputError(
-            f"attention {attention}: training does not update the statistics of {frozen[0]}, since nothing tells the "
-            "module that it trains; let its __call__ (or its gate) take train",
+            f"attention {attention}: {evaluated[0]}, since nothing tells the module that it trains; let its __call__ "
+            "(or its gate) take an argument train, by this name",
             "attention",
         )
 
 
+def _check_parameters(params: Any) -> None:
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating) or not leaf.size:
+            name = "/".join(keys_of(path))
+            raise InputError(
+                f"parameters must be floating-point numbers, one or more, {name} is {leaf.dtype} {list(leaf.shape)}; "
+                "keep others in a collection of another name"
+            )
+
+
+@contextlib.contextmanager
+def _watched(evaluated: list[str]) -> Iterator[None]:
+    """Adds what says of Flax's dropouts in the attention that they drop nothing; complex gates are refused."""
+
+    def watch(call, args, kwargs, context):
+        module, within = context.module, "/".join(map(str, context.module.path))
+        if context.method_name == "__call__" and "attention" in module.path:
+            rate = getattr(module, "rate", None) or getattr(module, "dropout_rate", None)
+            given = inspect.signature(type(module).__call__).bind_partial(module, *args, **kwargs).arguments
+            told = given.get("deterministic", getattr(module, "deterministic", None))
+            if rate and isinstance(told, bool) and told:
+                evaluated.append(f"in training, {within} drops nothing")
+        output = call(*args, **kwargs)
+        if context.method_name == "gate" and any(map(jnp.iscomplexobj, jax.tree.leaves(output))):
+            raise InputError(f"a gate must hold real numbers, that of {within} is complex")
+        return output
+
+    with nn.intercept_methods(watch):
+        yield
+
+
 def _frozen(step: Any, variables: Any, images: Any) -> list[str]:
-    """The modules that keep statistics and none of whose statistics a step changes."""
+    """What says of modules that keep statistics that a step changes none of them."""
     program, updated = jax.make_jaxpr(step, return_shape=True)(variables, images)
     unchanged: dict[str, bool] = {}
-    for (path, _), output in zip(jax.tree.leaves_with_path(updated), program.jaxpr.outvars, strict=True):
-        names = [str(key.key) for key in path]
-        if names[0] == "batch_stats":
-            module = "/".join(names[1:-1])
-            unchanged[module] = unchanged.get(module, True) and output in program.jaxpr.invars
-    return [module for module, is_unchanged in unchanged.items() if is_unchanged]
+    for (path, leaf), output in zip(jax.tree.leaves_with_path(updated), program.jaxpr.outvars, strict=True):
+        keys = itertools.takewhile(lambda key: isinstance(key, jax.tree_util.DictKey), path)  # then within a variable
+        collection, *module, _ = (str(key.key) for key in keys)
+        if collection not in NO_STATISTICS and jnp.issubdtype(leaf.dtype, jnp.number):
+            name = "/".join(module)
+            unchanged[name] = unchanged.get(name, True) and output in program.jaxpr.invars
+    return [f"training does not update the statistics of {name}" for name, is_unchanged in unchanged.items()
+            if is_unchanged]  # fmt: skip
 
 
 def _reason(error: Exception) -> str:

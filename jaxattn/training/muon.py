@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
+from jaxattn.training.names import keys_of
+
 
 def muon(rate: optax.Schedule, weight_decay: float, channels: int) -> optax.GradientTransformation:
     """Muon with decoupled decay, for kernels [H W C, F] of dense layers whose input is a map [H, W, C], flattened.
@@ -52,7 +54,7 @@ def with_muon(
     """`hidden` for the kernel of the network's hidden layer, `optimizer` for all other parameters."""
 
     def label(path, _):
-        return "muon" if [part.key for part in path] == ["hidden", "kernel"] else "other"
+        return "muon" if keys_of(path) == ["hidden", "kernel"] else "other"
 
     return optax.partition(
         {"muon": hidden, "other": optimizer}, lambda params: jax.tree_util.tree_map_with_path(label, params)

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from jaxattn.errors import lookup
+from jaxattn.training.names import keys_of
 
 # name → (peak, steps after the warm-up) → schedule. "plateau" is constant here: `plateau` below scales it.
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
@@ -75,13 +76,13 @@ def scale_norm_biases(factor: float) -> optax.GradientTransformation:
     """
 
     def biases(params):
-        return jax.tree_util.tree_map_with_path(lambda path, _: [p.key for p in path[1:]] == ["norm", "bias"], params)
+        return jax.tree_util.tree_map_with_path(lambda path, _: keys_of(path)[1:] == ["norm", "bias"], params)
 
     return optax.masked(optax.scale(factor), biases)
 
 
 def _kernels(params):
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+    return jax.tree_util.tree_map_with_path(lambda path, _: keys_of(path)[-1] == "kernel", params)
 
 
 def plateau(schedule: str, factor: float, patience: int) -> optax.GradientTransformationExtraArgs:

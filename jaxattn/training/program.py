@@ -11,7 +11,7 @@ import optax
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.spec import Spec
-from jaxattn.errors import InputError, lookup
+from jaxattn.errors import InputError, lookup, shortened
 from jaxattn.model import CNN
 from jaxattn.networks import create
 from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, on_cpu
@@ -143,8 +143,8 @@ def network(config: Config, spec: Spec) -> CNN:
 def _blocks(text: str, count: int) -> tuple[int, ...]:
     """Blocks 1..count from "1,3"."""
     parts = text.split(",")
-    if not all(part.isdecimal() and 1 <= int(part) <= count for part in parts):
+    if not all(part in map(str, range(1, count + 1)) for part in parts):
         raise InputError(
-            f"attention_at must be blocks from 1 to {count}, separated by commas, got {text!r}", "attention_at"
+            f"attention_at must be blocks from 1 to {count}, separated by commas, got {shortened(text)}", "attention_at"
         )
     return tuple(sorted({int(part) for part in parts}))

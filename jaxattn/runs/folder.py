@@ -1,0 +1,15 @@
+"""Where a run goes that is given no folder."""
+
+import datetime
+from pathlib import Path
+
+from jaxattn.config import Config
+from jaxattn.data.folder import PREFIX
+
+
+def default_folder(config: Config) -> Path:
+    """The folder `runs/<date>-<dataset>-<attention>-s<seed>`; of a folder of images, its name."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    dataset = (config.dataset or "").removeprefix(PREFIX).rpartition("/")[2]
+    names = "-".join(name.replace(":", "-") for name in (dataset, config.attention))
+    return Path("runs", f"{stamp}-{names}-s{config.seed}")

@@ -1,0 +1,56 @@
+"""Whether `result.json` is that of its run: by what it names, and by the predictions of the run's weights."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxattn.config import Config
+from jaxattn.errors import InputError
+from jaxattn.runs.manifest import Manifest
+from jaxattn.runs.store import read_result
+
+FEWEST, SHARE = 5, 0.001  # test images on which rounding may decide, of float32 on another machine; the larger counts
+BF16 = 5  # times as many with bfloat16, which only some machines compute in
+
+
+def read_own_result(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
+    """The contents of `result.json`; None where the run has not finished.
+
+    Args:
+        folder: of the run.
+        manifest: of the run.
+
+    Raises:
+        InputError: where it is damaged, or another run's.
+    """
+    result = read_result(folder)
+    of_run = {name: getattr(manifest.config, name) for name in ("attention", "seed", "recipe", "dataset")}
+    for name, value in {**of_run, "dataset_hash": manifest.dataset_hash}.items():
+        if result is not None and result.get(name, value) != value:
+            raise _wrong(folder, f"is of another run: its {name} is {result[name]!r:.80}, the run's {value!r:.80}")
+    return result
+
+
+def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct: int, images: int) -> None:
+    """Checks a recorded test accuracy against the predictions of the weights that were tested.
+
+    Args:
+        folder, config, result: of the run.
+        correct: test images that the weights classify correctly.
+        images: the number of test images.
+
+    Raises:
+        InputError: where they differ by more images than rounding explains: 5 or 0.1 %, five times that with bf16.
+    """
+    allowed = int(max(FEWEST, SHARE * images)) * (BF16 if config.precision == "bf16" else 1)
+    recorded = round(result["test_accuracy"] * images)
+    if abs(recorded - correct) > allowed or result.get("test_images", images) != images:
+        raise _wrong(
+            folder,
+            f"says that {recorded:,} of {result.get('test_images', images):,} test images were classified correctly, "
+            f"and the run's weights classify {correct:,} of {images:,} (rounding may change {allowed})",
+        )
+
+
+def _wrong(folder: Path, what: str) -> InputError:
+    rest = "delete it and resume the run, which writes it again"
+    return InputError(f"{folder / 'result.json'} {what}; {rest}", "resume", folder)

@@ -1,0 +1,8 @@
+"""Names of parameters in trees."""
+
+import jax
+
+
+def keys_of(path: tuple) -> list[str]:
+    """The names on the path to a parameter, as JAX gives it; where one is several arrays, the last is its number."""
+    return jax.tree_util.keystr(path, simple=True, separator="/").split("/")
