@@ -195,7 +195,7 @@ def test_a_folder_that_does_not_hold_the_planned_run_is_refused_by_name_before_m
 
 def test_no_run_is_added_that_is_trained_on_other_data(compared, tmp_path, monkeypatch):
     folder = shutil.copytree(compared[0], tmp_path / "c")
-    monkeypatch.setitem(DATASETS, "tiny", lambda data_dir: tiny.splits(seed=1))
+    monkeypatch.setitem(DATASETS, "tiny", tiny.dataset(seed=1))
     with pytest.raises(InputError, match="none-s0 was trained on other images than this comparison") as caught:
         compare(["none", "se"], 3, folder, **FLAGS)
     assert caught.value.setting == "data_dir" and not (folder / "none-s2").exists()

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import tiny
 
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
@@ -89,13 +90,13 @@ def test_blocks_that_are_not_there_are_refused_in_one_short_line(blocks):
     with pytest.raises(
         InputError, match="attention_at must be blocks from 1 to 3, separated by commas, got '"
     ) as caught:
-        network(Config(attention_at=blocks), 10, (32, 32, 3))
+        network(Config(attention_at=blocks), tiny.SPEC)
     assert len(str(caught.value)) < 200
 
 
 def test_there_is_no_network_as_wide_as_one_without_a_module():
     with pytest.raises(InputError, match="'wide:none' names no module whose parameters to match; name one"):
-        network(Config(attention="wide:none"), 10, (32, 32, 3))
+        network(Config(attention="wide:none"), tiny.SPEC)
 
 
 def test_json_of_another_version_is_refused_and_never_filled_from_todays_recipe():
