@@ -2,11 +2,14 @@
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import dataset_files
 import numpy as np
 import pytest
+import tiny
 from dataset_files import WRITE, labels, pixels, write_cifar100, write_fashion_mnist, write_svhn
 
 from jaxattn import Config, data, fit, load_run
@@ -191,3 +194,28 @@ def test_an_error_of_a_loader_of_the_readers_own_is_not_hidden(tmp_path):
 
     with pytest.raises(KeyError, match="mine"):
         Dataset(None, load).load(tmp_path)
+
+
+def test_tfds_is_imported_before_other_threads_import(tmp_path):
+    """While TFDS is imported, it replaces Python's import, in all threads; reading must import no more of it."""
+    tiny.folder(tmp_path)
+    code = (
+        "import sys, pathlib; from jaxattn.data import DATASETS; root = pathlib.Path(sys.argv[1]); "
+        "dataset = DATASETS['cifar10']; dataset.prepare(root); import builtins; plain = builtins.__import__; "
+        "before = set(sys.modules); splits = dataset.load(root); assert builtins.__import__ is plain; "
+        "print([name for name in set(sys.modules) - before if name.partition('.')[0] in "
+        "('tensorflow_datasets', 'array_record', 'etils')], len(splits.train))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "160"]
+
+
+def test_tfds_is_not_imported_where_the_images_are_cached(tmp_path):
+    tiny.folder(tmp_path)
+    DATASETS["cifar10"].load(tmp_path)
+    code = (
+        "import sys, pathlib; from jaxattn.data import DATASETS; root = pathlib.Path(sys.argv[1]); "
+        "DATASETS['cifar10'].prepare(root); DATASETS['cifar10'].load(root); print('tensorflow_datasets' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

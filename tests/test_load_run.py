@@ -271,7 +271,10 @@ def others(small_network, tmp_path_factory):
     return fit(config, tmp_path_factory.mktemp("runs") / "other", Console(quiet=True)).folder
 
 
-@pytest.mark.parametrize("change", [{"attention_position": "after"}, {"data": tiny.SPEC.to_json() | {"classes": [*"abcdefghij"]}}, {"dropout": 0.5}])
+@pytest.mark.parametrize(
+    "change",
+    [{"attention_position": "after"}, {"data": tiny.SPEC.to_json() | {"classes": [*"abcdefghij"]}}, {"dropout": 0.5}],
+)
 def test_a_configuration_that_was_changed_is_not_that_of_the_weights(folder, change):
     values = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(values | change))

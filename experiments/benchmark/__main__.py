@@ -148,8 +148,8 @@ line = Console.line
 def first_line(console, *arguments, **options):
     from jaxattn.training import loop
     whole = loop._epoch
-    def first_step(program, mode, state, inputs, rows, progress):
-        whole(program, mode, state, inputs, rows[:1], progress)
+    def first_step(program, mode, state, key, data, rows, progress):
+        whole(program, mode, state, key, data, rows[:1], progress)
         print("first step", time.time(), flush=True)
         raise SystemExit(0)
     loop._epoch, Console.line = first_step, line

@@ -9,6 +9,10 @@ from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
 
 
+def _nothing(data_dir: Path) -> None:
+    """For a data set in a data folder, a path, that needs no preparation."""
+
+
 def _nowhere(data_dir: Path) -> Path | None:
     """None: there is no file of it in the data folder, a path."""
     return None
@@ -26,6 +30,8 @@ class Dataset:
             `InputError` where they cannot be used.
         find: from a data folder (a path) to the file or folder that `load` would read; None where there is none, and it
             would have to be downloaded.
+        prepare: called with the data folder, a path, in the calling thread, before `load` is called in another one: it
+            imports what may not be imported while other threads import.
         origin: where the images come from where they are not on this machine, in a few words.
     """
 
@@ -33,3 +39,4 @@ class Dataset:
     load: Callable[[Path], Splits]
     find: Callable[[Path], Path | None] = _nowhere
     origin: str = "your own"
+    prepare: Callable[[Path], None] = _nothing

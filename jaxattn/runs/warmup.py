@@ -39,13 +39,15 @@ def load_and_init(
     """
     config = with_absolute_paths(config)
     dataset, early = find(config), None
-    is_here = config.dataset is not None or dataset.find(Path(config.data_dir).expanduser()) is not None
+    folder = Path(config.data_dir).expanduser()
+    is_here = config.dataset is not None or dataset.find(folder) is not None
     spec = dataset.spec if is_here else None
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
     if spec is not None:
         early_program = _checked(config, build, spec)  # before anything is read
+    dataset.prepare(folder)
     loading = _in_background(lambda: load_data(config, dataset, console)) if alone else None
     if alone and is_new and spec is not None and _training(config, spec) >= config.batch_size:
         early = compiled.compile_and_init(early_program, config, (_training(config, spec), *spec.image_shape))

@@ -17,6 +17,7 @@ def dataset(published: Published) -> Dataset:
         published.spec,
         load=lambda data_dir: load(published, data_dir),
         find=lambda data_dir: find(published, data_dir),
+        prepare=lambda data_dir: prepare(published, data_dir),
         origin=f"download from {published.remote.url}",
     )
 
@@ -43,14 +44,33 @@ def load(published: Published, data_dir: Path) -> Splits:
     path = find(published, data_dir) or download.obtain(
         data_dir, name, remotes, lambda: find(published, data_dir), [version.archive for version in published.versions]
     )
-    is_tfds = (path / "dataset_info.json").exists()
+    key, is_tfds = _key(path), tfds.is_prepared(path)
+
+    def read(allocate: cache.Allocate | None = None) -> Splits:
+        return tfds.read(path, published.spec) if is_tfds else archives.read(published, path)
+
+    return cache.cached(key, read) if key else read()
+
+
+def prepare(published: Published, data_dir: Path) -> None:
+    """Imports TFDS, if it is needed: while that is imported, it replaces Python's import in all threads.
+
+    Args:
+        published: which of the two data sets.
+        data_dir: as of `load`.
+    """
+    path = find(published, local_path(data_dir, "data_dir"))
+    if path is not None and tfds.is_prepared(path) and cache.spec_of(_key(path) or "") is None:
+        tfds.import_all(path)
+
+
+def _key(path: Path) -> str | None:
+    """The name of the entry in the cache; None where a file is a link to one that is not there, as reading says."""
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    read_path = (lambda: tfds.read(path, published.spec)) if is_tfds else (lambda: archives.read(published, path))
     try:
-        entry = cache.key(files)
-    except OSError:  # a link to a file that is not there; reading says so
-        return read_path()
-    return cache.cached(entry, lambda allocate: read_path())
+        return cache.key(files)
+    except OSError:
+        return None
 
 
 def find(published: Published, data_dir: Path) -> Path | None:

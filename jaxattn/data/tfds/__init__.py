@@ -1,5 +1,6 @@
 """Prepared TFDS folders, read without TensorFlow."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def find(data_dir: Path, name: str) -> Path | None:
         if versions:
             return max(versions, key=lambda path: [int(number) for number in path.name.split(".")])
     return None
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether a path is the folder of a data set's version."""
+    return (path / "dataset_info.json").exists()
+
+
+def import_all(folder: Path) -> None:
+    """Imports all that `read` imports for a prepared TFDS folder."""
+    from array_record.python import array_record_module  # noqa: F401
+    from tensorflow_datasets.proto import tf_example_pb2  # noqa: F401
+
+    with contextlib.suppress(InputError):  # `read` raises it, too
+        description.read(folder)
 
 
 def read(folder: Path, spec: Spec) -> Splits:
