@@ -26,7 +26,8 @@ from jaxattn.lock import FILE as LOCK
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint, compiled, data, environment, warmup
 from jaxattn.runs.console import Console
-from jaxattn.runs.manifest import NEWER, Manifest, Start, claim, read_manifest
+from jaxattn.runs.formats import NEWER
+from jaxattn.runs.manifest import Manifest, Start, claim, read_manifest
 from jaxattn.training import initial, loop, program
 from jaxattn.training.evaluation import evaluate
 

@@ -32,7 +32,8 @@ from jaxattn.exports import safetensors
 from jaxattn.observers import archive, mirror
 from jaxattn.runs import store
 from jaxattn.runs.console import Console
-from jaxattn.runs.manifest import FORMAT, read_manifest
+from jaxattn.runs.formats import FORMAT
+from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.weights import read_safetensors
 
 RNG = np.random.default_rng(0)
@@ -43,7 +44,7 @@ RESULT = {
     "seconds": 3.0, "parameters": 1000, "monitored": "validation", "dataset": "cifar10", "dataset_hash": "0" * 64,
     "versions": {"jax": "0.7"}, "device": "cpu",
 }  # fmt: skip
-MANIFEST = {"format": FORMAT, "data": cifar10.SPEC.to_json(), "dataset_hash": "0" * 64}
+MANIFEST = {"format": FORMAT, "starts": [], "data": cifar10.SPEC.to_json(), "dataset_hash": "0" * 64}
 MADE_OF, IMAGES = "hash 2", 40
 
 

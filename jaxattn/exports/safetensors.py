@@ -21,7 +21,8 @@ from jaxattn.limits import read_json
 from jaxattn.paths import local_path
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.code import Code, check_trusted, check_unchanged, digests
-from jaxattn.runs.manifest import NEWER, Manifest
+from jaxattn.runs.formats import NEWER
+from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import Run
 from jaxattn.runs.weights import read_safetensors, shapes
 from jaxattn.training.program import network

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, final
 
 from jaxattn.config import Config
-from jaxattn.data import cifar10
 from jaxattn.data import folder as folders
 from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError, first_line
@@ -18,14 +17,11 @@ from jaxattn.limits import TEXT, parse_json, read_bytes
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import environment
 from jaxattn.runs.code import Code, check_unchanged
+from jaxattn.runs.formats import FORMAT, NEWER, upgraded
 from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_text
 
 EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
-# Of config.json. 1 had no `format` and no `starts`; 1 and 2 had classes and the shape of images in place of the data
-# set's facts, since all data sets were normalised as CIFAR-10 is.
-FORMAT = 3
-NEWER: dict[str, Any] = {"image_size": None, "skip_damaged": False, "cutout": 0, "mixup": 0.0}  # fields that were not
 
 
 @final
@@ -225,23 +221,11 @@ def parse_manifest(content: bytes) -> Manifest:
         ValueError: where they hold no manifest.
     """
     try:
-        values = parse_json(content)
-        written = values.pop("format", 1)
-        if written not in (1, 2, FORMAT):
-            raise InputError(f"it is of format {written!r}, and this version of jaxattn reads formats up to {FORMAT}")
-        starts = tuple(map(_start, values.pop("starts", ())))
-        digest = values.pop("dataset_hash")
-        values, data = (values, values.pop("data")) if written == FORMAT else _of_format_2(values)
-        return Manifest(Config.from_json(values), Spec.from_json(data), digest, starts)
+        values = upgraded(parse_json(content))
+        starts, data, digest = (values.pop(name) for name in ("starts", "data", "dataset_hash"))
+        return Manifest(Config.from_json(values), Spec.from_json(data), digest, tuple(map(_start, starts)))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
-
-
-def _of_format_2(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of a configuration of formats 1 and 2 with those that are newer, and the data set's facts."""
-    facts = {name: values.pop(name) for name in ("classes", "image_shape")}
-    facts |= {"name": values["dataset"], "train": None, "test": None}
-    return NEWER | values, facts | {"mean": cifar10.SPEC.mean, "std": cifar10.SPEC.std}
 
 
 def _start(values: dict[str, Any]) -> Start:
