@@ -1,0 +1,86 @@
+"""Trains candidates for a recipe on the held-out split, one after the other, and prints their validation accuracy.
+
+    nice -n 19 python -m experiments.recipe.tune --data-dir DIR --work WORK      # resumes after a stop
+    python -m experiments.recipe.tune --print
+
+Each candidate is `standard` with some flags, trained with seeds 0 to 2; the test set chooses nothing. Finished runs leave
+`result.json` and `metrics.jsonl` in `experiments/recipe/tuning`.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent / "tuning"
+SEEDS = (0, 1, 2)
+QUICK = "--epochs 4 --warmup-epochs 1"
+CANDIDATES = {
+    "quick": QUICK,
+    "quick-warm-0.5": "--epochs 4 --warmup-epochs 0.5",
+    "quick-rate-0.2": f"{QUICK} --learning-rate 0.2",
+    "quick-batch-64": f"{QUICK} --batch-size 64 --learning-rate 0.08",
+    "quick-ema-0.99": f"{QUICK} --ema 0.99",
+    "quick-muon-0.03": f"{QUICK} --muon-rate 0.03",
+    "quick-smoothing-0.2": f"{QUICK} --label-smoothing 0.2",
+    "quick-bias-32": f"{QUICK} --norm-bias-rate 32",
+    "standard": "",
+    "standard-rate-0.2": "--learning-rate 0.2",
+    "standard-muon-0.03": "--muon-rate 0.03",
+    "standard-decay-1e-3": "--weight-decay 1e-3",
+    "standard-batch-64": "--batch-size 64 --learning-rate 0.08",
+    "standard-padding-3": "--crop-padding 3",
+    "standard-dropout-0.2": "--dropout 0.2",
+    "standard-cutout-8": "--cutout 8",
+}
+
+
+def train(name, seed, data_dir, work):
+    """Trains one run, unless its result is there."""
+    kept = HERE / f"{name}-s{seed}"
+    if (kept / "result.json").exists():
+        return
+    out = work / kept.name
+    command = [sys.executable, "-m", "jaxattn.train", "--attention", "se", "--seed", str(seed), "--no-report"]
+    command += ["--dataset", "cifar10", "--data-dir", data_dir, "--out", str(out), *CANDIDATES[name].split()]
+    subprocess.run(command, check=True)
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in ("metrics.jsonl", "result.json"):
+        shutil.copy(out / file, kept)
+    shutil.rmtree(out / "checkpoints")
+
+
+def show():
+    """Prints the mean validation accuracy after the last epoch, with n and the standard deviation."""
+    for name in CANDIDATES:
+        lines = [
+            json.loads(path.read_text().splitlines()[-1]) for path in sorted(HERE.glob(f"{name}-s[0-9]/metrics.jsonl"))
+        ]
+        values = [100 * line["val_accuracy"] for line in lines]
+        if values:
+            spread = f" (sd {statistics.stdev(values):.2f})" if len(values) > 1 else ""
+            print(
+                f"{name:24} {statistics.mean(values):.2f} %{spread}, n = {len(values)}, {CANDIDATES[name] or 'as it is'}"
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Trains candidates for a recipe.")
+    parser.add_argument("--data-dir", help="folder of CIFAR-10")
+    parser.add_argument("--work", type=Path, help="folder for the runs")
+    parser.add_argument("--only", default="", help="only candidates whose names begin so")
+    parser.add_argument("--print", action="store_true", help="print what there is, and train nothing")
+    flags = parser.parse_args()
+    if not flags.print:
+        for seed in SEEDS:
+            for name in CANDIDATES:
+                if name.startswith(flags.only):
+                    train(name, seed, flags.data_dir, flags.work)
+    show()
+
+
+if __name__ == "__main__":
+    main()
