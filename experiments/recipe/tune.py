@@ -3,8 +3,8 @@
     nice -n 19 python -m experiments.recipe.tune --data-dir DIR --work WORK      # resumes after a stop
     python -m experiments.recipe.tune --print
 
-Each candidate is `standard` with some flags, trained with seeds 0 to 2; the test set chooses nothing. Finished runs leave
-`result.json` and `metrics.jsonl` in `experiments/recipe/tuning`.
+Each candidate is `standard` with some flags, trained with seeds 0 to 2; the test set chooses nothing. Finished runs
+leave `result.json` and `metrics.jsonl` in `experiments/recipe/tuning`.
 """
 
 import argparse
@@ -55,16 +55,12 @@ def train(name, seed, data_dir, work):
 
 def show():
     """Prints the mean validation accuracy after the last epoch, with n and the standard deviation."""
-    for name in CANDIDATES:
-        lines = [
-            json.loads(path.read_text().splitlines()[-1]) for path in sorted(HERE.glob(f"{name}-s[0-9]/metrics.jsonl"))
-        ]
-        values = [100 * line["val_accuracy"] for line in lines]
+    for name, flags in CANDIDATES.items():
+        files = sorted(HERE.glob(f"{name}-s[0-9]/metrics.jsonl"))
+        values = [100 * json.loads(path.read_text().splitlines()[-1])["val_accuracy"] for path in files]
         if values:
             spread = f" (sd {statistics.stdev(values):.2f})" if len(values) > 1 else ""
-            print(
-                f"{name:24} {statistics.mean(values):.2f} %{spread}, n = {len(values)}, {CANDIDATES[name] or 'as it is'}"
-            )
+            print(f"{name:24} {statistics.mean(values):.2f} %{spread}, n = {len(values)}, {flags or 'as it is'}")
 
 
 def main():
