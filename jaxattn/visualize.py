@@ -137,19 +137,19 @@ def _from_data(run, selection, data_dir, choose):
     from jaxattn.runs.data import read_test
 
     analysis = Analysis(run, read_test(run.folder, data_dir), selection)
-    chosen = analysis.some(choose(analysis.test_labels))
+    chosen = analysis.some(choose(analysis.test_labels, run.spec.superclasses))
     return {"explanation": Explanation(run, chosen, selection), "analysis": analysis}
 
 
-def _spread(labels, count):
+def _spread(labels, superclasses, count):
     from jaxattn.explain.selection import balanced
 
     if not 1 <= count <= MAX_IMAGES:
         raise InputError(f"images must be from 1 to {MAX_IMAGES}, got {count}", "images")
-    return balanced(labels, count)
+    return balanced(labels, count, superclasses)
 
 
-def _picked(labels, indices):
+def _picked(labels, superclasses, indices):
     import numpy as np
 
     outside = [index for index in indices if not 0 <= index < len(labels)]

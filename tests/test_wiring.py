@@ -123,7 +123,7 @@ def trained(small_network, tmp_path_factory):
             train, monitored = divide(config, splits)
             built = program.build(config, splits.spec, len(train) // config.batch_size)
             manifest = Manifest(config, splits.spec, splits.digest())
-            job = Job(nowhere, manifest, built, quiet, weights.find(manifest, nowhere), Observers((), quiet), ())
+            job = Job(nowhere, manifest, built, quiet, weights.find(manifest, nowhere), Observers((), quiet), (), [])
             data = feed.placed(train, False)
             state, _ = start_state(job, lambda: None, train.images)
             for epoch in loop.train(built, config, state, data, monitored, 0, lambda *progress: None):

@@ -57,17 +57,17 @@ class Analysis:
     def tested(self) -> Predictions:
         """The test set, and the network's predictions for it."""
         logits, _ = self._predicted
-        return Predictions(self._test.images, softmax(logits), self.classes, self._test.labels, self._test.masks)
+        test, superclasses = self._test, self._run.spec.superclasses
+        return Predictions(test.images, softmax(logits), self.classes, test.labels, test.masks, superclasses)
 
     def some(self, rows: np.ndarray) -> Predictions:
         """The images int [n] of the test set, with their predictions."""
         test, masks = self.tested, self._test.masks
-        return Predictions(
-            test.images[rows],
-            test.probabilities[rows],
-            self.classes,
-            self.test_labels[rows],
-            None if masks is None else masks[rows],
+        return test._replace(
+            images=test.images[rows],
+            probabilities=test.probabilities[rows],
+            labels=self.test_labels[rows],
+            masks=None if masks is None else masks[rows],
         )
 
     @property
@@ -83,7 +83,10 @@ class Analysis:
     @functools.cached_property
     def scored(self) -> list[ScoredMaps]:
         """Every map of some test images with its scores, and "chance": pixels in random order."""
-        explained = Explanation(self._run, self.some(balanced(self.test_labels, self._scored)), self._selection)
+        run = self._run
+        explained = Explanation(
+            run, self.some(balanced(self.test_labels, self._scored, run.spec.superclasses)), self._selection
+        )
         uniform = np.zeros(explained.predictions.images.shape[:3])
         chance = ScoredMaps(MapKind.CHANCE, None, uniform, uniform, explained.score(uniform, uniform))
         return [chance, *explained.maps]

@@ -16,6 +16,7 @@ from jaxattn.config import Config
 from jaxattn.data import is_own
 from jaxattn.data.splits import Split
 from jaxattn.errors import Interrupted
+from jaxattn.metrics import frequencies
 from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, messages, weights
 from jaxattn.runs.code import check_trusted
@@ -79,13 +80,17 @@ def fit(
         contexts.enter_context(recorded(folder))
         program = build(config, manifest.data, len(train) // config.batch_size)
         data, first = feed.placed(train, is_fed), np.array(train.images[:IMAGES])
+        trained = frequencies(train.labels, len(splits.classes)).tolist()
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        warnings = (*manifest.data.notes, *(() if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)))
-        run = _run(
-            Job(folder, manifest, program, console, initial, watch, warnings), early, data, first, monitored, test
-        )
+        job = Job(folder, manifest, program, console, initial, watch, _warnings(manifest, requested), trained)
+        run = _run(job, early, data, first, monitored, test)
     console.line(f"everything is in {folder}")
     return run
+
+
+def _warnings(manifest: Manifest, requested: Config) -> tuple[str, ...]:
+    is_fallback = requested.dataset is None and manifest.config.dataset != "cifar10"
+    return (*manifest.data.notes, *((FALLBACK,) if is_fallback else ()))
 
 
 def _run(
@@ -99,7 +104,7 @@ def _run(
         _notify(job, job.observers.start, state, metrics, test)
         state = _train(job, state, metrics, data, monitored)
         if broadcast(lambda: read_result(job.folder)) is None:
-            result = final_result(job.folder, job.manifest, job.program, state, metrics, test)
+            result = final_result(job.folder, job.manifest, job.program, state, metrics, test, job.trained)
             write_files(job, lambda: write_json(job.folder / "result.json", result))
         run = _finished(job)
         job.console.line(messages.result_line(run.result or {}), style="bold")

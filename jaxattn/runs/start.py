@@ -35,6 +35,7 @@ class Job(NamedTuple):
         initial: weights that it starts from, of `weights.find`.
         observers: notified of every epoch.
         warnings: of this start, which the readers of its numbers must know.
+        trained: how many images of each class train [K].
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Job(NamedTuple):
     initial: weights.Arrays | None
     observers: Observers
     warnings: tuple[str, ...]
+    trained: list[int]
 
 
 def start_state(job: Job, early: Callable[[], TrainState | None], images: np.ndarray) -> tuple[TrainState, Metrics]:
