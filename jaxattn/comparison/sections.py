@@ -87,6 +87,7 @@ def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> li
             continue
         correct = _correct(answers, row.variant.name, table.baseline, test)
         means, ends = class_differences(correct[0], correct[1], test.labels, len(spec.classes))
+        ends = ends.clip(-100, 100)  # no difference is larger
         largest = np.argsort(-np.abs(means), kind="stable")[:MOST]  # NaN is last
         shown = np.arange(len(means)) if len(means) <= MOST else largest[np.argsort(-means[largest], kind="stable")]
         names = class_names(spec.classes)
