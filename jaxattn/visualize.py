@@ -46,7 +46,7 @@ def parser() -> Parser:
         type=int,
         metavar="N",
         default=3,
-        help="number of test images, taking the classes in turn (default: 3)",
+        help="number of test images, of as many different classes (default: 3)",
     )
     which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their indices in the test set instead, from 0")
     parser.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
@@ -111,7 +111,7 @@ def figure(
     Args:
         run: of `fit` or `load_run`.
         plot: a name of `jaxattn.plots.PLOTS`.
-        images: how many test images, taking the classes in turn.
+        images: how many test images, of as many different classes.
         layers: which layers; by default every convolution.
         channels: how many feature maps of each layer.
         target: the class that class activation maps explain; by default the predicted one.
