@@ -28,15 +28,13 @@ from jaxattn.runs.final import final_result
 from jaxattn.runs.manifest import Manifest, claim, default_folder, read_manifest
 from jaxattn.runs.observer import Observer, Observers
 from jaxattn.runs.run import Run, best_epoch, load_run
-from jaxattn.runs.start import Job, Metrics, record_start, start_state, write_files
+from jaxattn.runs.start import Job, Metrics, record_start, start_state, warnings, write_files
 from jaxattn.runs.store import read_result, write_json, write_metrics
 from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, feed, loop
 from jaxattn.training.initial import IMAGES
 from jaxattn.training.processes import broadcast, is_first
 from jaxattn.training.state import TrainState
-
-FALLBACK = "CIFAR-10 was not available and no data set was named: the built-in data set shapes was used instead"
 
 
 def fit(
@@ -82,15 +80,10 @@ def fit(
         data, first = feed.placed(train, is_fed), np.array(train.images[:IMAGES])
         trained = frequencies(train.labels, len(splits.classes)).tolist()
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        job = Job(folder, manifest, program, console, initial, watch, _warnings(manifest, requested), trained)
+        job = Job(folder, manifest, program, console, initial, watch, warnings(manifest, requested), trained)
         run = _run(job, early, data, first, monitored, test)
     console.line(f"everything is in {folder}")
     return run
-
-
-def _warnings(manifest: Manifest, requested: Config) -> tuple[str, ...]:
-    is_fallback = requested.dataset is None and manifest.config.dataset != "cifar10"
-    return (*manifest.data.notes, *((FALLBACK,) if is_fallback else ()))
 
 
 def _run(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxattn.config import Config
 from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint, weights
 from jaxattn.runs.code import digests
@@ -21,6 +22,7 @@ from jaxattn.training.processes import broadcast
 from jaxattn.training.program import Program, template
 from jaxattn.training.state import TrainState
 
+FALLBACK = "CIFAR-10 was not available and no data set was named: the built-in data set shapes was used instead"
 Metrics = list[dict[str, Any]]
 
 
@@ -46,6 +48,12 @@ class Job(NamedTuple):
     observers: Observers
     warnings: tuple[str, ...]
     trained: list[int]
+
+
+def warnings(manifest: Manifest, requested: Config) -> tuple[str, ...]:
+    """What the readers of a run's numbers must know of its data, which was perhaps not `requested`."""
+    is_fallback = not requested.dataset and manifest.config.dataset != "cifar10"
+    return (*manifest.data.notes, *((FALLBACK,) if is_fallback else ()))
 
 
 def start_state(job: Job, early: Callable[[], TrainState | None], images: np.ndarray) -> tuple[TrainState, Metrics]:
