@@ -1,5 +1,6 @@
 """Measures of a classifier on a test set: confusion, accuracy by class, calibration, intervals."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,13 +31,43 @@ def wilson_interval(correct: int, count: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def balanced_accuracy(predicted: Integer[np.ndarray, " N"], labels: Integer[np.ndarray, " N"]) -> float:
+    """Mean over the classes that occur of the fraction that is classified correctly, from int [N], [N]."""
+    total = np.bincount(labels)
+    correct = np.bincount(labels[predicted == labels], minlength=len(total))
+    return float(np.mean(correct[total > 0] / total[total > 0]))
+
+
+def superclass_accuracy(
+    predicted: Integer[np.ndarray, " N"], labels: Integer[np.ndarray, " N"], superclasses: Sequence[str]
+) -> float:
+    """Fraction whose predicted class is of the same superclass as the true one, from int [N], [N].
+
+    Args:
+        predicted, labels: int [N], classes.
+        superclasses: the name of each class's superclass [K].
+    """
+    names = np.asarray(superclasses)
+    return float(np.mean(names[predicted] == names[labels]))
+
+
+def frequencies(labels: Integer[np.ndarray, " N"], classes: int) -> Integer[np.ndarray, " K"]:
+    """How many images each class has: int [K] from int [N]."""
+    return np.bincount(labels, minlength=classes)
+
+
+def are_unequal(counts: Integer[np.ndarray, " K"]) -> bool:
+    """Whether classes that occur have different numbers of images, from int [K]: then accuracies differ in weight."""
+    return len(np.unique(counts[counts > 0])) > 1
+
+
 def per_class_accuracy(
-    counts: Integer[np.ndarray, "K K"],
-) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, "K 2"]]:
-    """Accuracy of each class with its 95 % Wilson interval, from a confusion matrix int [K, K].
+    counts: Integer[np.ndarray, "R C"],
+) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, "R 2"]]:
+    """Accuracy of each class with its 95 % Wilson interval, from the first R rows of a confusion matrix int [R, C].
 
     Returns:
-        Fractions [K] and intervals [K, 2]; a class without an image gets 0 and (0, 1).
+        Fractions [R] and intervals [R, 2]; a class without an image gets 0 and (0, 1).
     """
     total, correct = counts.sum(axis=1), np.diag(counts)
     intervals = [wilson_interval(*pair) for pair in zip(correct.tolist(), total.tolist(), strict=True)]

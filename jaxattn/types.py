@@ -58,6 +58,7 @@ class Predictions(NamedTuple):
         classes: names of the classes [K].
         labels: int [N], the true classes; None where they are not known.
         masks: bool [N, H, W], True on the object; None where that is not known.
+        superclasses: the name of each class's superclass [K]; none where there are no such.
     """
 
     images: np.ndarray
@@ -65,6 +66,7 @@ class Predictions(NamedTuple):
     classes: tuple[str, ...]
     labels: np.ndarray | None = None
     masks: np.ndarray | None = None
+    superclasses: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> np.ndarray:

@@ -46,7 +46,7 @@ def parser() -> Parser:
         type=int,
         metavar="N",
         default=3,
-        help="number of test images, taking the classes in turn (default: 3)",
+        help="number of test images, of as many different classes (default: 3)",
     )
     which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their indices in the test set instead, from 0")
     parser.add_argument("--channels", type=int, metavar="N", default=9, help="feature maps of each layer (default: 9)")
@@ -111,7 +111,7 @@ def figure(
     Args:
         run: of `fit` or `load_run`.
         plot: a name of `jaxattn.plots.PLOTS`.
-        images: how many test images, taking the classes in turn.
+        images: how many test images, of as many different classes.
         layers: which layers; by default every convolution.
         channels: how many feature maps of each layer.
         target: the class that class activation maps explain; by default the predicted one.
@@ -137,19 +137,19 @@ def _from_data(run, selection, data_dir, choose):
     from jaxattn.runs.data import read_test
 
     analysis = Analysis(run, read_test(run.folder, data_dir), selection)
-    chosen = analysis.some(choose(analysis.test_labels))
+    chosen = analysis.some(choose(analysis.test_labels, run.spec.superclasses))
     return {"explanation": Explanation(run, chosen, selection), "analysis": analysis}
 
 
-def _spread(labels, count):
+def _spread(labels, superclasses, count):
     from jaxattn.explain.selection import balanced
 
     if not 1 <= count <= MAX_IMAGES:
         raise InputError(f"images must be from 1 to {MAX_IMAGES}, got {count}", "images")
-    return balanced(labels, count)
+    return balanced(labels, count, superclasses)
 
 
-def _picked(labels, indices):
+def _picked(labels, superclasses, indices):
     import numpy as np
 
     outside = [index for index in indices if not 0 <= index < len(labels)]

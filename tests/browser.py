@@ -65,6 +65,22 @@ FAINT = """() => {
 }"""
 
 
+# Texts that are smaller than can be read.
+TINY = """() => {
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || element.closest("script, style, noscript, .hidden, .quiet")) continue;
+    if (!element.checkVisibility()) continue;
+    const scale = element instanceof SVGElement ? element.getScreenCTM().a : 1;
+    const size = scale * Number.parseFloat(getComputedStyle(element).fontSize);
+    if (size < 9) found.push(`${walker.currentNode.textContent.trim().slice(0, 30)}: ${size}`);
+  }
+  return found;
+}"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     wanted = os.environ.get("JAXATTN_BROWSER") == "1"

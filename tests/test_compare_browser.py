@@ -1,9 +1,12 @@
 """The page of a comparison in a real browser: on a phone and a large screen, by keyboard, and printed."""
 
+import dataclasses
+
+import kinds
 import numpy as np
 import pytest
 import tiny
-from browser import CUT, FAINT, GROUND, SCHEMES, WIDTHS, fits, is_dark
+from browser import CUT, FAINT, GROUND, SCHEMES, TINY, WIDTHS, fits, is_dark
 from report_runs import QUICKLY, metrics, result, run
 
 from jaxattn.comparison import page as comparison
@@ -12,12 +15,12 @@ from jaxattn.comparison.results import PREDICTIONS, Finished, accuracies
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
 from jaxattn.data import shapes
-from jaxattn.data.cifar10 import CLASSES
 from jaxattn.explain.knockout import CONDITIONS
 from jaxattn.runs import checkpoint
 from jaxattn.runs.manifest import Manifest
 
 pytestmark = pytest.mark.usefixtures("small_network")
+MANY = ("hundred", "thousand")  # classes
 VARIANTS, SEEDS, EPOCHS = ("none", "se", "wide:se", "channel+spatial"), 8, 16
 LEGIBLE, PAPER = 9, 718  # pixels: the height of letters that can be read, the width of A4 within Chromium's margins
 EVEN_SCROLLING = CUT.replace(".scroll, ", "")
@@ -34,39 +37,55 @@ FOCUSED = """() => {
 }"""
 
 
-def finished(folder, variant, seed, test):
+def finished(folder, variant, seed, test, spec=tiny.SPEC):
     """A run as its folder holds it, made up: nothing is trained."""
     random = np.random.default_rng([seed, VARIANTS.index(variant)])
     config = Config(attention=variant, seed=seed, dataset="drawn", epochs=EPOCHS)
     folder = folder / run_name(variant, seed)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     right = random.random(len(test)) < 0.8 + 0.08 * (variant == "se")
     answers = dict.fromkeys(
-        CONDITIONS[: 1 if variant == "none" else None], np.where(right, test.labels, (test.labels + 1) % 10)
+        CONDITIONS[: 1 if variant == "none" else None],
+        np.where(right, test.labels, (test.labels + 1) % len(spec.classes)),
     )
     np.savez(folder / PREDICTIONS, of=f"0 {checkpoint.digest(folder, 2)}", **answers)
     made_up = {"test_accuracy": right.mean().item(), "dataset_hash": "0", "seconds": 60, "parameters": 9}
     lines = [{**line, "images_per_second": 1e3} for line in metrics(EPOCHS)]
-    manifest = Manifest(config, tiny.SPEC, "0")
+    manifest = Manifest(config, spec, "0")
     return Finished(folder, config, result(config) | made_up, lines, manifest)
+
+
+def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
+    """The address of a page on runs that are made up."""
+    runs = {one: {seed: finished(folder, one, seed, test, spec) for seed in range(seeds)} for one in variants}
+    for variant, seed in missing:
+        del runs[variant][seed]
+    names = {run_name(one, 0): one for one in variants}
+    plan = Plan(runs["none"][0].config, variants, seeds, (4,) if missing else ())
+    table = judge(accuracies(runs), "none", seeds, len(test))
+
+    def load(of, **options):
+        return dataclasses.replace(run(names[of.name], spec.classes, spec.image_shape[:2]), spec=spec)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jax.jit", QUICKLY)
+        patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
+        patch.setattr(comparison, "load_run", load)
+        return comparison.write_page(folder, plan, runs, table, test, failures={}).as_uri()
 
 
 @pytest.fixture(scope="module")
 def pages(small_network, tmp_path_factory):
-    """The address of a page with every section, of an extended comparison in which one run is missing."""
+    """Addresses: of a page with every section, of an extended comparison in which one run is missing; and of others."""
     folder, test = tmp_path_factory.mktemp("a folder & more"), shapes.make(train=10, test=400).test
-    runs = {one: {seed: finished(folder, one, seed, test) for seed in range(SEEDS)} for one in VARIANTS}
-    del runs["channel+spatial"][3]
-    (folder / "se-s0" / "report.html").write_text("<!DOCTYPE html><link rel=icon href=data:,><title>a report</title>")
-    variants = {run_name(one, 0): one for one in VARIANTS}
-    plan = Plan(runs["none"][0].config, VARIANTS, SEEDS, (4,))
-    table = judge(accuracies(runs), "none", SEEDS, len(test))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jax.jit", QUICKLY)
-        patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
-        patch.setattr(comparison, "load_run", lambda of, **options: run(variants[of.name], CLASSES, (32, 32)))
-        found = comparison.write_page(folder, plan, runs, table, test, failures={})
-    return {"page": found.as_uri(), "report": (folder / "se-s0" / "report.html").as_uri()}
+    report = folder / "se-s0" / "report.html"
+    report.parent.mkdir()
+    report.write_text("<!DOCTYPE html><link rel=icon href=data:,><title>a report</title>")
+    every = written(folder, VARIANTS, SEEDS, test, missing=[("channel+spatial", 3)])
+    found = {"page": every, "report": report.as_uri()}
+    for kind in MANY:
+        found[kind] = written(folder / kind, ("none", "se"), 3, kinds.splits(kind).test, kinds.KINDS[kind][0])
+    return found
 
 
 def has_contrast(page):
@@ -76,15 +95,25 @@ def has_contrast(page):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_off_and_every_text_is_legible(opened, width, scheme):
-    page = opened("page", width, color_scheme=scheme)
+@pytest.mark.parametrize("name", ["page", *MANY])
+def test_nothing_is_cut_off_and_every_text_is_legible(opened, name, width, scheme):
+    page = opened(name, width, color_scheme=scheme)
     page.locator("details").evaluate("one => { one.open = true; }")
     assert page.locator("section").count() == 1 + len(comparison.SECTIONS)
     fits(page)
     has_contrast(page)
-    assert min(text["size"] for text in page.evaluate(DRAWN)) >= LEGIBLE
+    assert min(text["size"] for text in page.evaluate(DRAWN)) >= LEGIBLE and page.evaluate(TINY) == []
     assert is_dark(page) == (scheme == "dark")
     assert width < max(WIDTHS) or page.evaluate(EVEN_SCROLLING) == []
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_the_table_of_classes_is_searched(opened, name):
+    page, spec = opened(name, min(WIDTHS)), kinds.KINDS[name][0]
+    assert page.locator(".listed tbody tr").count() == len(spec.classes)
+    page.locator(".listed input").fill(spec.classes[17])
+    assert spec.classes[17] in page.locator(".listed tbody tr:not([hidden]) th").all_inner_texts()
+    assert page.locator(".listed output").inner_text() == f"1 of {len(spec.classes)} classes"
 
 
 def test_everything_is_reached_by_keyboard_and_shows_the_focus(opened):

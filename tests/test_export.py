@@ -154,13 +154,15 @@ def front_matter(card):
 
 
 def test_model_card_has_the_metadata_of_the_hub_and_the_interval():
-    card = safetensors.contents(run_of("cbam", RESULT, dataset="cifar10", seed=5), SHAPE)["README.md"]
+    card = safetensors.contents(run_of("cbam", RESULT, seed=5), SHAPE)["README.md"]
     assert card.startswith(b"---\n")
     head, body = front_matter(card)
-    assert (head["license"], head["library_name"], head["datasets"]) == ("apache-2.0", "jaxattn", ["cifar10"])
+    assert (head["license"], head["library_name"]) == ("apache-2.0", "jaxattn")
     assert {"image-classification", "jax", "cbam"} <= set(head["tags"])
     (result,) = head["model-index"][0]["results"]
-    assert (result["task"]["type"], result["dataset"]["type"]) == ("image-classification", "cifar10")
+    assert (result["task"]["type"], result["dataset"]["type"]) == ("image-classification", "tiny")
+    assert "`tiny`: 160 training and 40 test images of 32x32 pixels (height x width) in 10 classes." in body
+    assert body.count("Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html") == 2  # what `Spec.source` says
     assert [(metric["type"], metric["value"]) for metric in result["metrics"]] == [("accuracy", 0.75)]
     # Wilson 1927 for 30 of 40, computed by hand: (0.75 + z²/80 ± z sqrt(0.75 · 0.25/40 + z²/6400)) / (1 + z²/40)
     assert "Test accuracy 75.00 %, 95 % Wilson interval 59.81 to 85.81 %, n = 40 test images, one seed (5)" in body
@@ -184,12 +186,15 @@ def test_model_card_is_read_by_the_hubs_own_package():
         (lambda: run_of("none"), "Attention: none."),
         (lambda: run_of("wide:se"), "Attention: none (`wide:se`: a control"),
         (lambda: run_of(attention_at="1,3", attention_position="after"), "in blocks 1, 3, after the pool"),
+        (lambda: run_of(result=RESULT | {"test_balanced_accuracy": 0.5}), "unequal numbers of test images: 50.00 %"),
+        (lambda: run_of(result=RESULT | {"test_superclass_accuracy": 0.8}), "Accuracy of the superclass: 80.00 %"),
+        (lambda: run_of(dataset="folder:/somewhere/tiny"), "--dataset folder:tiny"),
         (lambda: run_of(init="/somewhere/runs/first"), "It started from the weights of `first`"),
     ],
 )
 def test_model_card_says_what_is_special(run, said):
     head, body = front_matter(safetensors.contents(run(), SHAPE)["README.md"])
-    assert said in body and "datasets" not in head and "/somewhere" not in body
+    assert said in body and "/somewhere" not in body
     assert ("model-index" in head) == ("Test accuracy" in body)
 
 

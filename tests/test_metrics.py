@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from jaxattn.metrics import confusion_matrix, per_class_accuracy, reliability, softmax, wilson_interval
+from jaxattn.metrics import (
+    are_unequal,
+    balanced_accuracy,
+    confusion_matrix,
+    frequencies,
+    per_class_accuracy,
+    reliability,
+    softmax,
+    superclass_accuracy,
+    wilson_interval,
+)
 
 
 def test_softmax_of_large_logits_is_finite():
@@ -42,3 +52,21 @@ def test_accuracy_by_class_with_wilsons_interval():
 
 def test_wilsons_interval_of_nothing_is_everything():
     assert wilson_interval(0, 0) == (0, 1)
+
+
+def test_balanced_accuracy_is_the_mean_over_classes_that_occur():
+    labels, predicted = np.array([0, 0, 0, 0, 2, 2]), np.array([0, 0, 0, 1, 2, 1])
+    assert balanced_accuracy(predicted, labels) == pytest.approx((3 / 4 + 1 / 2) / 2)
+    assert balanced_accuracy(labels, labels) == 1
+    assert balanced_accuracy(np.array([1, 3]), np.array([3, 3])) == 0.5  # of one class, the accuracy
+
+
+def test_accuracy_of_superclasses_counts_what_stays_within_them():
+    superclasses = ("cat", "dog", "cat")
+    labels, predicted = np.array([0, 0, 1, 1, 2]), np.array([2, 1, 1, 0, 0])
+    assert superclass_accuracy(predicted, labels, superclasses) == pytest.approx(3 / 5)
+
+
+def test_classes_are_unequal_where_those_that_occur_differ():
+    np.testing.assert_array_equal(frequencies(np.array([1, 1, 3]), 5), [0, 2, 0, 1, 0])
+    assert are_unequal(np.array([0, 2, 0, 1, 0])) and not are_unequal(np.array([0, 2, 2]))

@@ -165,11 +165,12 @@ def draw_gates(shapes):
         if max(gate.shape[1:3]) > 1
     ]
     classes = np.array([0, 1])
+    tested = predictions._replace(labels=classes)
     figures = []
     if profiles:
         figures += [
             gate_profiles.draw(profiles, classes, "run"),
-            gates_by_class.draw(profiles, classes, ("a", "b", "c"), "run"),
+            gates_by_class.draw(profiles, tested, "run"),
             gates_by_image.draw(predictions, gates, "run"),
         ]
     if by_position:
@@ -235,7 +236,12 @@ def test_mosaic_separates_the_maps():
 def test_class_names_are_short_distinct_and_drawable():
     names = labels.class_names(FOREIGN)
     assert len(set(names)) == len(FOREIGN) and all(0 < len(name) <= labels.LONG for name in names)
-    assert names[1].startswith("$x_1$") and names[4] == "a b c" and names[5] == "class 5" and names[7] == "same (7)"
+    assert (
+        names[1].startswith("$x_1$")
+        and names[4] == "a b c"
+        and names[5] == "class 5"
+        and names[7:9] == ("same", "Same")
+    )
     assert labels.class_names(("cat", "dog")) == ("cat", "dog")
 
 

@@ -25,7 +25,7 @@ from jaxattn.errors import InputError
 from jaxattn.explain import analysis, explanation, inference
 from jaxattn.explain.analysis import Analysis
 from jaxattn.explain.explanation import Explanation
-from jaxattn.report import explorer, page, pixels, reproduce, sections
+from jaxattn.report import classes, explorer, page, pixels, reproduce, sections
 from jaxattn.report.__main__ import main
 from jaxattn.report.charts import Line, chart
 from jaxattn.training import evaluation
@@ -134,9 +134,9 @@ def test_maps_are_scored_on_the_object_where_it_is_known(masks):
 
 
 def test_a_hundred_classes_of_which_some_do_not_occur_have_a_report():
-    classes = tuple(f"class number {i}" for i in range(100))
-    text = checked(page.render([run(classes=classes)], split(30, 30)))
-    assert "Confusion matrix of 100 classes" in text and '<table class="matrix"' not in text
+    names = tuple(f"class number {i}" for i in range(100))
+    text = checked(page.render([run(classes=names)], split(30, 30)))
+    assert "Shown: the 20 of 100 classes" in text and all(f'<th scope="row">{name}</th>' in text for name in names)
 
 
 def test_names_of_classes_are_text_and_never_markup():
@@ -196,12 +196,14 @@ def test_chart_puts_points_where_their_values_are():
 
 
 def test_worst_confusions_and_the_accuracy_of_each_class_are_listed():
-    found = sections.confusion(
-        Predictions(np.zeros((4, 2, 2, 3), np.uint8), np.eye(3)[[0, 1, 1, 1]], ("a", "b", "c"),
-                    np.array([0, 0, 0, 1]))
-    )  # fmt: skip
+    tested = Predictions(
+        np.zeros((4, 2, 2, 3), np.uint8), np.eye(3)[[0, 1, 1, 1]], ("a", "b", "c"), np.array([0, 0, 0, 1])
+    )
+    found = classes.table(run(classes=tested.classes), tested)
     assert found["worst"] == [("a", "b", pytest.approx(2 / 3))] and (found["best"], found["hardest"]) == ("b", "a")
-    assert [one["count"] for one in found["classes"]] == [3, 1, 0]
+    assert [one["count"] for one in found["rows"]] == [3, 1, 0]
+    assert [one["predicted"] for one in found["rows"]] == ["b (2)", "", ""]
+    assert [one["count"] for one in classes.matrix(tested)["rows"]] == [3, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The report in a real browser, used by mouse and keyboard; with JAXATTN_REPORT, that report (`-k named`)."""
 
+import dataclasses
 import os
 from pathlib import Path
 
+import kinds
 import pytest
-from browser import CUT, FAINT, GROUND, SCHEMES, WIDTHS, fits, is_dark
+from browser import CUT, FAINT, GROUND, SCHEMES, TINY, WIDTHS, fits, is_dark
 from report_runs import run
 from test_report import quickly  # noqa: F401
 
@@ -14,6 +16,7 @@ from jaxattn.explain import analysis
 from jaxattn.report.page import render
 
 PAGES = ["named"] if "JAXATTN_REPORT" in os.environ else ["one", "several"]
+MANY = [] if "JAXATTN_REPORT" in os.environ else ["hundred", "thousand"]  # classes
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +32,17 @@ def pages(tmp_path_factory):
         "one": [run("cbam", classes=splits.classes, **options)],
         "several": [run("se", recipe="original", **longer), run("none", **longer)],
     }
+    reports = {name: (some, splits.test) for name, some in runs.items()}
+    for kind in MANY:
+        spec, test = kinds.KINDS[kind][0], kinds.splits(kind).test
+        of = run("se", classes=spec.classes, shape=spec.image_shape[:2], widths=(6, 20))
+        reports[kind] = [dataclasses.replace(of, spec=spec)], test
     files = {}
-    for name, some in runs.items():
+    for name, given in reports.items():
         files[name] = folder / f"{name}.html"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(analysis, "check_accuracy", lambda *result: None)  # those of `report_runs` are made up
-            files[name].write_text(render(some, splits.test), encoding="utf-8")
+            files[name].write_text(render(*given), encoding="utf-8")
     return {name: path.as_uri() for name, path in files.items()}
 
 
@@ -45,14 +53,14 @@ def shown(page):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, *MANY])
 def test_nothing_is_cut_off_and_every_text_has_contrast(opened, name, width, scheme):
     page = opened(name, width, color_scheme=scheme)
     page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
     for layer in page.locator("input[name=layer]").all():
         layer.check(force=True)
         fits(page)
-    assert page.evaluate(FAINT) == []
+    assert page.evaluate(FAINT) == [] and page.evaluate(TINY) == []
     assert is_dark(page) == (scheme == "dark")
     broken = "all => all.filter((one) => !one.complete || !one.naturalWidth).length"
     assert page.locator("img").evaluate_all(broken) == 0
@@ -110,6 +118,35 @@ def test_a_mistake_leads_to_the_explorer(opened, name):
     button.press("Enter")
     assert f"Test image {index}," in page.locator("#status").inner_text()
     assert page.evaluate("document.activeElement.name") == "image"
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_the_table_of_classes_is_searched_and_sorted_by_keyboard(opened, name):
+    page, spec = opened(name, min(WIDTHS)), kinds.KINDS[name][0]
+    rows, found = page.locator(".listed tbody tr"), page.locator(".listed output")
+    assert (
+        rows.count() == len(spec.classes)
+        and found.inner_text() == f"{len(spec.classes)} of {len(spec.classes)} classes"
+    )
+    wanted = spec.classes[17]
+    page.locator(".listed input").press_sequentially(f" {wanted[:-1].upper()}  {wanted[-1]}")
+    shown = page.locator(".listed tbody tr:not([hidden]) th").all_inner_texts()
+    assert wanted in shown and len(shown) < 40 and found.inner_text().startswith(f"{len(shown)} of ")
+    page.locator(".listed input").fill("no such class")
+    assert found.inner_text().startswith("0 of ")
+    page.locator(".listed input").fill("")
+    for column, names in ((0, sorted(spec.classes)), (1, None)):
+        head = page.locator(".listed thead th").nth(column)
+        head.locator("button").press("Enter")
+        cells = page.locator(".listed tbody tr").evaluate_all(f"all => all.map((row) => row.cells[{column}].innerText)")
+        if names is None:
+            values = [float(cell.rstrip("%")) for cell in cells if cell != "–"]
+            assert values == sorted(values) and "–" not in cells[: len(values)]
+        else:
+            assert cells == names
+        assert head.get_attribute("aria-sort") == "ascending"
+        head.locator("button").press("Enter")
+        assert head.get_attribute("aria-sort") == "descending"
 
 
 def test_without_javascript_everything_but_the_explorer_is_shown(opened):

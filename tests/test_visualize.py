@@ -75,7 +75,7 @@ def test_flags_choose_what_is_drawn(unfinished, tmp_path, capsys, monkeypatch):
     ]
     assert call(capsys, unfinished, *flags) == [str(tmp_path / "new" / name) for name in ("cam.svg", "curves.svg")]
     history, explained = drawn["cam"]["history"], drawn["cam"]["explanation"]
-    np.testing.assert_array_equal(explained.predictions.labels, [0, 1, 2, 3])
+    np.testing.assert_array_equal(explained.predictions.labels, [0, 2, 5, 7])
     assert set(explained.targets) == {6} and explained.layers == tuple(layer("conv", i) for i in (1, 2, 3))
     assert "The TEST set was monitored" in history.caption and history.epoch == 2 and len(history.metrics) == 2
 

@@ -123,9 +123,8 @@ def trained(small_network, tmp_path_factory):
             train, monitored = divide(config, splits)
             built = program.build(config, splits.spec, len(train) // config.batch_size)
             manifest = Manifest(config, splits.spec, splits.digest())
-            job = Job(
-                nowhere, manifest, built, quiet, weights.find(manifest, nowhere), train.images, Observers((), quiet), ()
-            )
+            initial, watch = weights.find(manifest, nowhere), Observers((), quiet)
+            job = Job(nowhere, manifest, built, quiet, initial, train.images, watch, (), [])
             data = feed.placed(train)
             state, _ = start_state(job, lambda: None)
             for epoch in loop.train(built, config, state, data, monitored, 0, lambda *progress: None):

@@ -16,7 +16,9 @@ from jaxattn.comparison.statistics import MARGIN, smallest_p
 from jaxattn.comparison.verdict import Comparison
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.explain import inference
+from jaxattn.explain.analysis import Analysis
+from jaxattn.explain.groups import MOST
+from jaxattn.metrics import are_unequal
 from jaxattn.plots import canvas, gates_by_class
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import write_text
@@ -67,18 +69,20 @@ def write_page(
     Raises:
         InputError: where it cannot be written.
     """
-    classes = next(run.manifest.data.classes for by_seed in runs.values() for run in by_seed.values())
+    spec = next(run.manifest.data for by_seed in runs.values() for run in by_seed.values())
     answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    values = _values(folder, plan, runs, table, answers, test, classes)
+    values = _values(folder, plan, runs, table, answers, test, spec)
     values["command"] = None if failures is None else sections.command(folder, plan)
     values["failed"] = sections.failed(failures or {})
     values["notes"] = notes
-    gates = _gates(runs, test, classes)
+    gates = _gates(runs, test)
     values["gates"] = list(gates)
-    drawn = _draw(plan, runs, table, values) | {f"gates-{name}": figure for name, figure in gates.items()}
+    drawn = _draw(plan, runs, table, values, spec.name) | {f"gates-{name}": figure for name, figure in gates.items()}
     shown = {"differences", "reproduce", *drawn, *(name for name in ("classes", "knockout", "gates") if values[name])}
+    templates = importlib.resources.files("jaxattn.report") / "templates"
     values |= {
-        "css": (importlib.resources.files("jaxattn.report") / "templates" / "report.css").read_text("utf-8"),
+        "css": (templates / "report.css").read_text("utf-8"),
+        "table": (templates / "table.js").read_text("utf-8"),
         "sections": [(id, name) for id, name in SECTIONS.items() if id in shown],
         "figures": {name: _inline(figure) for name, figure in drawn.items()},
     }
@@ -97,9 +101,9 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
             canvas.write(figure, folder / "figures" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.{form}")
 
 
-def _values(folder, plan, runs, table, answers, test, classes) -> dict[str, Any]:
+def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
     return {
-        "title": f"{', '.join(plan.variants[1:])} against {plan.variants[0]} on {plan.config.dataset}",
+        "title": f"{', '.join(plan.variants[1:])} against {plan.variants[0]} on {spec.name}",
         "baseline": table.baseline,
         "planned": table.planned,
         "provisional": sections.provisional(table),
@@ -109,18 +113,21 @@ def _values(folder, plan, runs, table, answers, test, classes) -> dict[str, Any]
         "margin": MARGIN,
         "rows": [sections.table_row(row, table.baseline, answers, test) for row in table.rows],
         "costs": sections.costs(runs),
-        "classes": sections.by_class(table, answers, test, classes),
+        "unequal": are_unequal(np.bincount(test.labels)),
+        "many": len(spec.classes) > MOST,
+        "superclasses": bool(spec.superclasses),
+        "classes": sections.by_class(table, answers, test, spec),
         "knockout": sections.knockout(answers, test),
-        "settings": sections.settings(plan.config),
+        "settings": sections.settings(plan.config, spec.name),
         "trained_on": sections.trained_on(runs),
         "runs": sections.listed(folder, runs),
         "version": __version__,
     }
 
 
-def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any]) -> dict[str, "Figure"]:
+def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], data: str) -> dict[str, "Figure"]:
     """The figures by name; those by class are `classes-<variant>`."""
-    caption = f"{plan.config.dataset}, recipe {plan.config.recipe}, {plan.seeds} seeds"
+    caption = f"{data}, recipe {plan.config.recipe}, {plan.seeds} seeds"
     finished = {name: by_seed for name, by_seed in runs.items() if by_seed}
     drawn = {"seeds": figures.seeds(accuracies(finished), caption)}
     intervals = [
@@ -141,7 +148,7 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any]) -> 
     return drawn
 
 
-def _gates(runs: Runs, test: Split, classes: tuple[str, ...]) -> dict[str, "Figure"]:
+def _gates(runs: Runs, test: Split) -> dict[str, "Figure"]:
     """Gates by class of the lowest seed of each variant that weights channels."""
     drawn = {}
     for name, by_seed in runs.items():
@@ -149,9 +156,10 @@ def _gates(runs: Runs, test: Split, classes: tuple[str, ...]) -> dict[str, "Figu
             run = load_run(
                 by_seed[min(by_seed)].folder, trust_code=True, accept_changed_code=True
             )  # `results.notes` checked
-            _, profiles = inference.predict(run.model, run.spec, run.variables, test.images)
-            if profiles:
-                drawn[name] = gates_by_class.draw(profiles, test.labels, classes, f"{name}, seed {min(by_seed)}")
+            analysis = Analysis(run, test)
+            if analysis.gate_profiles:
+                caption = f"{name}, seed {min(by_seed)}"
+                drawn[name] = gates_by_class.draw(analysis.gate_profiles, analysis.tested, caption)
     return drawn
 
 

@@ -15,14 +15,17 @@ from jaxattn.comparison.results import Failures, Runs
 from jaxattn.comparison.statistics import class_differences, crossed_interval, t_interval
 from jaxattn.comparison.verdict import Comparison, Row
 from jaxattn.config import Config
+from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
+from jaxattn.explain.groups import MOST
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
+from jaxattn.metrics import are_unequal, balanced_accuracy, frequencies
+from jaxattn.plots.labels import class_names
 from jaxattn.recipes import RECIPES
 from jaxattn.report.reproduce import flag
 from jaxattn.training.program import network
 
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
-MOST_CLASSES = 20  # of a figure by class
 
 
 def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict[str, Any]:
@@ -46,11 +49,19 @@ def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict
         "name": one.name,
         "n": one.n,
         "mean": mean,
+        "balanced": _balanced(answers.get(one.name, {}), test),
         "sd": sd,
         "verdict": text,
         "spoken": spoken,
         "difference": shown,
     }
+
+
+def _balanced(by_seed, test):
+    """Mean balanced accuracy over the seeds, percent; None where classes are equal, and so is the accuracy."""
+    if not by_seed or not are_unequal(np.bincount(test.labels)):
+        return None
+    return 100 * float(np.mean([balanced_accuracy(one["intact"], test.labels) for one in by_seed.values()]))
 
 
 def _range(low, high):
@@ -65,18 +76,39 @@ def _correct(answers, name, baseline, test):
     ]
 
 
-def by_class(table: Comparison, answers: Answers, test: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Differences by class of each variant with two pairs or more; none where there are very many classes."""
+def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> list[dict[str, Any]]:
+    """Differences by class of each variant with two pairs or more: a figure's rows, and the table of all classes.
+
+    The figure has all classes, or those that changed most where they are many.
+    """
     tables = []
     for row in table.rows:
-        if row.difference is None or row.difference.n < 2 or len(classes) > MOST_CLASSES:
+        if row.difference is None or row.difference.n < 2:
             continue
         correct = _correct(answers, row.variant.name, table.baseline, test)
-        means, ends = class_differences(correct[0], correct[1], test.labels, len(classes))
-        rows = [Interval(name, *map(float, values)) for name, *values in zip(classes, means, *ends.T, strict=True)]
+        means, ends = class_differences(correct[0], correct[1], test.labels, len(spec.classes))
+        ends = ends.clip(-100, 100)  # no difference is larger
+        largest = np.argsort(-np.abs(means), kind="stable")[:MOST]  # NaN is last
+        shown = np.arange(len(means)) if len(means) <= MOST else largest[np.argsort(-means[largest], kind="stable")]
+        names = class_names(spec.classes)
+        rows = [Interval(names[i], float(means[i]), *map(float, ends[i])) for i in shown]
         spoken = " ".join(f"{one.label} {one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})." for one in rows)
-        tables.append({"name": row.variant.name, "rows": rows, "spoken": spoken})
+        every = _every_class(spec, means, ends, frequencies(test.labels, len(means)))
+        tables.append({"name": row.variant.name, "rows": rows, "spoken": spoken, "every": every})
     return tables
+
+
+def _every_class(spec, means, ends, counts):
+    return [
+        {
+            "name": name,
+            "superclass": spec.superclasses[i] if spec.superclasses else "",
+            "count": int(counts[i]),
+            "mean": "–" if np.isnan(means[i]) else f"{means[i]:+.1f}",
+            "interval": "–" if np.isnan(ends[i, 0]) else f"{ends[i, 0]:+.1f} to {ends[i, 1]:+.1f}",
+        }
+        for i, name in enumerate(spec.classes)
+    ]
 
 
 def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
@@ -126,10 +158,10 @@ def failed(failures: Failures) -> list[dict[str, Any]]:
     ]
 
 
-def settings(config: Config) -> str:
-    """The configuration that all runs have in common, in a sentence."""
+def settings(config: Config, data: str) -> str:
+    """The configuration that all runs have in common, in a sentence; `data` is the data set's name."""
     changed = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name != "dataset"]
-    text = f"Recipe {config.recipe}, {config.epochs} epochs, on {config.dataset}"
+    text = f"Recipe {config.recipe}, {config.epochs} epochs, on {data}"
     return f"{text}; changed from the recipe: {', '.join(changed)}." if changed else f"{text}; nothing changed."
 
 

@@ -13,6 +13,7 @@ import scipy
 from jaxtyping import Bool, Float, Integer
 
 from jaxattn.errors import InputError
+from jaxattn.metrics import frequencies
 
 ALPHA, POWER = 0.05, 0.8
 MARGIN = 0.3  # points; a difference that is surely smaller counts as none
@@ -152,8 +153,8 @@ def class_differences(
     Returns:
         Points [K] and intervals [K, 2]; a class without an image has NaN, and so have intervals of one seed.
     """
-    member = labels == np.arange(classes)[:, None]
-    count = member.sum(axis=1, keepdims=True)
-    total = member.astype(float) @ (correct_a.astype(float) - correct_b).T
+    count = frequencies(labels, classes)[:, None]
+    change = correct_a.astype(float) - correct_b
+    total = np.stack([np.bincount(labels, one, minlength=classes) for one in change], axis=1)
     by_seed = np.where(count > 0, 100 * total / np.maximum(count, 1), np.nan)
     return by_seed.mean(axis=1), t_interval(by_seed, 1 - ALPHA / classes)

@@ -65,17 +65,17 @@ class Analysis:
         if run.result is not None and run.result["tested_epoch"] == run.epoch:
             correct = int((logits.argmax(axis=1) == test.labels).sum())
             check_accuracy(run.folder, run.config, run.result, correct, len(test))
-        return Predictions(test.images, softmax(logits), self.classes, test.labels, test.masks)
+        superclasses = run.spec.superclasses
+        return Predictions(test.images, softmax(logits), self.classes, test.labels, test.masks, superclasses)
 
     def some(self, rows: np.ndarray) -> Predictions:
         """The images int [n] of the test set, with their predictions."""
         test, masks = self.tested, self._test.masks
-        return Predictions(
-            test.images[rows],
-            test.probabilities[rows],
-            self.classes,
-            self.test_labels[rows],
-            None if masks is None else masks[rows],
+        return test._replace(
+            images=test.images[rows],
+            probabilities=test.probabilities[rows],
+            labels=self.test_labels[rows],
+            masks=None if masks is None else masks[rows],
         )
 
     @property
@@ -91,7 +91,10 @@ class Analysis:
     @functools.cached_property
     def scored(self) -> list[ScoredMaps]:
         """Every map of some test images with its scores, and "chance": pixels in random order."""
-        explained = Explanation(self._run, self.some(balanced(self.test_labels, self._scored)), self._selection)
+        run = self._run
+        explained = Explanation(
+            run, self.some(balanced(self.test_labels, self._scored, run.spec.superclasses)), self._selection
+        )
         uniform = np.zeros(explained.predictions.images.shape[:3])
         chance = ScoredMaps(MapKind.CHANCE, None, uniform, uniform, explained.score(uniform, uniform))
         return [chance, *explained.maps]

@@ -1,23 +1,36 @@
 """Which images to show: some of each class, the worst mistakes, the least confident predictions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Integer
 
 from jaxattn.types import Predictions
 
 
-def balanced(labels: Integer[np.ndarray, " N"], count: int) -> Integer[np.ndarray, " n"]:
+def balanced(
+    labels: Integer[np.ndarray, " N"], count: int, superclasses: Sequence[str] = ()
+) -> Integer[np.ndarray, " n"]:
     """Indices of at most `count` images, taking the classes in turn: the first of each class, then the second, ...
+
+    Of more than `count` classes, that many are taken at equal distances: of as many superclasses as possible.
 
     Args:
         labels: int [N].
         count: how many are wanted.
+        superclasses: the name of each class's superclass [K]; none where there are no such.
 
     Returns:
         int [n], n = min(count, N).
     """
+    present = np.unique(labels).tolist()
+    if len(present) > count:
+        if superclasses:
+            present.sort(key=lambda label: superclasses[label])
+        chosen = [present[i * len(present) // count] for i in range(count)]
+        return np.array([np.argmax(labels == label) for label in chosen], int)
     turn = np.empty(len(labels), int)
-    for label in np.unique(labels):
+    for label in present:
         members = labels == label
         turn[members] = np.arange(members.sum())
     return np.lexsort((labels, turn))[:count]

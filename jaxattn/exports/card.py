@@ -9,11 +9,14 @@ from typing import Any
 from jaxattn import __version__
 from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
-from jaxattn.exports.template import render
+from jaxattn.data.folder import PREFIX
+from jaxattn.exports.template import listed, render
 from jaxattn.metrics import wilson_interval
 from jaxattn.report.reproduce import command
 from jaxattn.report.sections import formula
 from jaxattn.runs.run import Run
+
+ROUNDING = 1e-9
 
 
 def card(run: Run, shape: tuple[int, int, int]) -> bytes:
@@ -29,14 +32,30 @@ def card(run: Run, shape: tuple[int, int, int]) -> bytes:
         shape=shape,
         parameters=parameters(run.variables["params"]),
         formula=formula(run.config.attention),
-        command=command(dataclasses.replace(run.config, data_dir=Config.data_dir, init=None)),
+        listed=listed(run.classes, "config.json"),
+        command=command(dataclasses.replace(run.config, dataset=data_name(run), data_dir=Config.data_dir, init=None)),
         accuracy=None if run.result is None else _accuracy(run.result),
         version=__version__,
     )
 
 
+def data_name(run: Run) -> str | None:
+    """The data set as `Config.dataset` names it, without the path of a folder."""
+    name = run.config.dataset
+    return f"{PREFIX}{run.spec.name}" if name is not None and name.startswith(PREFIX) else name
+
+
 def _accuracy(result: dict[str, Any]) -> dict[str, Any]:
-    """The test accuracy, with the number of images and the interval where a result says how many there were."""
+    """The test accuracies, with the number of images and the interval where a result says how many there were.
+
+    Balanced accuracy is None where classes have equal numbers of images, so that it is the accuracy.
+    """
     accuracy, count = result["test_accuracy"], result.get("test_images")
-    interval = None if count is None else wilson_interval(round(accuracy * count), count)
-    return {"value": accuracy, "count": count, "interval": interval}
+    balanced, superclass = (result.get(f"test_{name}_accuracy") for name in ("balanced", "superclass"))
+    return {
+        "value": accuracy,
+        "count": count,
+        "interval": None if count is None else wilson_interval(round(accuracy * count), count),
+        "balanced": None if balanced is None or abs(balanced - accuracy) < ROUNDING else balanced,
+        "superclass": superclass,
+    }

@@ -16,7 +16,7 @@ from jaxattn.config import Config
 from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
-from jaxattn.exports.card import card
+from jaxattn.exports.card import card, data_name
 from jaxattn.limits import read_json
 from jaxattn.paths import local_path
 from jaxattn.runs.checkpoint import name_of, named
@@ -33,7 +33,8 @@ FILE = FORMATS["safetensors"].file
 def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     """The files to write, by name: weights, configuration and model card.
 
-    Paths of this machine are left out of the configuration: the data folder, and of `init` all but the last name.
+    Paths of this machine are left out of the configuration: the data folder, and of `init` and of a data set that is a
+    folder all but the last name.
 
     Args:
         run: whose network it is.
@@ -43,6 +44,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
 
     config = run.config.to_json()
     del config["data_dir"]
+    config["dataset"] = data_name(run)
     config["init"] = config["init"] and Path(config["init"]).name
     values = {
         "jaxattn": __version__,

@@ -13,6 +13,7 @@ How long a file can be read is JAX's own promise: by versions up to 6 months new
 3 weeks older.
 """
 
+import json
 from typing import Any
 
 import jax
@@ -21,14 +22,15 @@ import jax.numpy as jnp
 from jaxattn.data.augment import to_input
 from jaxattn.errors import InputError, first_line
 from jaxattn.exports import FORMATS
-from jaxattn.exports.template import render
+from jaxattn.exports.template import listed, render
 from jaxattn.runs.run import Run
 
+NAMES = "classes.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
-    """The files to write, by name: the program, and how to load it.
+    """The files to write, by name: the program, the names of the classes, and how to load it.
 
     Args:
         run: whose network it is.
@@ -38,8 +40,12 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
         InputError: where a module of the network needs to know the number of images.
     """
     height, width, _ = shape
-    readme = render("stablehlo.md", run=run, height=height, width=width, jax=jax.__version__, platforms=PLATFORMS)
-    return {FORMATS["stablehlo"].file: program(run, shape).serialize(), "README.md": readme}
+    values = {"run": run, "height": height, "width": width, "jax": jax.__version__, "platforms": PLATFORMS}
+    return {
+        FORMATS["stablehlo"].file: program(run, shape).serialize(),
+        NAMES: (json.dumps(run.classes, indent=2) + "\n").encode(),
+        "README.md": render("stablehlo.md", listed=listed(run.classes, NAMES), **values),
+    }
 
 
 def program(run: Run, shape: tuple[int, int, int]) -> Any:

@@ -2,15 +2,23 @@
 
 import importlib.resources
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxattn.templates import texts
+
+SHOWN = 20  # classes that a text names
 
 
 def render(name: str, **values: Any) -> bytes:
     """A Markdown template with its values filled in, in UTF-8."""
     return texts("jaxattn.exports").get_template(name).render(**values).encode()
+
+
+def listed(classes: Sequence[str], file: str) -> str:
+    """Names of the classes [K] in a text; of many the first, and the file that has them all."""
+    shown = ", ".join(classes[:SHOWN])
+    return shown if len(classes) <= SHOWN else f"{shown} and {len(classes) - SHOWN:,} more, all in `{file}`"
 
 
 def with_settings(name: str, settings: Mapping[str, Any]) -> bytes:

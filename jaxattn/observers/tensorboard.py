@@ -62,7 +62,7 @@ class TensorBoard(Observer):
 
     def start(self, run: Run, test: Split) -> None:
         """Removes what a longer or a finished run left, and writes the curves of epochs that have no file."""
-        self._images = test.images[balanced(test.labels, IMAGES)]
+        self._images = test.images[balanced(test.labels, IMAGES, run.spec.superclasses)]
         folder = run.folder / "tensorboard"
         folder.mkdir(exist_ok=True)
         for path in folder.iterdir():

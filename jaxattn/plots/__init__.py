@@ -49,9 +49,7 @@ PLOTS = {
     "features": Plot("explanation", lambda x: features.draw(x.predictions, x.features, x.channels, x.caption)),
     "heatmap": Plot("explanation", lambda x: heatmap.draw(x.predictions, x.strongest, x.caption)),
     "gates": Plot("analysis", lambda x: gate_profiles.draw(x.gate_profiles, x.test_labels, x.caption)),
-    "gates-by-class": Plot(
-        "analysis", lambda x: gates_by_class.draw(x.gate_profiles, x.test_labels, x.classes, x.caption)
-    ),
+    "gates-by-class": Plot("analysis", lambda x: gates_by_class.draw(x.gate_profiles, x.tested, x.caption)),
     "gates-by-image": Plot("explanation", lambda x: gates_by_image.draw(x.predictions, x.gates, x.caption)),
     "gates-by-position": Plot("explanation", lambda x: gates_by_position.draw(x.predictions, x.gate_maps, x.caption)),
     "attention-received": Plot(

@@ -22,7 +22,7 @@ BY_IMAGE = ("images", "predictions", "features", "overlays", "notes", "weights")
 
 def selected(tested: list[Predictions]) -> np.ndarray:
     """Indices of the test images to explore, int [N]: examples of each class, then mistakes of each run in turn."""
-    chosen = dict.fromkeys(balanced(tested[0].truth, EXAMPLES).tolist())
+    chosen = dict.fromkeys(balanced(tested[0].truth, EXAMPLES, tested[0].superclasses).tolist())
     worst = [worst_mistakes(predictions, EXAMPLES + MISTAKES).tolist() for predictions in tested]
     turns = [run[i] for i in range(EXAMPLES + MISTAKES) for run in worst if i < len(run)]
     fresh = [index for index in dict.fromkeys(turns) if index not in chosen]

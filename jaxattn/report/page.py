@@ -11,7 +11,8 @@ from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis, History
 from jaxattn.explain.explanation import Explanation
 from jaxattn.paths import local_path
-from jaxattn.report import explorer, reproduce, sections
+from jaxattn.plots.labels import class_names
+from jaxattn.report import classes, explorer, reproduce, sections
 from jaxattn.runs.data import read_test
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.run import Run
@@ -20,6 +21,8 @@ from jaxattn.templates import pages
 
 SCORED = 32  # test images whose maps are scored: half of what `visualize` takes, for the report ends every run
 MAX_BYTES = 5_000_000
+LONGEST = 24  # characters of a class name under a small image
+FILES = {"css": "report.css", "js": "report.js", "table": "table.js"}
 
 
 def write_report(runs: Sequence[Run], out: str | Path | None = None, data_dir: str | None = None) -> Path:
@@ -66,6 +69,9 @@ def render(runs: list[Run], test: Split) -> str:
     page = {
         "runs": [_view(*parts) for parts in zip(names, runs, analyses, strict=True)],
         "classes": runs[0].classes,
+        "short": class_names(runs[0].classes, LONGEST),
+        "data": runs[0].spec.name,
+        "frequencies": classes.images_by_class(runs, tested[0]),
         "curves": sections.curves(names, runs, plateaus),
         "plateaus": any(plateaus),
         "calibration": sections.calibration(names, tested),
@@ -88,8 +94,9 @@ def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
         "folder": str(run.folder),
         "notes": run.notes,
         "result": sections.result(run, analysis.tested),
-        "confusion": sections.confusion(analysis.tested),
-        "gates_by_class": sections.gates_by_class(analysis),
+        "confusion": classes.matrix(analysis.tested),
+        "classes": classes.table(run, analysis.tested),
+        "gates_by_class": classes.gates(analysis),
         "mistakes": sections.mistakes(analysis.tested),
         "faithfulness": sections.faithfulness(analysis),
         "flags": reproduce.configuration(run.config),
@@ -100,5 +107,5 @@ def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
 
 def _page(**values):
     folder = importlib.resources.files("jaxattn.report") / "templates"
-    parts = {kind: (folder / f"report.{kind}").read_text("utf-8") for kind in ("css", "js")}
+    parts = {kind: (folder / name).read_text("utf-8") for kind, name in FILES.items()}
     return pages("jaxattn.report").get_template("report.html").render(**parts, **values)

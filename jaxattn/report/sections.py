@@ -2,23 +2,25 @@
 
 from typing import Any
 
-import numpy as np
-
 from jaxattn.attention import resolve
 from jaxattn.attention.cost import parameters
 from jaxattn.explain import score_table
 from jaxattn.explain.analysis import Analysis
-from jaxattn.explain.gates import CONSTANT, class_means, gate_limits, spread
 from jaxattn.explain.selection import least_confident, worst_mistakes
-from jaxattn.metrics import confusion_matrix, per_class_accuracy, reliability, wilson_interval
+from jaxattn.metrics import (
+    are_unequal,
+    balanced_accuracy,
+    frequencies,
+    reliability,
+    superclass_accuracy,
+    wilson_interval,
+)
 from jaxattn.report import pixels
 from jaxattn.report.charts import Line, chart
 from jaxattn.runs.run import Run
 from jaxattn.types import MapKind, Predictions
 
 SHOWN = 8  # mistakes, and least confident predictions
-MAX_NUMBERS = 20  # classes up to which the confusion matrix is a table of numbers
-CONFUSIONS = 5  # that are named in the text
 
 COLUMNS = {
     "mass_on_object": (
@@ -78,7 +80,7 @@ def result(run: Run, tested: Predictions) -> dict[str, Any]:
         "low": low,
         "high": high,
         "count": count,
-        "chance": np.bincount(tested.truth).max() / count,
+        **_by_class(tested),
         "loss": recorded["test_loss"] if recorded else None,
         "calibration": reliability(tested.probabilities, tested.truth).error,
         "parameters": parameters(run.variables["params"]),
@@ -89,6 +91,17 @@ def result(run: Run, tested: Predictions) -> dict[str, Any]:
         "seconds": sum(line["seconds"] for line in run.metrics) if "seconds" in run.metrics[-1] else None,
         "test_monitored": run.config.monitor == "test",
         "trained_on": {**(run.result or {}).get("versions", {}), "device": (run.result or {}).get("device")},
+    }
+
+
+def _by_class(tested: Predictions) -> dict[str, Any]:
+    """The accuracy of the best constant prediction, and accuracies that only some data sets have, else None."""
+    counts = frequencies(tested.truth, len(tested.classes))
+    pair, superclasses = (tested.predicted, tested.truth), tested.superclasses
+    return {
+        "chance": counts.max() / len(tested.images),
+        "balanced": balanced_accuracy(*pair) if are_unequal(counts) else None,
+        "superclass": superclass_accuracy(*pair, superclasses) if superclasses else None,
     }
 
 
@@ -130,54 +143,6 @@ def calibration(names: list[str], tested: list[Predictions]) -> dict[str, Any]:
         filled = bins.count > 0
         lines.append(Line(name, bins.confidence[filled].tolist(), bins.accuracy[filled].tolist(), i))
     return chart("Accuracy by confidence", lines, "confidence", {"x": (0, 1), "y": (0, 1)}, percent="xy")
-
-
-def confusion(tested: Predictions) -> dict[str, Any]:
-    """The confusion matrix, each class's accuracy, and the most frequent confusions."""
-    classes = tested.classes
-    counts = confusion_matrix(tested.predicted, tested.truth, len(classes))
-    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    accuracy, interval = per_class_accuracy(counts)
-    wrong = np.where(np.eye(len(classes), dtype=bool), 0, fractions)
-    worst = [np.unravel_index(i, wrong.shape) for i in np.argsort(-wrong, axis=None, kind="stable")[:CONFUSIONS]]
-    seen = counts.any(axis=1)
-    return {
-        "fractions": fractions.tolist() if len(classes) <= MAX_NUMBERS else None,
-        "image": None if len(classes) <= MAX_NUMBERS else pixels.coloured(fractions),
-        "classes": [
-            {"name": name, "accuracy": a, "low": low, "high": high, "count": int(n)}
-            for name, a, (low, high), n in zip(classes, accuracy, interval, counts.sum(axis=1), strict=True)
-        ],
-        "worst": [(classes[i], classes[j], wrong[i, j]) for i, j in worst if wrong[i, j] > 0],
-        "best": classes[int(np.where(seen, accuracy, -1).argmax())],
-        "hardest": classes[int(np.where(seen, accuracy, 2).argmin())],
-    }
-
-
-def gates_by_class(analysis: Analysis) -> list[dict[str, Any]]:
-    """Mean gate of each class by channel, and how much the gate varies with the image."""
-    profiles = analysis.gate_profiles
-    if not profiles:
-        return []
-    limits = gate_limits(profiles.values())
-    tables = []
-    for gate, weights in profiles.items():
-        order = np.argsort(weights.mean(axis=0), kind="stable")
-        means = class_means(weights, analysis.test_labels, len(analysis.classes))[:, order]
-        spreads = spread(weights, analysis.test_labels)
-        tables.append(
-            {
-                "gate": str(gate),
-                "channels": len(order),
-                "image": pixels.coloured(means, limits),
-                "limits": limits,
-                "low": float(weights.mean(axis=0).min()),
-                "high": float(weights.mean(axis=0).max()),
-                "spread": spreads._asdict(),
-                "constant": spreads.between_images < CONSTANT,
-            }
-        )
-    return tables
 
 
 def formula(attention: str) -> str:

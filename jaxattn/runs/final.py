@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxattn.attention.cost import parameters
 from jaxattn.data.splits import Split
+from jaxattn.metrics import balanced_accuracy, superclass_accuracy
 from jaxattn.runs import checkpoint
 from jaxattn.runs.environment import environment
 from jaxattn.runs.manifest import Manifest
@@ -16,8 +19,9 @@ from jaxattn.training.state import TrainState
 
 
 def final_result(
-    folder: Path, manifest: Manifest, program: Program, state: TrainState, metrics: list[dict[str, Any]], test: Split
-) -> dict[str, Any]:
+    folder: Path, manifest: Manifest, program: Program, state: TrainState, metrics: list[dict[str, Any]], test: Split,
+    trained: list[int],
+) -> dict[str, Any]:  # fmt: skip
     """Reads the test set, with the weights that the configuration says: the contents of `result.json`.
 
     Args:
@@ -26,6 +30,7 @@ def final_result(
         state: after the last epoch.
         metrics: a dict an epoch.
         test: the test set.
+        trained: how many images of each class were trained on [K].
 
     Raises:
         InputError: where the tested epoch's checkpoint is damaged.
@@ -40,6 +45,7 @@ def final_result(
     result = {
         "test_loss": loss,
         "test_accuracy": accuracy,
+        **_by_class(logits, test, manifest.data.superclasses),
         "test_images": len(test),
         "best_epoch": best_epoch(metrics),
         "tested_epoch": tested,
@@ -47,14 +53,21 @@ def final_result(
         "seconds": round(sum(line.get("seconds", 0) for line in metrics), 3),
         "parameters": parameters(state.params),
         "monitored": config.monitored,
-        "dataset": config.dataset,
+        **{name: getattr(config, name) for name in ("dataset", "attention", "recipe", "seed")},
         "dataset_hash": manifest.dataset_hash,
-        "attention": config.attention,
-        "recipe": config.recipe,
-        "seed": config.seed,
         "notes": manifest.notes(),
         **environment(),
+        "train_images_by_class": trained,
     }
     if config.test_augmentation == "flips":
         result["test_accuracy_with_flips"] = accuracy_with_flips(program.evaluate, variables, test, logits)
     return result
+
+
+def _by_class(logits: np.ndarray, test: Split, superclasses: tuple[str, ...]) -> dict[str, float]:
+    """The accuracy in which each class counts the same, and that of the superclasses where there are some."""
+    predicted = logits.argmax(axis=1)
+    found = {"test_balanced_accuracy": balanced_accuracy(predicted, test.labels)}
+    if superclasses:
+        found["test_superclass_accuracy"] = superclass_accuracy(predicted, test.labels, superclasses)
+    return found

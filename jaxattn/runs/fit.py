@@ -16,6 +16,7 @@ from jaxattn.config import Config
 from jaxattn.data import is_own
 from jaxattn.data.splits import Split
 from jaxattn.errors import Interrupted
+from jaxattn.metrics import frequencies
 from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, messages, weights
 from jaxattn.runs.code import check_trusted
@@ -28,15 +29,13 @@ from jaxattn.runs.folder import default_folder
 from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.runs.observer import Observer, Observers
 from jaxattn.runs.run import Run, best_epoch, load_run
-from jaxattn.runs.start import Job, Metrics, record_start, start_state, write_files
+from jaxattn.runs.start import Job, Metrics, record_start, start_state, warnings, write_files
 from jaxattn.runs.store import read_result, write_json, write_metrics
 from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, feed, loop
 from jaxattn.training.initial import IMAGES
 from jaxattn.training.processes import broadcast, is_first
 from jaxattn.training.state import TrainState
-
-FALLBACK = "CIFAR-10 was not available and no data set was named: the built-in data set shapes was used instead"
 
 
 def fit(
@@ -78,9 +77,9 @@ def fit(
         contexts.enter_context(recorded(folder, config.attention))
         program = build(config, manifest.data, len(train) // config.batch_size)
         data, first = feed.placed(train), np.array(train.images[:IMAGES])
+        trained = frequencies(train.labels, len(splits.classes)).tolist()
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
-        warnings = () if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)
-        job = Job(folder, manifest, program, console, initial, first, watch, warnings)
+        job = Job(folder, manifest, program, console, initial, first, watch, warnings(config, requested), trained)
         run = _run(job, early, data, monitored, test)
     console.line(f"everything is in {folder}")
     return run
@@ -95,7 +94,7 @@ def _run(job: Job, early: Callable[[], TrainState | None], data: feed.Data, moni
         _notify(job, job.observers.start, state, metrics, test)
         state = _train(job, state, metrics, data, monitored)
         if broadcast(lambda: read_result(job.folder)) is None:
-            result = final_result(job.folder, job.manifest, job.program, state, metrics, test)
+            result = final_result(job.folder, job.manifest, job.program, state, metrics, test, job.trained)
             write_files(job, lambda: write_json(job.folder / "result.json", result))
         run = _finished(job)
         job.console.line(messages.result_line(run.result or {}), style="bold")

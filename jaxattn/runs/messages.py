@@ -37,6 +37,11 @@ def result_line(result: dict[str, Any]) -> str:
         f"test accuracy {result['test_accuracy']:.2%}, loss {result['test_loss']:.4f} nats "
         f"({result['dataset']}, epoch {result['tested_epoch']} of {result['epochs']})"
     )
+    balanced, superclass = (result.get(f"test_{name}_accuracy") for name in ("balanced", "superclass"))
+    if balanced is not None and abs(balanced - result["test_accuracy"]) > 1e-9:  # equal where all classes are
+        line += f"\nbalanced accuracy, the mean over the classes: {balanced:.2%}"
+    if superclass is not None:
+        line += f"\naccuracy of the superclass: {superclass:.2%}"
     if "test_accuracy_with_flips" in result:
         line += f"\nwith each test image and its mirror image averaged: {result['test_accuracy_with_flips']:.2%}"
     if result["monitored"] == "test":

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxattn.config import Config
 from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint, weights
 from jaxattn.runs.code import digests
@@ -21,6 +22,7 @@ from jaxattn.training.processes import broadcast
 from jaxattn.training.program import Program, template
 from jaxattn.training.state import TrainState
 
+FALLBACK = "CIFAR-10 was not available and no data set was named: the built-in data set shapes was used instead"
 Metrics = list[dict[str, Any]]
 
 
@@ -36,6 +38,7 @@ class Job(NamedTuple):
         first: the first training images, `initial.IMAGES` of them, uint8 [N, H, W, 3].
         observers: notified of every epoch.
         warnings: of this start, which the readers of its numbers must know.
+        trained: how many images of each class train [K].
     """
 
     folder: Path
@@ -46,6 +49,12 @@ class Job(NamedTuple):
     first: np.ndarray
     observers: Observers
     warnings: tuple[str, ...]
+    trained: list[int]
+
+
+def warnings(config: Config, requested: Config) -> tuple[str, ...]:
+    """What the readers of a run's numbers must know of its data set, where that is not the one `requested`."""
+    return () if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)
 
 
 def start_state(job: Job, early: Callable[[], TrainState | None]) -> tuple[TrainState, Metrics]:

@@ -101,6 +101,11 @@ _RULES: tuple[tuple[str, re.Pattern[str], Callable[[Any], bool]], ...] = (
         re.compile(".*epochs?|parameters|test_images"),
         lambda value: type(value) is int and value > 0,
     ),
+    (
+        "a list of whole numbers",
+        re.compile(".*_by_class"),
+        lambda value: isinstance(value, list) and all(type(one) is int and one >= 0 for one in value),
+    ),
     ("text", re.compile("dataset|dataset_hash|device"), lambda value: isinstance(value, str)),
     ("text or null", re.compile("monitored"), lambda value: value is None or isinstance(value, str)),
     (

@@ -1,0 +1,69 @@
+"""What the rows of a figure by class are: the classes; or, where they are many, superclasses or the most confused."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Integer
+
+from jaxattn.metrics import confusion_matrix
+from jaxattn.types import Predictions
+
+MOST = 20  # rows of a figure
+
+
+class Groups(NamedTuple):
+    """Rows of figures by class.
+
+    Attributes:
+        names: of the rows [R].
+        row: of each class, int [K]; R where it has none.
+        kind: "class" or "superclass".
+        about: which they are, such as "20 superclasses".
+    """
+
+    names: tuple[str, ...]
+    row: np.ndarray
+    kind: str
+    about: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of `confusion`: those of the rows, and "others" where some class has no row."""
+        return self.names if self.row.max() < len(self.names) else (*self.names, "others")
+
+
+def grouped(tested: Predictions, most: int = MOST) -> Groups:
+    """The rows for a test set: classes, or superclasses where more than `most` classes have some.
+
+    Args:
+        tested: N images with their labels.
+        most: rows, at most; of more, those that are confused most often with each other.
+    """
+    names, row, kind = tested.classes, np.arange(len(tested.classes)), "class"
+    if len(names) > most and tested.superclasses:
+        kind = "superclass"
+        known, row = np.unique(np.array(tested.superclasses, object), return_inverse=True)
+        names = tuple(known.tolist())
+    plural = f"{len(names):,} {kind}es"
+    if len(names) <= most:
+        return Groups(names, row, kind, plural)
+    shown = _most_confused(row[tested.truth], row[tested.predicted], len(names))[:most]
+    place = np.full(len(names), most)
+    place[shown] = np.arange(most)
+    about = f"the {most} of {plural} that are confused most often with each other"
+    return Groups(tuple(names[i] for i in shown), place[row], kind, about)
+
+
+def _most_confused(truth: Integer[np.ndarray, " N"], predicted: Integer[np.ndarray, " N"], rows: int) -> list[int]:
+    """All rows: those of the most frequent confusion, in either direction, then those of the next, then the others."""
+    pairs = np.sort(np.stack([truth, predicted], axis=1)[truth != predicted], axis=1)
+    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return list(dict.fromkeys([*found[order].ravel().tolist(), *range(rows)]))
+
+
+def confusion(tested: Predictions, groups: Groups) -> Integer[np.ndarray, "R C"]:
+    """How many images of each row are predicted as each of `groups.columns`: int [R, C]."""
+    rows, columns = len(groups.names), len(groups.columns)
+    counts = confusion_matrix(groups.row[tested.predicted], groups.row[tested.truth], rows + 1)
+    return counts[:rows, :columns]
