@@ -128,13 +128,12 @@ def cached(name: str, read: Callable[[Allocate], Splits]) -> Splits:
         shutil.rmtree(entry, ignore_errors=True)  # one that could not be read
         draft.rename(entry)
         clear(limit(), keep=entry)
-        return _load(entry) or splits
     except OSError:
         if splits is None:  # it was the data that could not be read
             raise
-        return splits
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+    return splits
 
 
 def _in_memory(part: str, shape: tuple[int, ...]) -> np.ndarray:
