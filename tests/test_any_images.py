@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 
 from jaxattn import load_run, predict, train
 from jaxattn.data import cache
+from jaxattn.errors import InputError
 
 SHORT = ["--batch-size", "8", "--epochs", "1", "--attention", "se", "--no-report"]
 
@@ -83,3 +84,10 @@ def test_variants_are_compared_on_a_folder(tmp_path, capsys):
         ["--attention", "none", "se", "--seeds", "2", "--out", str(tmp_path / "c"), *flags]
     )
     assert "se:" in capsys.readouterr().out and (tmp_path / "c" / "compare.html").exists()
+
+
+def test_a_wrong_name_is_found_before_a_photograph_is_read(tmp_path, capsys):
+    root = photographs(tmp_path / "set")
+    with pytest.raises(InputError, match="unknown attention 'foo'"):
+        train.main(["--dataset", f"folder:{root}", "--attention", "foo", "--out", str(tmp_path / "run")])
+    assert "reading" not in capsys.readouterr().out and not cache.entries()

@@ -192,8 +192,8 @@ def test_calls_leave_few_steps_over_on_accelerators_and_hold_one_on_a_cpu(steps,
 def test_training_holds_no_second_copy_of_the_images(tmp_path, quiet, monkeypatch):
     copies, held = [], []
 
-    def divide(config, splits):
-        train, monitored = data.divide(config, splits)
+    def divide(config, splits, lazy):
+        train, monitored = data.divide(config, splits, lazy)
         copies.extend(map(weakref.ref, (splits, splits.train.images, train)))
         return train, monitored
 
@@ -441,12 +441,10 @@ def test_files_in_the_checkpoint_folder_that_are_no_checkpoints_are_left_alone(t
 # resuming
 
 
-@pytest.mark.parametrize("name", ["half a \ud800", "a\0b", 7])
+@pytest.mark.parametrize("name", ["half a \ud800", "a\0b"])
 def test_what_could_not_be_read_back_is_refused_before_training(tmp_path, quiet, monkeypatch, name):
-    splits = tiny.splits()
-    monkeypatch.setitem(
-        DATASETS, "tiny", lambda data_dir: dataclasses.replace(splits, classes=(name, *splits.classes[1:]))
-    )
+    spec = dataclasses.replace(tiny.SPEC, classes=(name, *tiny.SPEC.classes[1:]))
+    monkeypatch.setitem(DATASETS, "tiny", tiny.dataset(spec=spec))
     with pytest.raises(InputError, match=r"config\.json of this run could not be read back: "):
         fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
     assert not (tmp_path / "run").exists()

@@ -240,7 +240,7 @@ def test_class_names_are_short_distinct_and_drawable():
         names[1].startswith("$x_1$")
         and names[4] == "a b c"
         and names[5] == "class 5"
-        and names[7:9] == ("same", "Same")
+        and names[7:9] == ("same (7)", "same (8)")
     )
     assert labels.class_names(("cat", "dog")) == ("cat", "dog")
 

@@ -137,7 +137,7 @@ def test_output_without_a_terminal_has_a_line_an_epoch_and_no_codes(whole):
     ("arguments", "message"),
     [
         (["--attention", "foo"], "unknown attention 'foo'; known are none, se"),
-        (["--dataset", "mnist"], "unknown dataset 'mnist'; known are cifar10, shapes"),
+        (["--dataset", "mnist"], "unknown dataset 'mnist'; known are cifar10, cifar100,"),
         (["--learning-rat", "1"], "unknown flag --learning-rat; known are --accept-changed-code,"),
         (["--epochs", "0"], "epochs must be >= 1, got 0"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
@@ -146,7 +146,7 @@ def test_output_without_a_terminal_has_a_line_an_epoch_and_no_codes(whole):
         (["--dropout", "1"], "dropout must be >= 0 and < 1, got 1.0"),
         (
             ["--dataset", "cifar10", "--data-dir", "pyproject.toml"],
-            f"{ROOT / 'pyproject.toml'} must be a folder or archive (.tar.gz) of CIFAR-10",
+            f"{ROOT / 'pyproject.toml'} must be a folder or archive (.tar.gz) of cifar10",
         ),
         (["--resume", "nowhere"], "nowhere holds no run"),
         (
@@ -175,4 +175,4 @@ def test_help_shows_every_field_with_its_default(capsys):
     text = capsys.readouterr().out
     for name in Config.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
-    assert "default: standard" in text and "cifar10, shapes" in text
+    assert "default: standard" in text and "cifar10, cifar100, fashion-mnist" in text

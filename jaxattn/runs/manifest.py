@@ -210,7 +210,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise InputError(f"{folder} {what}; name the folder of the run that was exported") from error
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise InputError(f"{folder} holds no run: there is no config.json in it") from error
-        raise InputError(f"{folder / 'config.json'} is damaged: {error!r}; start a new run") from error
+        raise InputError(f"{folder / 'config.json'} is damaged: {first_line(error)}; start a new run") from error
 
 
 def parse_manifest(content: bytes) -> Manifest:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from jaxattn.config import Config
+from jaxattn.data import shapes
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
 from jaxattn.runs import checkpoint, compiled
@@ -41,15 +42,15 @@ def load_and_init(
     dataset, early = find(config), None
     folder = Path(config.data_dir).expanduser()
     is_here = config.dataset is not None or dataset.find(folder) is not None
-    spec = dataset.spec if is_here else None
+    spec = dataset.spec
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
-    if spec is not None:
-        early_program = _checked(config, build, spec)  # before anything is read
+    # Before anything is read: the whole network, or, where nothing is known of the data, the names in the configuration.
+    early_program = build(config, shapes.SPEC, 1) if spec is None else _checked(config, build, spec)
     dataset.prepare(folder)
     loading = _in_background(lambda: load_data(config, dataset, console)) if alone else None
-    if alone and is_new and spec is not None and _training(config, spec) >= config.batch_size:
+    if alone and is_new and is_here and spec is not None and _training(config, spec) >= config.batch_size:
         early = compiled.compile_and_init(early_program, config, (_training(config, spec), *spec.image_shape))
     if loading is not None:
         config, splits = loading.result()
