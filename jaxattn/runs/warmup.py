@@ -46,7 +46,7 @@ def load_and_init(
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
-    # Before anything is read: the whole network, or, where nothing is known of the data, the names in the configuration.
+    # Before anything is read: the network, or, where nothing is known of the data, the names in the configuration.
     early_program = build(config, shapes.SPEC, 1) if spec is None else _checked(config, build, spec)
     dataset.prepare(folder)
     loading = _in_background(lambda: load_data(config, dataset, console)) if alone else None
