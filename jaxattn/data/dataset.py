@@ -13,7 +13,7 @@ def _nothing(data_dir: Path) -> None:
     """For a data set in a data folder, a path, that needs no preparation."""
 
 
-def _nowhere(data_dir: Path) -> Path | None:
+def nowhere(data_dir: Path) -> Path | None:
     """None: there is no file of it in the data folder, a path."""
     return None
 
@@ -37,6 +37,6 @@ class Dataset:
 
     spec: Spec | None
     load: Callable[[Path], Splits]
-    find: Callable[[Path], Path | None] = _nowhere
+    find: Callable[[Path], Path | None] = nowhere
     origin: str = "your own"
     prepare: Callable[[Path], None] = _nothing

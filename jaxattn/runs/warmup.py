@@ -10,6 +10,7 @@ import jax
 
 from jaxattn.config import Config
 from jaxattn.data import shapes
+from jaxattn.data.dataset import nowhere
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
 from jaxattn.runs import checkpoint, compiled
@@ -41,16 +42,17 @@ def load_and_init(
     config = with_absolute_paths(config)
     dataset, early = find(config), None
     folder = Path(config.data_dir).expanduser()
-    is_here = config.dataset is not None or dataset.find(folder) is not None
+    is_here = dataset.find is nowhere or dataset.find(folder) is not None
     spec = dataset.spec
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
-    # Before anything is read: the network, or, where nothing is known of the data, the names in the configuration.
-    early_program = build(config, shapes.SPEC, 1) if spec is None else _checked(config, build, spec)
+    if spec is None or not is_here:  # a download or a first look at a folder takes long: wrong names are found before
+        build(config, spec or shapes.SPEC, 1)
     dataset.prepare(folder)
     loading = _in_background(lambda: load_data(config, dataset, console)) if alone else None
-    if alone and is_new and is_here and spec is not None and _training(config, spec) >= config.batch_size:
+    early_program = None if spec is None else _checked(config, build, spec)
+    if alone and is_new and is_here and spec and early_program and _training(config, spec) >= config.batch_size:
         early = compiled.compile_and_init(early_program, config, (_training(config, spec), *spec.image_shape))
     if loading is not None:
         config, splits = loading.result()
