@@ -98,7 +98,7 @@ def cover() -> None:
 
 
 def tests_of_lines() -> dict[tuple[str, int], list[str]]:
-    """The tests that run a line of a file, the fastest first, as many as take `MOST_SECONDS`; those of line 0 run any."""
+    """The tests that run a line of a file, the fastest first, within `MOST_SECONDS`; of line 0, those that run any."""
     import coverage
 
     data = coverage.CoverageData(str(COVERAGE))
