@@ -1,7 +1,9 @@
 """Paths that users give: folders and files of this machine."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxattn.errors import InputError
@@ -26,3 +28,21 @@ def local_path(path: str | os.PathLike[str], setting: str | None = None) -> Path
             f"{address} is an address, and only paths of this machine can be used; mount it, or copy it here", setting
         )
     return Path(os.path.expanduser(text))
+
+
+@contextlib.contextmanager
+def readable(path: str | os.PathLike[str], setting: str) -> Iterator[None]:
+    """Within this context, a file or folder that cannot be read is an error of the argument that names it.
+
+    Args:
+        path: what is read, where the system does not say.
+        setting: the argument.
+
+    Raises:
+        InputError: where it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"cannot read {error.filename or path}: {reason}; choose another folder", setting) from error

@@ -12,7 +12,7 @@ from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
 from jaxattn.config import Config
 from jaxattn.data import DATASETS, cache
-from jaxattn.paths import local_path
+from jaxattn.paths import local_path, readable
 
 HEADER = ("name", "classes", "train + test", "size", "where")
 
@@ -57,7 +57,9 @@ def main(arguments: list[str]) -> None:
 
 def _row(name: str, data_dir: Path) -> dict[str, Any]:
     dataset = DATASETS[name]
-    path, facts = dataset.find(data_dir), dataset.spec.to_json() if dataset.spec else {}
+    with readable(data_dir, "data_dir"):
+        path = dataset.find(data_dir)
+    facts = dataset.spec.to_json() if dataset.spec else {}
     return {
         **{key: facts.get(key) for key in ("name", "train", "test", "image_shape", "source")},
         "classes": len(facts.get("classes", ())),
@@ -71,7 +73,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         size = "x".join(map(str, row["image_shape"][:2]))
         images = f"{row['train']:,} + {row['test']:,}"
-        where = row["path"] or ("drawn when asked for" if row["name"] == "shapes" else f"not here; {row['origin']}")
+        where = row["path"] or row["origin"]
         lines.append((row["name"], str(row["classes"]), images, size, where))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:

@@ -11,6 +11,7 @@ from jaxattn.data.dataset import Dataset
 from jaxattn.data.folder import PREFIX
 from jaxattn.data.splits import Split, Splits, hold_out
 from jaxattn.errors import InputError, UnavailableError
+from jaxattn.paths import readable
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
 
@@ -53,12 +54,8 @@ def load_data(config: Config, dataset: Dataset, console: Console) -> tuple[Confi
     """
     folder = Path(os.path.expanduser(config.data_dir))
     try:
-        return dataclasses.replace(config, dataset=config.dataset or DEFAULT), dataset.load(folder)
-    except OSError as error:
-        raise InputError(
-            f"cannot read the data set in {error.filename or folder}: {error.strerror}; choose another folder",
-            "data_dir",
-        ) from error
+        with readable(folder, "data_dir"):
+            return dataclasses.replace(config, dataset=config.dataset or DEFAULT), dataset.load(folder)
     except UnavailableError as error:
         if config.dataset is not None:
             raise

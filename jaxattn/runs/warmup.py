@@ -13,6 +13,7 @@ from jaxattn.data import shapes
 from jaxattn.data.dataset import nowhere
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
+from jaxattn.paths import readable
 from jaxattn.runs import checkpoint, compiled
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import find, held_out, load_data, with_absolute_paths
@@ -42,14 +43,16 @@ def load_and_init(
     config = with_absolute_paths(config)
     dataset, early = find(config), None
     folder = Path(config.data_dir).expanduser()
-    is_here = dataset.find is nowhere or dataset.find(folder) is not None
+    with readable(folder, "data_dir"):
+        is_here = dataset.find is nowhere or dataset.find(folder) is not None
     spec = dataset.spec
     # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
     if spec is None or not is_here:  # a download or a first look at a folder takes long: wrong names are found before
         build(config, spec or shapes.SPEC, 1)
-    dataset.prepare(folder)
+    with readable(folder, "data_dir"):
+        dataset.prepare(folder)
     loading = _in_background(lambda: load_data(config, dataset, console)) if alone else None
     early_program = None if spec is None else _checked(config, build, spec)
     if alone and is_new and is_here and spec and early_program and _training(config, spec) >= config.batch_size:

@@ -20,7 +20,6 @@ from jaxattn.training import devices
 
 SHARE = 0.5  # of a device's memory: images that would take more are fed
 CHUNK = 64 << 20  # bytes that are fed at once
-Inputs = tuple[jax.Array, jax.Array]  # images uint8 [n, H, W, 3] and labels int32 [n]
 
 
 def is_large(images: np.ndarray | Rows) -> bool:

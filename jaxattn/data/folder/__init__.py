@@ -19,7 +19,7 @@ from jaxattn.data.folder.listing import list_images
 from jaxattn.data.folder.reading import read, usual_size
 from jaxattn.data.splits import Splits
 from jaxattn.errors import InputError
-from jaxattn.paths import local_path
+from jaxattn.paths import local_path, readable
 
 PREFIX = "folder:"
 SMALLEST, LARGEST = 8, 1024  # pixels of a side
@@ -37,19 +37,15 @@ def dataset(folder: str, size: str | None = None, skip_damaged: bool = False) ->
         InputError: where it holds no images in classes.
     """
     root = local_path(folder, "dataset")
-    if not root.is_dir():
-        raise InputError(f"there is no folder {root}; name one that holds images", "dataset")
-    try:
+    with readable(root, "dataset"):
+        if not root.is_dir():
+            raise InputError(f"there is no folder {root}; name one that holds images", "dataset")
         listing = list_images(root)
         height, width = _parse_size(size) or usual_size(listing.images)
         files = [image.path for image in listing.images]
         if (root / LABELS).is_file():
             files.append(root / LABELS)
         key = cache.key(files, f"folder {root} {height}x{width} {skip_damaged}")
-    except OSError as error:
-        raise InputError(
-            f"cannot read {error.filename or root}: {error.strerror}; choose another folder", "dataset"
-        ) from error
 
     def load(data_dir: Path) -> Splits:
         return cache.cached(key, lambda allocate: read(root, listing, (height, width), skip_damaged, allocate))
