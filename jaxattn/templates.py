@@ -39,8 +39,13 @@ def _environment(package, **options):
 
 
 def _plain(text):
-    """A text that others wrote, in Markdown: neither markup nor HTML, on one line."""
-    html = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    """A text that others wrote, in Markdown: neither markup nor HTML but for links, on one line."""
+    parts = re.split(r"(https?://[^\s<>]*[\w/])", " ".join(text.split()))
+    return "".join(f"<{part}>" if number % 2 else _escaped(part) for number, part in enumerate(parts))
+
+
+def _escaped(text):
+    html = text.replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]>#|~!$])", r"\\\1", html)
 
 

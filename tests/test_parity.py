@@ -103,7 +103,9 @@ def test_losses_of_twenty_adam_steps_equal(name, images, labels):
         state = state.replace(params=variables["params"], collections={"batch_stats": variables["batch_stats"]})
         state = jax.tree.map(lambda x: np.asarray(x, np.float64) if x.dtype == np.float32 else x, state)
         step = jax.jit(
-            make_train_step(model, optimizer, lambda key, step, images, rows: normalize(raw, tiny.SPEC), train=True)
+            make_train_step(
+                model, optimizer, lambda key, step, images, rows, numbers: normalize(raw, tiny.SPEC), train=True
+            )
         )
         inputs, ours = np.asarray(normalize(raw, tiny.SPEC)), []
         for _ in range(20):
