@@ -27,6 +27,8 @@ CANDIDATES = {
     "quick-muon-0.03": f"{QUICK} --muon-rate 0.03",
     "quick-smoothing-0.2": f"{QUICK} --label-smoothing 0.2",
     "quick-bias-32": f"{QUICK} --norm-bias-rate 32",
+    "quick-muon-decay-0.1": f"{QUICK} --muon-decay 0.1",
+    "quick-padding-1": f"{QUICK} --crop-padding 1",
     "standard": "",
     "standard-rate-0.2": "--learning-rate 0.2",
     "standard-muon-0.03": "--muon-rate 0.03",
