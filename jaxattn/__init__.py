@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "ATTENTION": "jaxattn.attention",
-    "CNN": "jaxattn.model",
+    "CNN": "jaxattn.networks",
     "Config": "jaxattn.config",
     "compare": "jaxattn.comparison.compare",
     "figure": "jaxattn.visualize",

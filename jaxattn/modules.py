@@ -38,9 +38,10 @@ class Row(NamedTuple):
 
 def block_shapes(image: tuple[int, int, int] = IMAGE) -> list[tuple[int, int, int]]:
     """Shape [H, W, C] of the input of each block's attention, before the pool, for images of shape (H, W, 3)."""
-    from jaxattn.model import CNN
+    from jaxattn.networks import CNN
+    from jaxattn.networks.network import site_shapes
 
-    return [(image[0] >> i, image[1] >> i, channels) for i, channels in enumerate(CNN.widths)]
+    return site_shapes(CNN(), image)
 
 
 @functools.cache
@@ -132,7 +133,7 @@ def main(arguments: list[str]) -> None:
             sys.stdout.reconfigure(encoding="utf-8")
         _print_markdown(table)
     from jaxattn.attention.cost import cost
-    from jaxattn.model import CNN
+    from jaxattn.networks import CNN
 
     plain = cost(CNN(), IMAGE)
     note = (

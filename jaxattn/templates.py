@@ -26,6 +26,7 @@ def texts(package: str) -> "Environment":
     environment = _environment(package, keep_trailing_newline=True)
     environment.filters["basename"] = os.path.basename
     environment.filters["plain"] = _plain
+    environment.filters["linked"] = _linked
     environment.filters["code"] = lambda text: " ".join(text.replace("`", "'").split())  # between backticks
     environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)  # as YAML reads it, too
     return environment
@@ -39,14 +40,19 @@ def _environment(package, **options):
 
 
 def _plain(text):
-    """A text that others wrote, in Markdown: neither markup nor HTML but for links, on one line."""
-    parts = re.split(r"(https?://[^\s<>]*[\w/])", " ".join(text.split()))
-    return "".join(f"<{part}>" if number % 2 else _escaped(part) for number, part in enumerate(parts))
+    """A text that others wrote, in Markdown: neither markup nor HTML, on one line."""
+    return _escaped(" ".join(text.split()))
 
 
 def _escaped(text):
     html = text.replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]>#|~!$])", r"\\\1", html)
+
+
+def _linked(text):
+    """The same, but for links."""
+    parts = re.split(r"(https?://[^\s<>]*[\w/])", " ".join(text.split()))
+    return "".join(f"<{part}>" if number % 2 else _escaped(part) for number, part in enumerate(parts))
 
 
 def _duration(seconds):

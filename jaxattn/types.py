@@ -7,28 +7,20 @@ import numpy as np
 
 
 class Layer(NamedTuple):
-    """A place in the network: a layer of a block, or a gate in it. Sorts from first to last.
+    """A place in the network: one of its layers, or a gate at one of its sites. Sorts from first to last.
 
     Attributes:
-        block: number of the block, from 1.
-        kind: position in `KINDS`.
-        path: of a gate within the block's attention, such as "/channel"; else empty.
+        number: of the layer, or of the one that is called as the site, from 1.
+        name: such as "conv1"; of a gate that of its site, and where it is in the attention there: "block1/channel".
+        block: the part of the network that it is in; maps of a block are shown together.
     """
 
-    block: int
-    kind: int
-    path: str = ""
+    number: int
+    name: str
+    block: str
 
     def __str__(self) -> str:
-        return f"{LAYER_KINDS[self.kind]}{self.block}{self.path}"
-
-
-LAYER_KINDS = ("conv", "norm", "attention", "block")
-
-
-def layer(kind: str, block: int, path: str = "") -> Layer:
-    """The `Layer` of a kind in `LAYER_KINDS`."""
-    return Layer(block, LAYER_KINDS.index(kind), path)
+        return self.name
 
 
 class MapKind(enum.StrEnum):

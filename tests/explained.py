@@ -19,7 +19,7 @@ from jaxattn.explain import analysis, inference
 from jaxattn.explain.analysis import Analysis, History
 from jaxattn.explain.explanation import Explanation, Selection
 from jaxattn.explain.selection import balanced
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.runs.run import Run
 
 FOREIGN = (

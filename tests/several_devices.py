@@ -12,7 +12,7 @@ import tiny
 
 from jaxattn import Config, fit, resume
 from jaxattn.data import DATASETS
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.training import processes, program
 
 

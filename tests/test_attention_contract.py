@@ -14,8 +14,8 @@ from jaxattn.attention import ATTENTION, Gate, resolve
 from jaxattn.attention.chain import Chain
 from jaxattn.attention.cost import cost, operations, parameters
 from jaxattn.errors import InputError
-from jaxattn.model import CNN, ConvBlock
 from jaxattn.networks import create, widened
+from jaxattn.networks.cnn import CNN, ConvBlock
 
 every_module = pytest.mark.parametrize("name", NAMES)
 CAPTURED = {

@@ -11,7 +11,7 @@ from jaxattn.attention import resolve
 from jaxattn.data import shapes
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.runs import checkpoint
 from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from attention_runs import KINDS
+from cnn_layers import layer
 from test_capture import SHAPE, drawn, images, network
 
 from jaxattn.attention import resolve
 from jaxattn.explain.cam import CAMS, explain, grad_cam, hires_cam, layer_gradients
-from jaxattn.model import CNN
-from jaxattn.types import MapKind, layer
+from jaxattn.networks import CNN
+from jaxattn.types import MapKind
 
 TARGETS = jnp.array([0, 2, 1], jnp.int32)
 BLOCK, CONV, NORM = layer("block", 1), layer("conv", 1), layer("norm", 1)

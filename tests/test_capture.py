@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cnn_layers import layer
 from flax import linen as nn
 
 from jaxattn.attention import ATTENTION, Gate, resolve
 from jaxattn.attention.cbam import ConvolutionalBlockAttention
 from jaxattn.attention.chain import Chain
 from jaxattn.explain.capture import capture, layer_shapes
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.runtime import QUICK_COMPILE
-from jaxattn.types import layer
 
 SHAPE = (3, 8, 12, 3)  # three images, not square
 PLAIN = {layer("conv", 1), layer("norm", 1), layer("block", 1)}

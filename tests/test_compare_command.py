@@ -25,7 +25,7 @@ import tiny
 from jaxattn.comparison import page
 from jaxattn.comparison.compare import compare
 from jaxattn.data import DATASETS
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.training import program
 
 DATASETS["tiny"] = tiny.dataset()

@@ -6,16 +6,18 @@ import tiny
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
 from jaxattn.errors import InputError
-from jaxattn.recipes import RECIPES
+from jaxattn.recipes import FAMILIES, recipes
 from jaxattn.training.optim import SCHEDULES
 from jaxattn.training.program import network
 
+ALL = [(network, recipe) for network in ("cnn", "resnet20", "wrn-16-4", "mine:Net") for recipe in recipes(network)]
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_recipe_fills_its_flags_and_single_flags_override_it(recipe):
-    for name, value in RECIPES[recipe].items():
-        assert getattr(Config(recipe=recipe), name) == value
-    assert Config(recipe=recipe, epochs=7).epochs == 7
+
+@pytest.mark.parametrize(("network", "recipe"), ALL)
+def test_recipe_fills_its_flags_and_single_flags_override_it(network, recipe):
+    for name, value in recipes(network)[recipe].items():
+        assert getattr(Config(network=network, recipe=recipe), name) == value
+    assert Config(network=network, recipe=recipe, epochs=7).epochs == 7
 
 
 @pytest.mark.parametrize(("field", "known"), [("augment", AUGMENT), ("schedule", SCHEDULES)])
@@ -24,19 +26,53 @@ def test_choices_are_those_that_are_implemented(field, known):
 
 
 def test_recipes_set_the_same_fields():
-    assert RECIPES["standard"].keys() == RECIPES["original"].keys()
+    standards = [family["standard"].keys() for family in FAMILIES.values()]
+    assert all(keys == standards[0] for keys in standards)
+    assert all(recipe.keys() <= standards[0] for family in FAMILIES.values() for recipe in family.values())
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_config_comes_back_from_json(recipe):
-    config = Config(recipe=recipe, attention="se", dropout=0.0, seed=3)
+def test_a_recipe_may_be_a_file_whose_values_are_kept(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('parent = "original"\nepochs = 3\nlearning_rate = 0.02\n')
+    config = Config(recipe=str(path), epochs=4)
+    assert (config.epochs, config.learning_rate, config.optimizer) == (4, 0.02, "adam")
+    path.unlink()
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs = ", "cannot be read"),
+        ("epoch = 3", "has the unknown key epoch; a recipe may set epochs, batch_size"),
+        ('parent = "fast"', "parent in .* must be one of standard, original, got 'fast'"),
+        ("epochs = 0", "epochs must be >= 1, got 0"),
+        ("epochs = 2.5", "epochs must be of type int, got 2.5"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_one_line(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        Config(recipe=str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("network", "recipe"), ALL)
+def test_config_comes_back_from_json(network, recipe):
+    config = Config(network=network, recipe=recipe, attention="se", dropout=0.0, seed=3)
     assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"recipe": "fast"}, "unknown recipe 'fast'; known are standard, original"),
+        (
+            {"recipe": "fast"},
+            "unknown recipe 'fast'; known are standard, original for the network cnn, and a file NAME.toml",
+        ),
         ({"epochs": 0}, "epochs must be >= 1, got 0"),
         ({"epochs": 1.5}, "epochs must be of type int, got 1.5"),
         ({"epochs": True}, "epochs must be of type int, got True"),
@@ -54,7 +90,7 @@ def test_config_comes_back_from_json(recipe):
         ({"warmup_epochs": float("inf")}, "warmup_epochs must be a finite number, got inf"),
         ({"monitor": "train"}, "unknown monitor 'train'; known are validation, test"),
         ({"augment": "heavy"}, "unknown augment 'heavy'; known are none, basic, full"),
-        ({"schedule": "step"}, "unknown schedule 'step'; known are plateau, cosine, linear, constant"),
+        ({"schedule": "step"}, "unknown schedule 'step'; known are plateau, cosine, linear, steps, constant"),
     ],
 )
 def test_wrong_value_is_reported_with_its_rule(values, message):
@@ -88,10 +124,10 @@ def test_what_no_file_or_32_bits_can_hold_is_refused_in_one_short_line(values, m
 @pytest.mark.parametrize("blocks", ["9" * 4000, "1,,2", "4", "0", "one", "²"])
 def test_blocks_that_are_not_there_are_refused_in_one_short_line(blocks):
     with pytest.raises(
-        InputError, match="attention_at must be blocks from 1 to 3, separated by commas, got '"
+        InputError, match=r"attention_at must be sites from 1 to 3, ranges such as 1-3, or all, last, .*, got '"
     ) as caught:
         network(Config(attention_at=blocks), tiny.SPEC)
-    assert len(str(caught.value)) < 200
+    assert len(str(caught.value)) < 260
 
 
 def test_there_is_no_network_as_wide_as_one_without_a_module():
@@ -111,9 +147,9 @@ def test_json_of_another_version_is_refused_and_never_filled_from_todays_recipe(
                 Config.from_json(damaged)
 
 
-@pytest.mark.parametrize("name", [n for n in Config.__dataclass_fields__ if n not in RECIPES["standard"]])
+@pytest.mark.parametrize("name", [n for n in Config.__dataclass_fields__ if n not in recipes("cnn")["standard"]])
 def test_none_is_no_value_but_of_what_has_none(name):
-    if name in ("init", "dataset", "image_size"):
+    if name in ("init", "dataset", "image_size", "attention_at", "attention_position"):
         assert getattr(Config(**{name: None}), name) is None
     else:
         with pytest.raises(InputError, match=f"^{name} must be of type .*, got None$|unknown recipe None"):

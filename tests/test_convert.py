@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from jaxattn.attention import resolve
 from jaxattn.convert import from_torch, load_torch, to_torch
 from jaxattn.errors import InputError
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 
 
 def variables_of(name, image=(32, 32, 3)):

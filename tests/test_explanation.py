@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from cnn_layers import layer
 from explained import few_scored_and_quickly_randomised, run, sources  # noqa: F401
 
 from jaxattn.data.augment import normalize
@@ -12,7 +13,7 @@ from jaxattn.errors import InputError
 from jaxattn.explain import score_table
 from jaxattn.explain.explanation import Explanation, Selection
 from jaxattn.explain.selection import balanced, least_confident, worst_mistakes
-from jaxattn.types import Layer, MapKind, Predictions, ScoredMaps, Scores, layer
+from jaxattn.types import MapKind, Predictions, ScoredMaps, Scores
 
 
 @pytest.mark.parametrize("target", [None, "犬"])
@@ -62,7 +63,7 @@ def test_chance_is_the_objects_fraction_of_the_image():
 
 def test_gate_profiles_are_the_captured_gates_averaged_over_positions():
     explained, analysis, _ = sources("usual")
-    assert [one.layer for one in explained.gate_maps] == [Layer(1, 3, "/spatial")]
+    assert [one.layer for one in explained.gate_maps] == [layer("block", 1, "/spatial")]
     ((gate, profiles),) = analysis.gate_profiles.items()
     assert gate == layer("block", 1, "/channel") and profiles.shape == (20, 8)
     rows = [list(analysis.test_labels).index(label) for label in explained.predictions.labels]

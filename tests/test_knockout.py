@@ -15,7 +15,7 @@ from jaxattn.data.augment import to_input
 from jaxattn.explain import inference
 from jaxattn.explain.capture import capture
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, knockout_predictions
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.training.evaluation import BATCH
 
 SHAPE = (8, 8, 3)
@@ -154,7 +154,7 @@ def test_with_mean_gates_it_is_a_network_of_the_means_of_what_is_captured(name):
     run = QUICKLY(lambda values, x: capture(model, values, to_input(x, tiny.SPEC)).gates)
     params = dict(variables["params"])
     for key, gate in jax.device_get(run(variables, images())).items():
-        block = f"block_{key.block}"
+        block = key.block
         before = params[block]["attention"].get("weights", np.float32(1))  # of the gate before it, if it has several
         params[block] = params[block] | {"attention": {"weights": before * gate.mean(axis=0, keepdims=True)}}
     given = predicted(model.clone(attention=Given), variables | {"params": params})

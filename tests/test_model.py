@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from jaxattn.attention import resolve
 from jaxattn.attention.se import SqueezeExcitation
 from jaxattn.errors import InputError
-from jaxattn.model import CNN, ConvBlock
+from jaxattn.networks.cnn import CNN, ConvBlock
 from jaxattn.runtime import QUICK_COMPILE
 
 IMAGES = jnp.zeros((2, 32, 32, 3))

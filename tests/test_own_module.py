@@ -351,7 +351,7 @@ class FailsLater(nn.Module):
 
 
 def test_what_a_module_raises_while_it_trains_is_one_line_and_its_traceback_is_kept(tmp_path, quiet):
-    with pytest.raises(InputError, match=r"^training with attention .*:FailsLater failed: .*; the trac") as caught:
+    with pytest.raises(InputError, match=r"^training with .*:FailsLater failed: .*; the trac") as caught:
         fit(Config(attention=FailsLater, **CONFIG), tmp_path / "run", quiet)
     assert "\n" not in str(caught.value) and caught.value.setting == "attention"
     assert "RuntimeError: in a callback" in (tmp_path / "run" / "error.txt").read_text()
@@ -406,7 +406,7 @@ def test_a_digest_is_of_the_class_and_of_what_it_imports_from_its_own_package(pa
 
     def digest(**changed):
         name = package(**everything | changed)
-        return code.digests(name)[name]
+        return code.digests(Config(attention=name))[name]
 
     first = digest()
     assert digest() == first == digest(unused="LIMIT = 2")
@@ -417,8 +417,12 @@ def test_a_digest_is_of_the_class_and_of_what_it_imports_from_its_own_package(pa
     (tmp_path / "beside.py").write_text("NEW = 1")
     changed.add(digest())
     assert len(changed) == 5 and first not in changed
-    assert code.digests("se+eca") == code.digests("wide:se") == {}
-    assert code.digests(f"wide:{package()}").keys() == code.digests(f"se+{package()}").keys() == {package()}
+    assert code.digests(Config(attention="se+eca")) == code.digests(Config(attention="wide:se")) == {}
+    assert (
+        code.digests(Config(attention=f"wide:{package()}")).keys()
+        == code.digests(Config(attention=f"se+{package()}")).keys()
+        == {package()}
+    )
 
 
 def test_a_class_that_was_defined_in_no_file_is_known_by_its_methods():
@@ -497,7 +501,7 @@ def test_helpers_belong_to_the_code_wherever_they_are(package, tmp_path, monkeyp
         if way == "linked file":
             target = (tmp_path / PACKAGE / "gates.py").rename(elsewhere / "gates.py")
             (tmp_path / PACKAGE / "gates.py").symlink_to(target)
-        return code.digests(name)[name]
+        return code.digests(Config(attention=name))[name]
 
     first = digest(1)
     (tmp_path / PACKAGE).unlink() if way == "linked package" else (tmp_path / PACKAGE / "gates.py").unlink()
@@ -506,11 +510,11 @@ def test_helpers_belong_to_the_code_wherever_they_are(package, tmp_path, monkeyp
 
 def test_the_digest_is_of_the_code_in_memory(package, tmp_path):
     name = package(__init__="", gates=own(imports="from . import near"), near="VALUE = 1")
-    first = code.digests(name)
+    first = code.digests(Config(attention=name))
     (tmp_path / PACKAGE / "near.py").write_text("VALUE = 200")
-    assert code.digests(name) == first
+    assert code.digests(Config(attention=name)) == first
     importlib.reload(sys.modules[f"{PACKAGE}.near"])
-    assert code.digests(name) != first
+    assert code.digests(Config(attention=name)) != first
 
 
 def test_a_file_that_was_edited_after_its_import_is_refused(package, tmp_path, monkeypatch):
@@ -519,7 +523,7 @@ def test_a_file_that_was_edited_after_its_import_is_refused(package, tmp_path, m
     importlib.import_module(f"{PACKAGE}.gates")
     (tmp_path / PACKAGE / "gates.py").write_text(own(factor=200))
     with pytest.raises(InputError, match=r"gates.py was edited after .*gates was imported, so .*; restart Python"):
-        code.digests(name)
+        code.digests(Config(attention=name))
 
 
 @pytest.fixture(scope="module")

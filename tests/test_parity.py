@@ -11,7 +11,7 @@ from compat import enable_x64
 from jaxattn.attention import resolve
 from jaxattn.convert import from_torch
 from jaxattn.data.augment import normalize, to_float, to_input
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim
 from jaxattn.training.state import init_state

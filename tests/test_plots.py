@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from attention_runs import KINDS
+from cnn_layers import layer
 from explained import CASES, FOREIGN, few_scored_and_quickly_randomised, run, sources  # noqa: F401
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
@@ -20,7 +21,7 @@ from PIL import Image
 from jaxattn.attention import resolve
 from jaxattn.explain.capture import capture
 from jaxattn.explain.explanation import Explanation, Selection
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.plots import (
     PLOTS,
     canvas,
@@ -33,7 +34,7 @@ from jaxattn.plots import (
     heatmap,
     labels,
 )
-from jaxattn.types import MapKind, Predictions, ScoredMaps, Scores, layer
+from jaxattn.types import MapKind, Predictions, ScoredMaps, Scores
 
 
 def texts(figure):

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from jaxattn.attention import resolve
 from jaxattn.layers.pooling import gated_max_pool_2x2, max_first, max_pool_2x2
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.runtime import QUICK_COMPILE
 
 

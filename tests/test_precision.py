@@ -17,7 +17,7 @@ from jaxattn.attention import resolve
 from jaxattn.data.augment import AUGMENT
 from jaxattn.layers.convolution import LAYOUT, conv_general_dilated, conv_same
 from jaxattn.layers.dense import dot
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.runs import messages
 from jaxattn.runtime import QUICK_COMPILE
 from jaxattn.training import optim

@@ -8,9 +8,12 @@ import pytest
 import tiny
 
 from jaxattn.data.augment import alternating_flips, to_input
+from jaxattn.networks import CNN
+from jaxattn.networks.network import Group
 from jaxattn.training import initial, optim
 from jaxattn.training.batch import make_batch
 from jaxattn.training.evaluation import accuracy_with_flips
+from jaxattn.training.groups import of_group
 from jaxattn.training.muon import muon, with_muon
 from jaxattn.training.state import Tally, TrainState, smoothed_loss, update_average
 
@@ -34,10 +37,16 @@ def take(optimizer, params, gradients):
     return history
 
 
+def kernels(params):
+    return {name: name == "kernel" for name in params}
+
+
 def test_sgd_takes_nesterov_steps_with_coupled_decay():
     """PyTorch's formula for a scalar: g += decay w, v = .9 v + g, w -= lr (g + .9 v)."""
     rate, decay, weight, velocity = 0.1, 0.01, 1.0, 0.0
-    history = take(optim.sgd(lambda step: rate, decay), {"kernel": jnp.ones((1, 1)), "bias": jnp.ones(1)}, [0.5, -1, 2])
+    history = take(
+        optim.sgd(lambda step: rate, decay, kernels), {"kernel": jnp.ones((1, 1)), "bias": jnp.ones(1)}, [0.5, -1, 2]
+    )
     for gradient, params in zip([0.5, -1.0, 2.0], history, strict=True):
         decayed = gradient + decay * weight
         velocity = 0.9 * velocity + decayed
@@ -80,7 +89,7 @@ def test_muon_of_one_position_is_that_positions():
 
 def test_muon_trains_the_hidden_kernel_and_nothing_else():
     params = {name: {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)} for name in ("hidden", "head")}
-    optimizer = with_muon(optax.scale(2.0), optax.scale(3.0))
+    optimizer = with_muon(optax.scale(2.0), optax.scale(3.0), of_group(CNN(), Group.HIDDEN))
     updates, _ = optimizer.update(params, optimizer.init(params))
     assert float(updates["hidden"]["kernel"][0, 0]) == 3
     assert {float(leaf.mean()) for leaf in (updates["hidden"]["bias"], *updates["head"].values())} == {2}
@@ -92,7 +101,8 @@ def test_only_the_biases_of_block_norms_get_another_rate():
         "block_1": {"norm": {"scale": one, "bias": one}, "attention": {"norm": {"bias": one}}, "conv": {"bias": one}},
         "head": {"bias": one},
     }
-    updates, _ = optim.scale_norm_biases(8.0).update(params, optim.scale_norm_biases(8.0).init(params))
+    optimizer = optim.scaled(8.0, of_group(CNN(), Group.NORM_BIAS))
+    updates, _ = optimizer.update(params, optimizer.init(params))
     scaled = {"block_1": {**params["block_1"], "norm": {"scale": one, "bias": 8 * one}}, "head": params["head"]}
     assert updates == scaled
 

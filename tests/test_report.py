@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 from attention_runs import KINDS
+from cnn_layers import layer
 from PIL import Image
 from report_runs import CLASSES, QUICKLY, data_of, drawn, metrics, run, split
 
@@ -29,7 +30,7 @@ from jaxattn.report import classes, explorer, page, pixels, reproduce, sections
 from jaxattn.report.__main__ import main
 from jaxattn.report.charts import Line, chart
 from jaxattn.training import evaluation
-from jaxattn.types import Predictions, layer
+from jaxattn.types import Predictions
 
 pytestmark = pytest.mark.usefixtures("small_network")
 VOID = {"meta", "link", "img", "input", "br"}

@@ -151,7 +151,7 @@ def test_output_without_a_terminal_has_a_line_an_epoch_and_no_codes(whole):
         (["--resume", "nowhere"], "nowhere holds no run"),
         (
             ["--dataset", "shapes", "--schedule", "step"],
-            "unknown schedule 'step'; known are plateau, cosine, linear, constant",
+            "unknown schedule 'step'; known are plateau, cosine, linear, steps, constant",
         ),
         (["--resume", "nowhere", "--seed", "1"], "--resume takes its flags from the run"),
         (["--dataset", "shapes", "--augment", "heavy"], "unknown augment 'heavy'; known are none, basic, full"),

@@ -15,7 +15,7 @@ from jaxattn.attention import resolve
 from jaxattn.data.augment import AUGMENT, to_input
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.training import evaluation, optim
 from jaxattn.training.batch import epoch_rows, make_batch
 from jaxattn.training.state import init_state, tally

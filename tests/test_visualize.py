@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tiny
+from cnn_layers import layer
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,7 +17,6 @@ from jaxattn.data import DATASETS
 from jaxattn.data.dataset import Dataset
 from jaxattn.errors import InputError, UnavailableError
 from jaxattn.plots import PLOTS, canvas
-from jaxattn.types import layer
 
 pytestmark = pytest.mark.usefixtures("small_network")
 

@@ -33,6 +33,7 @@ BASE = {
 PLATEAU = {"schedule": "plateau", "warmup_epochs": 0.0, "epochs": 4, "plateau_patience": 0, "learning_rate": 0.5}
 # Another value of each field, and what else the base needs for it to act.
 TRAINS = {
+    "network": ("own_network:Net", {}),
     "attention": ("eca", {}),
     "reduction": (2, {}),
     "attention_at": ("2", {}),
@@ -50,6 +51,9 @@ TRAINS = {
     "batch_size": (36, {}),
     "optimizer": ("adam", {}),
     "learning_rate": (0.1, {}),
+    "momentum": (0.8, {}),
+    "milestones": ("0.25", {"schedule": "steps"}),
+    "milestone_factor": (0.5, {"schedule": "steps"}),
     "norm_bias_rate": (1.0, {}),
     "muon_rate": (0.0, {}),
     "muon_decay": (0.0, {}),

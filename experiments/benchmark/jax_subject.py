@@ -20,7 +20,7 @@ from jaxattn.config import Config
 from jaxattn.data import cifar10
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split, Splits
-from jaxattn.model import CNN
+from jaxattn.networks import CNN
 from jaxattn.runs.data import divide
 from jaxattn.training import feed, loop
 from jaxattn.training.batch import make_batch

@@ -31,8 +31,8 @@ from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.cost import cost
 from jaxattn.data import cifar10
 from jaxattn.data.augment import AUGMENT
-from jaxattn.model import CNN
 from jaxattn.modules import IMAGE, block_shapes
+from jaxattn.networks import CNN
 from jaxattn.training import optim
 from jaxattn.training.batch import make_batch
 from jaxattn.training.state import init_state

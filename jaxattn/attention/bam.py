@@ -38,11 +38,13 @@ class BottleneckAttention(nn.Module):
         train: whether BatchNorm uses the batch's statistics.
 
     Source: arXiv:1807.06514, equations 1-4. The equations have no activation between the layers. The code has ReLU
-    there; without it each branch would be one linear map. The authors' code multiplies the branches: `bam-code`.
+    there; without it each branch would be one linear map. The authors' code multiplies the branches: `bam-code`. As in
+    the paper, it stands at the ends of stages of a residual network, unless another place is asked for.
     """
 
     paper = "arXiv:1807.06514"
     formula = "x + x σ(norm(mlp(mean(x))) + norm(convs(x)))"
+    usual_sites, usual_position = "ends", "post"
     differs = "paper: branches added, BatchNorm at their ends; code: multiplied, BatchNorm in the hidden layers"
 
     reduction: int = 16
@@ -86,6 +88,7 @@ class BottleneckAttentionCode(nn.Module):
 
     paper = BottleneckAttention.paper
     formula = "x + x σ(mlp(mean(x)) convs(x)), norm inside both"
+    usual_sites, usual_position = BottleneckAttention.usual_sites, BottleneckAttention.usual_position
     differs = BottleneckAttention.differs
 
     reduction: int = 16

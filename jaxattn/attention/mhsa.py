@@ -27,11 +27,14 @@ class MultiHeadSelfAttention(nn.Module):
         ValueError: where the heads do not divide C.
 
     Source: arXiv:2101.11605, figure 4: logits q k^T + q r^T, four heads. The figure has no divisor, the authors'
-    listing scales q: `mhsa` and `mhsa-code`. The paper puts it into a residual block; here it is used alone.
+    listing scales q: `mhsa` and `mhsa-code`. The paper puts it in place of the 3x3
+    convolutions of the last stage; so it stands in residual networks, unless another place is asked for, in place of
+    the second convolution of a block.
     """
 
     paper = "arXiv:2101.11605"
     formula = "softmax(q kᵀ + q (r_h + r_w)ᵀ) v, 4 heads"
+    usual_sites, usual_position = "last-stage", "conv2"
     differs = "paper: no divisor; listing: q / √D"
 
     heads: int = 4

@@ -27,10 +27,13 @@ class NonLocal(nn.Module):
     Source: arXiv:1711.07971, equations 1, 3 and 6, section 3.3 and the implementation details: half the channels
     inside; BatchNorm after W_z with its scale starting at 0, so the block starts as the identity. The paper writes no
     divisor and offers pooling as a trick; the authors' code has both: `nonlocal` and `nonlocal-code`.
+    The paper adds it between blocks of the last stages; so it stands in residual networks, after the blocks of the last
+    stage, unless another place is asked for.
     """
 
     paper = "arXiv:1711.07971"
     formula = "x + norm(W_z Σ_j softmax_j(θ(x_i)·φ(x_j)) g(x_j))"
+    usual_sites, usual_position = "last-stage", "post"
     differs = "paper: no divisor, every position a key; code: dot products / √width, keys max-pooled 2x2"
 
     code: bool = False

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+from typing import Any
 
 from flax import linen as nn
 
@@ -44,7 +45,7 @@ def own_modules(name: str) -> list[str]:
 def _resolve_one(name, reduction):
     if name.startswith("wide:"):
         raise InputError(f"{name!r} must stand alone: it widens the network and has no module to chain", "attention")
-    module = _import(name) if ":" in name else _look_up(name)
+    module = _own(name) if ":" in name else _look_up(name)
     if module is not None and takes(module, "reduction"):
         return functools.partial(module, reduction=reduction)
     return module
@@ -59,21 +60,35 @@ def _look_up(name):
     return ATTENTION[name]
 
 
-def _import(name):
+def _own(name):
+    attribute = import_class(name, nn.Module, "attention")
+    if attribute is Gate:
+        raise InputError(f"attention {name!r} is the base class of modules, and has no gate; name a class that has one")
+    return attribute
+
+
+def import_class(name: str, base: type, what: str) -> Any:
     """A Linen class from "package.module:ClassName"; any error is reported in one line.
 
     Its code is looked at now, since a file may be edited while the class that was read from it is in use.
+
+    Args:
+        name: of the class.
+        base: what it must extend.
+        what: it is, for messages.
+
+    Raises:
+        InputError: where it cannot be imported, or is no such class, or cannot be made without arguments.
     """
     path, _, class_name = name.partition(":")
     try:
         attribute = getattr(importlib.import_module(path), class_name)
     except Exception as error:  # a user's module may raise anything while it is imported
         lines = str(error).splitlines() or [""]
-        raise InputError(f"cannot import attention {name!r}: {type(error).__name__}: {lines[0]}") from error
-    if not (inspect.isclass(attribute) and issubclass(attribute, nn.Module)):
-        raise InputError(f"attention {name!r} must be a class that extends flax.linen.Module, got {attribute!r:.60}")
-    if attribute is Gate:
-        raise InputError(f"attention {name!r} is the base class of modules, and has no gate; name a class that has one")
+        raise InputError(f"cannot import {what} {name!r}: {type(error).__name__}: {lines[0]}") from error
+    if not (inspect.isclass(attribute) and issubclass(attribute, base)):
+        wanted = "flax.linen.Module" if base is nn.Module else f"{base.__module__}.{base.__name__}"
+        raise InputError(f"{what} {name!r} must be a class that extends {wanted}, got {attribute!r:.60}")
     needed = [
         field.name
         for field in inspect.signature(attribute).parameters.values()
@@ -81,7 +96,7 @@ def _import(name):
     ]
     if needed:
         raise InputError(
-            f"attention {name!r} needs a default for its field {needed[0]!r}: it is created without arguments"
+            f"{what} {name!r} needs a default for its field {needed[0]!r}: it is created without arguments"
         )
     source.digest(attribute, path)
     return attribute

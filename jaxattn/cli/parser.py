@@ -5,9 +5,10 @@ import dataclasses
 from collections.abc import Container, Iterable
 from typing import Any, NoReturn, final
 
-from jaxattn.config import Config, kind
+from jaxattn.config import Config
 from jaxattn.errors import InputError
-from jaxattn.recipes import RECIPES
+from jaxattn.fields import kind
+from jaxattn.recipes import CNN, recipes
 
 TRACEBACK = "--traceback"
 
@@ -66,8 +67,9 @@ def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str], w
         text = field.metadata["help"] + (f": {', '.join(names)}" if names else "")
         if field.default is not None:
             text += f" (default: {field.default})"
-        elif field.name in RECIPES["standard"]:
-            text += f" (default: {', '.join(f'{recipe} {flags[field.name]}' for recipe, flags in RECIPES.items())})"
+        elif field.name in CNN:
+            values = ", ".join(f"{name} {recipe[field.name]}" for name, recipe in recipes("cnn").items())
+            text += f" (default: {values})"
         flag = f"--{field.name.replace('_', '-')}"
         if kind(field) is bool:
             groups[group].add_argument(

@@ -118,10 +118,10 @@ def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
         InputError: where the code of a variant is not trusted, or has changed since one of its runs was trained.
     """
     sentences = []
-    for name, by_seed in runs.items():
+    for by_seed in runs.values():
         for run in by_seed.values():
-            check_trusted(name, run.folder, trust_code)
-            changed = check_unchanged(run.manifest.code, name, run.folder, accept_changed_code)
+            check_trusted(run.config, run.folder, trust_code)
+            changed = check_unchanged(run.manifest.code, run.config, run.folder, accept_changed_code)
             sentences += [f"{run.folder.name}: {note}" for note in (*run.manifest.notes(), *changed)]
     return sentences
 
@@ -166,7 +166,7 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     Raises:
         InputError: where the weights cannot be read, or the test accuracy in `result.json` is not theirs.
     """
-    code = digests(run.config.attention).values()
+    code = digests(run.config).values()
     weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
     made_of = " ".join([run.result["dataset_hash"], weights, *code])
     path = run.folder / PREDICTIONS

@@ -21,8 +21,8 @@ from jaxattn.explain.groups import MOST
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
 from jaxattn.metrics import are_unequal, balanced_accuracy, frequencies
 from jaxattn.plots.labels import class_names
-from jaxattn.recipes import RECIPES
-from jaxattn.report.reproduce import flag
+from jaxattn.recipes import is_file
+from jaxattn.report.reproduce import default, flag
 from jaxattn.training.program import network
 
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
@@ -176,8 +176,9 @@ def command(folder: Path, plan: Plan) -> str:
 def _changed(config):
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
-        default = RECIPES[config.recipe].get(field.name, field.default)
-        if field.name not in ("attention", "seed") and (field.name == "dataset" or value != default):
+        of_file = field.name == "recipe" and is_file(config.recipe)  # its values are flags
+        is_changed = field.name == "dataset" or (value != default(config, field) and not of_file)
+        if field.name not in ("attention", "seed") and is_changed:
             yield field.name, value
 
 

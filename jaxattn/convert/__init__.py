@@ -1,4 +1,4 @@
-"""Weights to and from PyTorch: those of the tutorial's network under any names, and those of our own export."""
+"""Weights to and from PyTorch: of the tutorial's network, of residual networks, and of our own export."""
 
 from jaxattn.convert.exported import from_exported, to_exported
 from jaxattn.convert.file import load_torch

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxattn.array_file import parse_npz, parse_safetensors
 from jaxattn.convert.exported import ImageShape, from_exported
+from jaxattn.convert.residual import from_residual
 from jaxattn.convert.tutorial import from_torch
 from jaxattn.errors import InputError, first_line
 from jaxattn.limits import WEIGHTS, open_file, read_bytes
@@ -26,7 +27,7 @@ _LOG = logging.getLogger("jaxattn")
 
 
 def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, Any]:
-    """The variables of `CNN` from a file of PyTorch weights.
+    """The variables of `CNN`, or of a residual network, from a file of PyTorch weights.
 
     Of several sets of weights in it, the one that fits this network is taken; of several that fit, an average (such as
     "ema"), else the first, and the log says which.
@@ -103,7 +104,7 @@ def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> di
     failures: dict[tuple[int, str], InputError] = {}
     for place, state in _state_dicts(contents):
         try:
-            fitting[place] = from_exported(state, image_shape) or from_torch(state, image_shape)
+            fitting[place] = from_exported(state, image_shape) or from_residual(state) or from_torch(state, image_shape)
         except InputError as error:
             failures[len(state), place] = error
     if not fitting and failures:

@@ -9,8 +9,8 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float, Int32
 
-from jaxattn.explain.capture import Captured, capture, layer_of
-from jaxattn.model import CNN
+from jaxattn.explain.capture import Captured, capture, layers_by_path
+from jaxattn.networks.network import Network
 from jaxattn.types import Layer, MapKind
 
 
@@ -52,7 +52,7 @@ CAMS: dict[MapKind, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 
 def layer_gradients(
-    model: CNN,
+    model: Network,
     variables: dict[str, Any],
     images: Float[Array, "B H W 3"],
     targets: Int32[Array, " B"],
@@ -73,9 +73,11 @@ def layer_gradients(
         What `capture` returns, and {layer: gradients [B, h, w, C]}.
     """
 
+    known = layers_by_path(model)
+
     def shifted_by(shifts):
         def add(call, args, kwargs, context):
-            name = layer_of(context.module) if context.method_name == "__call__" else None
+            name = known.get(context.module.path) if context.method_name == "__call__" else None
             output = call(*args, **kwargs)
             return output + shifts[name] if name in shifts else output
 
@@ -92,7 +94,7 @@ def layer_gradients(
 
 
 def explain(
-    model: CNN,
+    model: Network,
     variables: dict[str, Any],
     images: Float[Array, "B H W 3"],
     targets: Int32[Array, " B"],

@@ -4,13 +4,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import Array
 from jaxtyping import Float
 
-from jaxattn.model import CNN, ConvBlock
-from jaxattn.types import Layer, layer
+from jaxattn.networks.network import Network, Path, Site
+from jaxattn.types import Layer
 
 
 class Captured(NamedTuple):
@@ -18,9 +17,9 @@ class Captured(NamedTuple):
 
     Attributes:
         logits: [B, K].
-        layers: the output of each layer, [B, h, w, C], as conv1, norm1, attention1 (if there is one), block1, ...
-        gates: the weights of each gate, [B, h, w, C] where h, w and C may each be 1, as block1 or, of a module with
-            several gates, block1/channel.
+        layers: the output of each of the network's layers, [B, h, w, C]; not of an attention that is not there.
+        gates: the weights of each gate, [B, h, w, C] where h, w and C may each be 1, named as their site, such as
+            block1, or, of a module with several gates, block1/channel.
         attention_received: of self-attention, how much attention each position receives from all positions and heads,
             [B, h, w], as a multiple of the uniform share; named like gates.
     """
@@ -31,16 +30,18 @@ class Captured(NamedTuple):
     attention_received: dict[Layer, Float[Array, "B _h _w"]]
 
 
-def layer_of(module: nn.Module) -> Layer | None:
-    """The layer that a module computes: block2 for the second block, conv2 for its convolution; None if deeper."""
-    if isinstance(module, ConvBlock):
-        return layer("block", _number(str(module.name)))
-    if isinstance(module.parent, ConvBlock):
-        return layer(str(module.name), _number(str(module.parent.name)))
-    return None
+def layers_by_path(model: Network) -> dict[Path, Layer]:
+    """The layers of a network, by the path of the module that computes each."""
+    return {place.path: Layer(number, place.name, place.path[0]) for number, place in enumerate(model.layers(), 1)}
 
 
-def capture(model: CNN, variables: dict[str, Any], images: Float[Array, "B H W 3"]) -> Captured:
+def mapped_layers(model: Network) -> tuple[Layer, ...]:
+    """The layers whose maps are shown where none is named, first to last."""
+    known = layers_by_path(model)
+    return tuple(known[place.path] for place in model.layers() if place.mapped)
+
+
+def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H W 3"]) -> Captured:
     """One pass in evaluation mode, with what happens inside.
 
     Args:
@@ -48,15 +49,27 @@ def capture(model: CNN, variables: dict[str, Any], images: Float[Array, "B H W 3
         variables: of the model.
         images: normalised, [B, H, W, 3].
     """
-    logits, state = model.apply(variables, images, capture_intermediates=_is_captured, mutable=["intermediates"])
+    known, sites = layers_by_path(model), model.sites()
+    numbers = {one.name: one.number for one in known.values()}
+
+    def is_captured(module, method):
+        return method == "gate" or method in _READERS or (method == "__call__" and module.path in known)
+
+    logits, state = model.apply(variables, images, capture_intermediates=is_captured, mutable=["intermediates"])
     layers, gates, received = {}, {}, {}
-    for (block, *inner, method), values in flatten_dict(state["intermediates"]).items():
+    for (*within, method), values in flatten_dict(state["intermediates"]).items():
+        path = tuple(within)
+        if method == "__call__":
+            layers[known[path]] = jax.tree.leaves(values)[-1]
+            continue
+        at = [site for site in sites if path[: len(site.path)] == site.path]
+        site = at[0] if at else Site(path[0], path[:1], 0)  # of a gate that the network has by itself
+        inner = "".join(f"/{name}" for name in path[len(site.path) :])
         for i, value in enumerate(jax.tree.leaves(values), 1):
-            path = "".join(f"/{name}" for name in inner[1:]) + (f"#{i}" if len(values) > 1 else "")
-            name = layer("block", _number(block), path)
-            if method == "__call__":
-                layers[layer(inner[0] if inner else "block", _number(block))] = value
-            elif method == "gate":
+            name = Layer(
+                numbers.get(site.name, 0), f"{site.name}{inner}" + (f"#{i}" if len(values) > 1 else ""), path[0]
+            )
+            if method == "gate":
                 gates[name] = _full_rank(value, len(images))
             elif (positions := _READERS[method](value, images)) is not None:
                 received[name] = positions
@@ -64,20 +77,12 @@ def capture(model: CNN, variables: dict[str, Any], images: Float[Array, "B H W 3
 
 
 def layer_shapes(
-    model: CNN, variables: dict[str, Any], shape: tuple[int, int, int]
+    model: Network, variables: dict[str, Any], shape: tuple[int, int, int]
 ) -> dict[Layer, tuple[int, int, int]]:
     """The layers that can be captured, first to last, with their shapes (h, w, C), for images of `shape` (H, W, 3)."""
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     layers = jax.eval_shape(lambda values, x: capture(model, values, x).layers, variables, image)
     return {name: layers[name].shape[1:] for name in sorted(layers)}
-
-
-def _number(block: str) -> int:
-    return int(block.removeprefix("block_"))
-
-
-def _is_captured(module, method):
-    return method == "gate" or method in _READERS or (method == "__call__" and layer_of(module) is not None)
 
 
 def _full_rank(gate, batch):

@@ -9,10 +9,10 @@ import numpy as np
 from jaxattn.errors import InputError, lookup
 from jaxattn.explain import faithfulness, inference, maps
 from jaxattn.explain.cam import CAMS
-from jaxattn.explain.capture import layer_shapes
+from jaxattn.explain.capture import layer_shapes, mapped_layers
 from jaxattn.metrics import softmax
 from jaxattn.runs.run import Run
-from jaxattn.types import LAYER_KINDS, Layer, MapKind, Predictions, ScoredMaps, Scores
+from jaxattn.types import Layer, MapKind, Predictions, ScoredMaps, Scores
 
 STEPS = 10  # of deletion and insertion
 RANKS = (MapKind.STRONGEST, MapKind.SECOND, MapKind.THIRD)
@@ -25,7 +25,7 @@ class Selection:
     """What to explain.
 
     Attributes:
-        layers: names such as "conv1"; none: the convolution of each block.
+        layers: names such as "conv1"; none: those that the network proposes.
         channels: how many channels of a layer are drawn.
         target: the class that class activation maps explain, by name; None: the predicted one.
 
@@ -62,11 +62,10 @@ class Explanation:
         self._run, self._given = run, given
         self._images = given.images if isinstance(given, Predictions) else given
         known = {str(name): name for name in layer_shapes(run.model, run.variables, self._images.shape[1:])}
-        convolutions = [name for name in known.values() if LAYER_KINDS[name.kind] == "conv"]
         selected = [lookup("layer", name, known) for name in selection.layers]
         self.channels, self.caption = selection.channels, caption(run)
-        self.layers: tuple[Layer, ...] = tuple(dict.fromkeys(selected)) or tuple(convolutions)
-        self._last = convolutions[-1]
+        self.layers: tuple[Layer, ...] = tuple(dict.fromkeys(selected)) or mapped_layers(run.model)
+        self._last = mapped_layers(run.model)[-1]
         self._target = None if selection.target is None else class_index(run.classes, selection.target)
         self._scored_maps: dict[tuple[MapKind, Layer], ScoredMaps] = {}
 
@@ -106,7 +105,7 @@ class Explanation:
 
     @property
     def strongest(self) -> list[ScoredMaps]:
-        """The channels of the last convolution with the highest mean activation, at most three."""
+        """The channels with the highest mean activation, at most three, of the last layer that the network proposes."""
         return self._scored(lambda kind, layer: kind in RANKS and layer == self._last)
 
     @property

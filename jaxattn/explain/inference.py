@@ -12,7 +12,7 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.explain.cam import explain
 from jaxattn.explain.capture import capture
-from jaxattn.model import CNN
+from jaxattn.networks.network import Network
 from jaxattn.runtime import QUICK_COMPILE, on_cpu
 from jaxattn.training import evaluation
 from jaxattn.types import Layer
@@ -30,7 +30,7 @@ def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any],
 
 
 def predict(
-    model: CNN, spec: Spec, variables: dict[str, Any], images: np.ndarray
+    model: Network, spec: Spec, variables: dict[str, Any], images: np.ndarray
 ) -> tuple[np.ndarray, dict[Layer, np.ndarray]]:
     """Logits [N, K] of images [N, H, W, 3] in 0-255, and each channel gate's weights, {gate: [N, C]}.
 
@@ -41,7 +41,7 @@ def predict(
 
 
 def explain_images(
-    model: CNN,
+    model: Network,
     spec: Spec,
     layers: tuple[Layer, ...],
     variables: dict[str, Any],
@@ -54,7 +54,7 @@ def explain_images(
 
 
 @functools.lru_cache(maxsize=2)
-def randomised_variables(model: CNN, seed: int, shape: tuple[int, int, int]) -> dict[str, Any]:
+def randomised_variables(model: Network, seed: int, shape: tuple[int, int, int]) -> dict[str, Any]:
     """Variables drawn again for images of `shape` (H, W, 3), by a generator that no run uses and that compiles fast."""
     key = jax.random.key(seed, impl="rbg")
     image = jnp.zeros((1, *shape))

@@ -14,7 +14,7 @@ from jaxtyping import Integer, UInt8
 from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.explain import inference
-from jaxattn.model import CNN
+from jaxattn.networks.network import Network
 from jaxattn.training import evaluation
 
 CONDITIONS = ("intact", "one", "mean", "other image")
@@ -22,7 +22,7 @@ MEANS = "gate_means"  # a collection, and its variable in each module with a gat
 
 
 def knockout_predictions(
-    model: CNN, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
+    model: Network, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
 ) -> dict[str, Integer[np.ndarray, " N"]]:
     """The predicted classes where all gates of all blocks are replaced at once, in evaluation mode.
 

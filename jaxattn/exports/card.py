@@ -31,6 +31,8 @@ def card(run: Run, shape: tuple[int, int, int]) -> bytes:
         run=run,
         shape=shape,
         parameters=parameters(run.variables["params"]),
+        about=(type(run.model).__doc__ or "").partition("\n")[0].removesuffix("."),
+        sites=[site.name for number, site in enumerate(run.model.sites(), 1) if run.model.attention_of(number)],
         formula=formula(run.config.attention),
         listed=listed(run.classes, "config.json"),
         command=command(dataclasses.replace(run.config, dataset=data_name(run), data_dir=Config.data_dir, init=None)),

@@ -49,7 +49,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     values = {
         "jaxattn": __version__,
         "config": config,
-        "code": digests(run.config.attention),
+        "code": digests(run.config),
         "data": run.spec.to_json(),
         "epoch": run.epoch,
         "result": run.result,
@@ -78,8 +78,8 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
     """
     folder = local_path(folder)
     manifest, epoch, result, code = _read_config(folder / "config.json")
-    check_trusted(manifest.config.attention, folder, trust_code)
-    notes = check_unchanged(code, manifest.config.attention, folder, accept_changed_code)
+    check_trusted(manifest.config, folder, trust_code)
+    notes = check_unchanged(code, manifest.config, folder, accept_changed_code)
     arrays, like = read_safetensors(folder / FILE), shapes(manifest)
     wanted = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(like)}
     for name in sorted(wanted.keys() | arrays.keys()):

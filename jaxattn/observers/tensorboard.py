@@ -18,16 +18,15 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.explain.capture import capture
+from jaxattn.explain.capture import capture, mapped_layers
 from jaxattn.explain.gates import gate_limits
 from jaxattn.explain.maps import stretch, strongest
 from jaxattn.explain.selection import balanced
-from jaxattn.model import CNN
+from jaxattn.networks.network import Network
 from jaxattn.observers.pictures import overlays
 from jaxattn.runs.observer import Observer
 from jaxattn.runs.run import Run
 from jaxattn.runtime import QUICK_COMPILE, on_cpu
-from jaxattn.types import LAYER_KINDS
 
 IMAGES = 8
 BINS = 30
@@ -104,12 +103,12 @@ class TensorBoard(Observer):
 
 
 def _maps(captured: Any) -> Iterator[tuple[str, np.ndarray, tuple[float, float]]]:
-    """The attention heatmap (the strongest channel of the last convolution), spatial gates, attention received.
+    """The attention heatmap (the strongest channel of the last layer), spatial gates, attention received.
 
-    Each with its name and its scale of colours; `found` is what `capture` returns, as NumPy.
+    Each with its name and its scale of colours; `captured` is what `_capture` returns, as NumPy.
     """
-    last = max(name for name in captured.layers if LAYER_KINDS[name.kind] == "conv")
-    _, channels = strongest(captured.layers[last], 1)
+    ((last, features),) = captured.layers.items()
+    _, channels = strongest(features, 1)
     yield f"strongest_channel_{last}", stretch(channels[:, 0]), (0, 1)
     for name, gate in sorted(captured.gates.items()):
         if max(gate.shape[1:3]) > 1:
@@ -120,13 +119,12 @@ def _maps(captured: Any) -> Iterator[tuple[str, np.ndarray, tuple[float, float]]
 
 
 @functools.lru_cache(maxsize=2)
-def _capture(model: CNN, spec: Spec):
+def _capture(model: Network, spec: Spec):
     """What the network computes for images uint8 [N, H, W, 3]; compiled once for each network."""
 
     def run(variables, images):
-        captured = capture(model, variables, to_input(images, spec))
-        convolutions = {name: value for name, value in captured.layers.items() if LAYER_KINDS[name.kind] == "conv"}
-        return captured._replace(layers={max(convolutions): convolutions[max(convolutions)]})
+        captured, last = capture(model, variables, to_input(images, spec)), mapped_layers(model)[-1]
+        return captured._replace(layers={last: captured.layers[last]})
 
     return jax.jit(run, compiler_options=on_cpu(QUICK_COMPILE))
 

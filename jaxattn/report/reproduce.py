@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 from jaxattn.config import Config
-from jaxattn.recipes import RECIPES
+from jaxattn.recipes import defaults, is_file
 
 
 def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:
@@ -18,7 +18,7 @@ def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:
                 "flag": flag(field.name),
                 "value": str(value),
                 "help": field.metadata["help"],
-                "changed": field.name != "recipe" and value != _default(config, field),
+                "changed": field.name != "recipe" and value != default(config, field),
             }
         )
     return groups
@@ -29,7 +29,8 @@ def command(config: Config) -> str:
     words = ["python", "-m", "jaxattn.train"]
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
-        if field.name == "dataset" or value != _default(config, field):
+        of_file = field.name == "recipe" and is_file(config.recipe)  # its values are flags
+        if field.name == "dataset" or (value != default(config, field) and not of_file):
             words += [flag(field.name), str(value)]
     return shlex.join(words)
 
@@ -39,5 +40,6 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _default(config, field):
-    return RECIPES[config.recipe].get(field.name, field.default)
+def default(config: Config, field: dataclasses.Field) -> Any:
+    """The value of a field of `Config` where it is not given: the recipe's, or the field's own."""
+    return defaults(config.network, config.recipe).get(field.name, field.default)

@@ -1,42 +1,51 @@
-"""The code that a run judged: digests of attention modules of the reader's own, and whether they may be imported."""
+"""The code that a run judged: digests of modules and networks of the reader's own, and whether they may be imported."""
 
 import sys
 from pathlib import Path
 
+from flax import linen as nn
+
 from jaxattn.attention import source
-from jaxattn.attention.resolve import own_modules, resolve
+from jaxattn.attention.resolve import import_class, own_modules
+from jaxattn.config import Config
 from jaxattn.errors import InputError
 
-Code = dict[str, str]  # SHA-256 (hex) of each module's source, by "package.module:Class"
+Code = dict[str, str]  # SHA-256 (hex) of the source of each class, by "package.module:Class"
 
 
-def check_trusted(attention: str, folder: Path, trust_code: bool) -> None:
+def own_classes(config: Config) -> list[str]:
+    """The attention modules and the network of a configuration that are not of this package."""
+    return own_modules(config.attention) + own_modules(config.network)
+
+
+def check_trusted(config: Config, folder: Path, trust_code: bool) -> None:
     """Checks that opening what a folder holds imports no module that nobody asked for.
 
     Modules of this package, and those that this process has imported already, need no trust.
 
     Args:
-        attention: the name that the folder gives.
-        folder: which names it.
+        config: what the folder gives.
+        folder: which gives it.
         trust_code: whether its modules may be imported.
 
     Raises:
         InputError: where one would be imported.
     """
-    for name in own_modules(attention):
+    for name in own_classes(config):
         if not trust_code and name.partition(":")[0] not in sys.modules:
+            what = "network" if name == config.network else "attention module"
             raise InputError(
-                f"{folder} names the attention module {name}, whose code would run; allow that if you trust its author",
+                f"{folder} names the {what} {name}, whose code would run; allow that if you trust its author",
                 "trust_code",
             )
 
 
-def check_unchanged(recorded: Code, attention: str, folder: Path, accept_changed_code: bool) -> list[str]:
+def check_unchanged(recorded: Code, config: Config, folder: Path, accept_changed_code: bool) -> list[str]:
     """Checks that modules of the reader's own are those that a run was trained with.
 
     Args:
         recorded: their digests when the run started; empty where an earlier version kept none.
-        attention: the run's.
+        config: the run's.
         folder: of the run.
         accept_changed_code: whether other code may be used all the same.
 
@@ -47,7 +56,7 @@ def check_unchanged(recorded: Code, attention: str, folder: Path, accept_changed
         InputError: where the source of one has changed, and that was not accepted.
     """
     notes = []
-    for name, digest in digests(attention).items():
+    for name, digest in digests(config).items():
         if name not in recorded:
             notes.append(f"the code of {name} when it was trained was not recorded")
         elif recorded[name] != digest:
@@ -61,20 +70,20 @@ def check_unchanged(recorded: Code, attention: str, folder: Path, accept_changed
     return notes
 
 
-def digests(attention: str) -> Code:
-    """The SHA-256 (hex) of the source of each module of the reader's own in an attention.
+def digests(config: Config) -> Code:
+    """The SHA-256 (hex) of the source of each class of the reader's own that a run uses.
 
     What it is over, `attention.source` says.
 
     Args:
-        attention: a name that `attention.resolve` takes.
+        config: of the run.
 
     Raises:
-        InputError: where a module cannot be imported, or its code cannot be known.
+        InputError: where one cannot be imported, or its code cannot be known.
     """
     code = {}
-    for name in own_modules(attention):
-        resolve(name)  # imports it, or says why not
+    for name in own_classes(config):
+        import_class(name, nn.Module, "network" if name == config.network else "attention")
         module, class_name = name.split(":")
         code[name] = source.digest(getattr(sys.modules[module], class_name), module)
     return code

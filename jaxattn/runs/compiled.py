@@ -8,13 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import jax
 import numpy as np
 
-from jaxattn.attention.resolve import own_modules
 from jaxattn.config import Config
 from jaxattn.runs import checkpoint
+from jaxattn.runs.code import own_classes
 from jaxattn.training import devices, feed, loop
 from jaxattn.training.batch import epoch_rows
 from jaxattn.training.check import check_network
-from jaxattn.training.program import Program, build, template
+from jaxattn.training.program import Program, build, ingredients, template
 from jaxattn.training.state import TrainState
 
 Build = Callable[..., Program]
@@ -39,8 +39,10 @@ def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None
     Raises:
         InputError: where it cannot.
     """
-    if own_modules(config.attention):
-        check_network(program.model, config.attention, shape, config.batch_size)
+    if own := own_classes(config):
+        what = f"network {config.network}" if own == [config.network] else f"attention {config.attention}"
+        check_network(program.model, what, shape, config.batch_size)
+    ingredients(config, program)
     checkpoint.check(template(program))
 
 

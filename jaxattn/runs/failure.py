@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxattn.attention.resolve import own_modules
+from jaxattn.config import Config
 from jaxattn.errors import DivergenceError, InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.runs import checkpoint
+from jaxattn.runs.code import own_classes
 from jaxattn.runs.environment import environment
 from jaxattn.runs.leftovers import FAILED
 from jaxattn.runs.store import write_json, write_text
@@ -39,19 +40,19 @@ class Failure(NamedTuple):
 
 
 @contextlib.contextmanager
-def recorded(folder: Path, attention: str) -> Iterator[None]:
+def recorded(folder: Path, config: Config) -> Iterator[None]:
     """The context in which a run trains: the records of an earlier failure go, and one of a failure is left.
 
     A failure that has nothing to do with the run, such as a full disk, is not recorded.
 
     Args:
         folder: of the run, which this process has claimed.
-        attention: the run's; what a module of the reader's own raises becomes an `InputError`.
+        config: the run's; what a class of the reader's own raises becomes an `InputError`.
     """
     if is_first():
         forget(folder)
     try:
-        with _in_one_line(attention, folder):
+        with _in_one_line(config, folder):
             yield
     except Exception as error:
         if is_first():
@@ -60,16 +61,17 @@ def recorded(folder: Path, attention: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _in_one_line(attention, folder):
+def _in_one_line(config, folder):
     try:
         yield
     except (InputError, OSError):
         raise
     except Exception as error:
-        if not own_modules(attention):
+        own = own_classes(config)
+        if not own:
             raise
         raise InputError(
-            f"training with attention {attention} failed: {type(error).__name__}: {first_line(error)}; the traceback "
+            f"training with {' and '.join(own)} failed: {type(error).__name__}: {first_line(error)}; the traceback "
             f"is in {folder / TRACEBACK}",
             "attention",
         ) from error

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from jaxattn import runtime
-from jaxattn.attention.resolve import own_modules
 from jaxattn.config import Config
 from jaxattn.data import is_own
 from jaxattn.data.splits import Split
@@ -19,7 +18,7 @@ from jaxattn.errors import Interrupted
 from jaxattn.metrics import frequencies
 from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, messages, weights
-from jaxattn.runs.code import check_trusted
+from jaxattn.runs.code import check_trusted, own_classes
 from jaxattn.runs.compiled import Build, cached_build
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import check_trusted_data, divide, moved
@@ -35,6 +34,7 @@ from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, feed, loop
 from jaxattn.training.initial import IMAGES
 from jaxattn.training.processes import broadcast, is_first
+from jaxattn.training.program import ingredients
 from jaxattn.training.state import TrainState
 
 
@@ -68,14 +68,14 @@ def fit(
         out, requested = None if out is None else local_path(out, "out"), config
         config, splits, early = load_and_init(config, out, console, build)
         train, monitored, test = *divide(config, splits, lazy=feed.is_large(splits.train.images)), splits.test
-        manifest = Manifest(config, splits.spec, splits.digest())
+        program = build(config, splits.spec, len(train) // config.batch_size)
+        manifest = Manifest(config, splits.spec, splits.digest(), acts_on=ingredients(config, program))
         folder = out if out is not None else broadcast(lambda: default_folder(config))
         watch = Observers(observers if is_first() else (), console)
         broadcast(lambda: watch.begin(folder, manifest, console))
         initial = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
-        contexts.enter_context(recorded(folder, config.attention))
-        program = build(config, manifest.data, len(train) // config.batch_size)
+        contexts.enter_context(recorded(folder, config))
         data, first = feed.placed(train), np.array(train.images[:IMAGES])
         trained = frequencies(train.labels, len(splits.classes)).tolist()
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
@@ -101,7 +101,7 @@ def _run(job: Job, early: Callable[[], TrainState | None], data: feed.Data, moni
         job.observers.end(run)
     except KeyboardInterrupt as error:
         config = job.manifest.config
-        has_own_code = own_modules(config.attention) or is_own(config.dataset or "")
+        has_own_code = own_classes(config) or is_own(config.dataset or "")
         setting = "resume_trusted" if has_own_code else "resume"
         raise Interrupted(job.folder, len(metrics), setting) from error
     return run
@@ -130,7 +130,7 @@ def resume(
         if not (folder / "config.json").exists():
             Observers(observers, console).begin(folder, None, console)
         config = read_manifest(folder).config
-        check_trusted(config.attention, folder, trust_code)
+        check_trusted(config, folder, trust_code)
         check_trusted_data(config, folder, trust_code)
         return config
 

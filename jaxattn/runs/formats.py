@@ -7,7 +7,16 @@ from jaxattn.errors import InputError
 
 FORMAT = 3
 #: Fields of `Config` that formats 1 and 2 did not have, as they acted then.
-NEWER: dict[str, Any] = {"image_size": None, "skip_damaged": False, "cutout": 0, "mixup": 0.0}
+NEWER: dict[str, Any] = {
+    "network": "cnn",
+    "image_size": None,
+    "skip_damaged": False,
+    "cutout": 0,
+    "mixup": 0.0,
+    "momentum": 0.9,
+    "milestones": "0.5,0.75",
+    "milestone_factor": 0.1,
+}
 
 
 def upgraded(values: dict[str, Any]) -> dict[str, Any]:

@@ -54,12 +54,15 @@ class Manifest:
         data: the data set's facts.
         dataset_hash: SHA-256 of images and labels.
         starts: how it was started and resumed, in order; none in format 1.
+        acts_on: the parameters that each ingredient of the recipe acts on (`program.ingredients`); none in formats 1
+            and 2.
     """
 
     config: Config
     data: Spec
     dataset_hash: str
     starts: tuple[Start, ...] = ()
+    acts_on: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def code(self) -> Code:
@@ -158,7 +161,7 @@ def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = F
     if (folder / "config.json").exists():
         old = read_manifest(folder)
         check_continues(folder, old, manifest, "out")
-        check_unchanged(old.code, manifest.config.attention, folder, accept_changed_code)
+        check_unchanged(old.code, manifest.config, folder, accept_changed_code)
         return dataclasses.replace(manifest, starts=old.starts)
     if folder.exists() and not (folder.is_dir() and is_empty(folder)):
         raise InputError(f"{folder} is not a run folder; choose an empty or a new one", "out")
@@ -223,7 +226,8 @@ def parse_manifest(content: bytes) -> Manifest:
     try:
         values = upgraded(parse_json(content))
         starts, data, digest = (values.pop(name) for name in ("starts", "data", "dataset_hash"))
-        return Manifest(Config.from_json(values), Spec.from_json(data), digest, tuple(map(_start, starts)))
+        acts_on = {str(name): tuple(map(str, names)) for name, names in values.pop("acts_on", {}).items()}
+        return Manifest(Config.from_json(values), Spec.from_json(data), digest, tuple(map(_start, starts)), acts_on)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 

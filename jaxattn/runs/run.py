@@ -13,7 +13,7 @@ from jaxattn.data.image_file import resize_images
 from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError, lookup
 from jaxattn.metrics import softmax
-from jaxattn.model import CNN
+from jaxattn.networks.network import Network
 from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, html
 from jaxattn.runs.code import check_trusted, check_unchanged
@@ -44,7 +44,7 @@ class Run:
     folder: Path
     config: Config
     spec: Spec
-    model: CNN
+    model: Network
     variables: dict[str, Any] = dataclasses.field(repr=False)
     epoch: int
     metrics: list[dict[str, Any]] = dataclasses.field(repr=False)
@@ -106,8 +106,8 @@ def load_run(
     """
     folder = local_path(folder)
     manifest = read_manifest(folder)
-    check_trusted(manifest.config.attention, folder, trust_code)
-    changed = check_unchanged(manifest.code, manifest.config.attention, folder, accept_changed_code)
+    check_trusted(manifest.config, folder, trust_code)
+    changed = check_unchanged(manifest.code, manifest.config, folder, accept_changed_code)
     program = build(manifest.config, manifest.data, 1)
     while True:
         complete = checkpoint.epochs(folder / "checkpoints")

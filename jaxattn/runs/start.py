@@ -70,7 +70,7 @@ def start_state(job: Job, early: Callable[[], TrainState | None]) -> tuple[Train
     config, resumed = job.manifest.config, broadcast(lambda: _last(job))
     if resumed is None:
         drawn = early() or job.program.init(loop.keys(config)[0])
-        new = prepare(drawn, job.first, job.manifest.data, config.first_conv, config.later_convs)
+        new = prepare(job.program.model, drawn, job.first, job.manifest.data, config.first_conv, config.later_convs)
         resumed = weights.take_over(new, job.initial, config.init, job.console), []
     return devices.replicate(resumed[0]), resumed[1]
 
@@ -100,7 +100,7 @@ def record_start(job: Job, epoch: int) -> Job:
     manifest = job.manifest
     if epoch == manifest.config.epochs and broadcast(lambda: read_result(job.folder)) is not None:
         return job
-    start = Start(epoch, now(), environment(), digests(manifest.config.attention), job.warnings)
+    start = Start(epoch, now(), environment(), digests(manifest.config), job.warnings)
     recorded = dataclasses.replace(manifest, starts=(*manifest.starts, start))
     write_files(job, lambda: write_manifest(job.folder, recorded))
     for note in recorded.notes():

@@ -13,20 +13,20 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxattn.errors import InputError, first_line
-from jaxattn.model import CNN
+from jaxattn.networks.network import Network
 from jaxattn.training.evaluation import BATCH, FILL
-from jaxattn.training.names import keys_of
 from jaxattn.training.state import updated_collections
+from jaxattn.tree import keys_of
 
 NO_STATISTICS = {"params", "constants", "perturbations"}  # collections that training need not change
 
 
-def check_network(model: CNN, attention: str, shape: tuple[int, int, int], batch_size: int) -> None:
+def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_size: int) -> None:
     """Checks that a network with a module of the reader's own can be trained and evaluated; only shapes are computed.
 
     Args:
         model: the network.
-        attention: the name of its attention, for the message.
+        name: of its attention, or of the network itself, for the message.
         shape: of an image, (H, W, 3).
         batch_size: images in a step.
 
@@ -57,12 +57,12 @@ def check_network(model: CNN, attention: str, shape: tuple[int, int, int], batch
         mode = "evaluation"
         jax.eval_shape(lambda *inputs: model.apply(*inputs, train=False), variables, tested)
     except InputError as error:
-        raise InputError(f"attention {attention}: {error}", error.setting or "attention") from error
+        raise InputError(f"{name}: {error}", error.setting or name.partition(" ")[0]) from error
     except Exception as error:  # a module may raise anything
-        raise InputError(f"attention {attention} fails in {mode}: {_reason(error)}", "attention") from error
+        raise InputError(f"{name} fails in {mode}: {_reason(error)}", name.partition(" ")[0]) from error
     if evaluated:
         raise InputError(
-            f"attention {attention}: {evaluated[0]}, since nothing tells the module that it trains; let its __call__ "
+            f"{name}: {evaluated[0]}, since nothing tells the module that it trains; let its __call__ "
             "(or its gate) take an argument train, by this name",
             "attention",
         )

@@ -1,13 +1,13 @@
 """Initial kernels that shorten training: whitening filters in the first block, identities in the others."""
 
-from typing import Any
-
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float, UInt8
 
 from jaxattn.data.augment import to_float
 from jaxattn.data.spec import Spec
+from jaxattn.networks.network import Group, Network
 from jaxattn.training.state import TrainState
 
 IMAGES = 5_000  # whose patches are whitened
@@ -16,30 +16,37 @@ EPSILON = 5e-4  # added to variances
 NONE = 1e-7  # a variance that is only rounding
 
 
-def prepare(state: TrainState, images: UInt8[np.ndarray, "N H W 3"], spec: Spec, first: str, later: str) -> TrainState:
-    """The initial state of a `CNN` with the convolutions' kernels replaced, and their biases zero, as asked for.
+def prepare(
+    model: Network, state: TrainState, images: UInt8[np.ndarray, "N H W 3"], spec: Spec, first: str, later: str
+) -> TrainState:
+    """The initial state of a network with the convolutions' kernels replaced, and their biases zero, as asked for.
 
     Args:
+        model: the network.
         state: as it was drawn.
         images: the first `IMAGES` of the training set, [N, H, W, 3].
         spec: of the data set.
-        first: "whitening" for the first block's convolution; "pytorch" keeps what was drawn.
-        later: "dirac" for the other blocks'; "pytorch" keeps what was drawn.
+        first: "whitening" for the first convolution; "pytorch" keeps what was drawn.
+        later: "dirac" for the others; "pytorch" keeps what was drawn.
     """
     if (first, later) == ("pytorch", "pytorch"):
         return state
-    params = {name: dict(layers) for name, layers in jax.device_get(state.params).items()}
-    for name, layers in params.items():
-        if name == "block_1" and first == "whitening":
-            _replace(layers, whitening_kernel(images, spec, layers["conv"]["kernel"]))
-        elif name.startswith("block_") and name != "block_1" and later == "dirac":
-            _replace(layers, dirac_kernel(layers["conv"]["kernel"]))
+    drawn = flatten_dict(jax.device_get(state.params))
+    params = dict(drawn)
+    for (*layer, name), group in flatten_dict(model.groups(state.params)).items():
+        kernel = drawn[(*layer, name)]
+        if group == Group.FIRST and first == "whitening":
+            kernel = whitening_kernel(images, spec, kernel)
+        elif group == Group.CONVOLUTION and later == "dirac":
+            kernel = dirac_kernel(kernel)
+        else:
+            continue
+        params[(*layer, name)] = kernel
+        if (bias := (*layer, "bias")) in params:
+            params[bias] = np.zeros_like(params[bias])
+    params = unflatten_dict(params)
     average = {**state.average, "params": jax.tree.map(np.copy, params)} if state.average else {}
     return state.replace(params=params, average=average)
-
-
-def _replace(layers: dict[str, Any], kernel: np.ndarray) -> None:
-    layers["conv"] = {"kernel": kernel, "bias": np.zeros_like(layers["conv"]["bias"])}
 
 
 def whitening_kernel(

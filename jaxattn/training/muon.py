@@ -1,5 +1,6 @@
 """Muon for a dense layer over the positions of a map, by optax."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,10 +8,8 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
-from jaxattn.training.names import keys_of
 
-
-def muon(rate: optax.Schedule, weight_decay: float, channels: int) -> optax.GradientTransformation:
+def muon(rate: optax.Schedule, weight_decay: float, channels: int | None) -> optax.GradientTransformation:
     """Muon with decoupled decay, for kernels [H W C, F] of dense layers whose input is a map [H, W, C], flattened.
 
     Nesterov momentum .6, then four Newton-Schulz iterations make the update of each position's [C, F] about
@@ -19,7 +18,7 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int) -> optax.Grad
     Args:
         rate: learning rate by step.
         weight_decay: multiplied by the rate, as in AdamW.
-        channels: C.
+        channels: C; None for kernels whose input is no map, [C, F].
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; momentum as in arXiv:2404.00498's code.
     """
@@ -29,7 +28,9 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int) -> optax.Grad
     )
 
     def split(kernels: Any) -> Any:
-        return jax.tree.map(lambda kernel: _halves(kernel.reshape(-1, channels, kernel.shape[-1])), kernels)
+        return jax.tree.map(
+            lambda kernel: _halves(kernel.reshape(-1, channels or len(kernel), kernel.shape[-1])), kernels
+        )
 
     def update(updates, state, params=None):
         scaled, state = scale.update(split(updates), state)
@@ -49,13 +50,13 @@ def _halves(blocks):
 
 
 def with_muon(
-    optimizer: optax.GradientTransformation, hidden: optax.GradientTransformation
+    optimizer: optax.GradientTransformation,
+    hidden: optax.GradientTransformation,
+    chosen: Callable[[Any], Any],
 ) -> optax.GradientTransformation:
-    """`hidden` for the kernel of the network's hidden layer, `optimizer` for all other parameters."""
+    """`hidden` for the parameters that `chosen` gives True, `optimizer` for all others."""
 
-    def label(path, _):
-        return "muon" if keys_of(path) == ["hidden", "kernel"] else "other"
+    def labels(params):
+        return jax.tree.map(lambda is_chosen: "muon" if is_chosen else "other", chosen(params))
 
-    return optax.partition(
-        {"muon": hidden, "other": optimizer}, lambda params: jax.tree_util.tree_map_with_path(label, params)
-    )
+    return optax.partition({"muon": hidden, "other": optimizer}, labels)

@@ -11,12 +11,13 @@ import optax
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.spec import Spec
-from jaxattn.errors import InputError, lookup, shortened
-from jaxattn.model import CNN
+from jaxattn.errors import InputError, lookup
 from jaxattn.networks import create
+from jaxattn.networks.network import Group, Network
 from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, on_cpu
 from jaxattn.training import devices, optim
 from jaxattn.training.batch import make_batch
+from jaxattn.training.groups import decayed, named, of_group
 from jaxattn.training.muon import muon, with_muon
 from jaxattn.training.state import TrainState, init_state
 from jaxattn.training.step import end_epoch, make_eval_step, make_train_step, make_train_steps
@@ -40,7 +41,7 @@ class Program(NamedTuple):
         learning_rate: `state -> rate`, of the last step.
     """
 
-    model: CNN
+    model: Network
     init: jax.stages.Wrapped
     batch: Callable[..., jax.Array]
     step: dict[bool, jax.stages.Wrapped]
@@ -64,7 +65,7 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
     """
     model = network(config, spec)
     rate = _rate(config, config.learning_rate, steps_per_epoch)
-    optimizer = _optimizer(config, rate, steps_per_epoch, model.widths[-1])
+    optimizer = _optimizer(config, rate, steps_per_epoch, model)
     plateau = optim.plateau(config.schedule, config.plateau_factor, config.plateau_patience)
     augment = functools.partial(lookup("augmentation", config.augment, AUGMENT), padding=config.crop_padding)
     batch_of = make_batch(augment, spec, steps_per_epoch if config.flips == "alternating" else 0, config.cutout)
@@ -96,17 +97,45 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
 
 def _rate(config, peak, steps_per_epoch):
     warmup = round(config.warmup_epochs * steps_per_epoch)
-    return optim.learning_rate(config.schedule, peak, config.epochs * steps_per_epoch, warmup)
+    milestones = optim.fractions(config.milestones)
+    steps = config.epochs * steps_per_epoch
+    return optim.learning_rate(config.schedule, peak, steps, warmup, milestones, config.milestone_factor)
 
 
-def _optimizer(config, rate, steps_per_epoch, channels):
-    optimizer = lookup("optimizer", config.optimizer, optim.OPTIMIZERS)(rate, config.weight_decay)
+def _optimizer(config, rate, steps_per_epoch, model):
+    make = lookup("optimizer", config.optimizer, optim.OPTIMIZERS)
+    optimizer = make(rate, config.weight_decay, decayed(model), config.momentum)
     if config.norm_bias_rate != 1:
-        optimizer = optax.chain(optimizer, optim.scale_norm_biases(config.norm_bias_rate))
+        optimizer = optax.chain(optimizer, optim.scaled(config.norm_bias_rate, of_group(model, Group.NORM_BIAS)))
     if config.muon_rate:
-        muon_rate = _rate(config, config.muon_rate, steps_per_epoch)
-        optimizer = with_muon(optimizer, muon(muon_rate, config.muon_decay, channels))
+        hidden = muon(_rate(config, config.muon_rate, steps_per_epoch), config.muon_decay, model.hidden_channels)
+        optimizer = with_muon(optimizer, hidden, of_group(model, Group.HIDDEN))
     return optimizer
+
+
+def ingredients(config: Config, program: Program) -> dict[str, tuple[str, ...]]:
+    """The parameters that each ingredient in use acts on, by the name of its setting (`groups.named`).
+
+    Raises:
+        InputError: where one acts on none.
+    """
+    model, params = program.model, template(program).params
+    in_use = {
+        "weight_decay": (config.weight_decay > 0, decayed(model)),
+        "norm_bias_rate": (config.norm_bias_rate != 1, of_group(model, Group.NORM_BIAS)),
+        "muon_rate": (config.muon_rate > 0, of_group(model, Group.HIDDEN)),
+        "first_conv": (config.first_conv != "pytorch", of_group(model, Group.FIRST)),
+        "later_convs": (config.later_convs != "pytorch", of_group(model, Group.CONVOLUTION)),
+    }
+    acts_on = {name: named(chosen(params)) for name, (is_used, chosen) in in_use.items() if is_used}
+    for name, names in acts_on.items():
+        if not names:
+            raise InputError(
+                f"{name} {getattr(config, name)} acts on nothing in the network {config.network}; leave it at "
+                f"{'pytorch' if name in ('first_conv', 'later_convs') else 1 if name == 'norm_bias_rate' else 0}",
+                name,
+            )
+    return acts_on
 
 
 def template(program: Program) -> TrainState:
@@ -126,25 +155,16 @@ def steps_in_call(platform: str, steps_per_epoch: int) -> int:
     return min(range(most, most // 2, -1), key=lambda count: steps_per_epoch % count, default=1)
 
 
-def network(config: Config, spec: Spec) -> CNN:
+def network(config: Config, spec: Spec) -> Network:
     """The network of a configuration; arguments and errors as `build`'s."""
     return create(
         config.attention,
         config.reduction,
         spec.image_shape,
-        classes=len(spec.classes),
+        config.network,
+        at=config.attention_at,
+        position=config.attention_position,
         dropout=config.dropout,
-        attention_at=_blocks(config.attention_at, len(CNN.widths)),
-        attention_position=config.attention_position,
+        classes=len(spec.classes),
         compute_dtype=COMPUTE_DTYPE[config.precision],
     )
-
-
-def _blocks(text: str, count: int) -> tuple[int, ...]:
-    """Blocks 1..count from "1,3"."""
-    parts = text.split(",")
-    if not all(part in map(str, range(1, count + 1)) for part in parts):
-        raise InputError(
-            f"attention_at must be blocks from 1 to {count}, separated by commas, got {shortened(text)}", "attention_at"
-        )
-    return tuple(sorted({int(part) for part in parts}))

@@ -1,4 +1,4 @@
-"""Names of parameters in trees."""
+"""Paths of arrays in trees."""
 
 import jax
 

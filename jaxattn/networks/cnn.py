@@ -1,9 +1,8 @@
-"""The network: convolution blocks with optional attention, and a dense head."""
+"""The tutorial's network: convolution blocks with optional attention, and a dense head."""
 
 import functools
 from typing import final
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float, Num
@@ -11,11 +10,11 @@ from jaxtyping import Float, Num
 from jaxattn.attention import mode
 from jaxattn.attention.gate import Gate
 from jaxattn.attention.registry import Attention
-from jaxattn.errors import InputError
 from jaxattn.layers import convolution, dense, init
 from jaxattn.layers.compute_dtype import ComputeDtype
 from jaxattn.layers.norm import BatchNorm
 from jaxattn.layers.pooling import gated_max_pool_2x2, max_pool_2x2
+from jaxattn.networks.network import Network, Place, Site, apply
 
 
 @final
@@ -24,10 +23,9 @@ class ConvBlock(nn.Module):
 
     Attributes:
         channels: width C of the block.
-        attention: a Linen class or a partial of one; None for none. A module that behaves differently in training is
-            informed by a field or an argument of its call (`attention.mode`).
+        attention: as `Network` has it; None for none.
         position: whether attention comes "before" the pool or "after" it.
-        compute_dtype: see `CNN`.
+        compute_dtype: see `Network`.
     """
 
     channels: int
@@ -50,42 +48,52 @@ class ConvBlock(nn.Module):
         if self.attention is not None:
             module = mode.create(self.attention, train, "attention")
             if train and type(module).__call__ is Gate.__call__ and self.position == "before":
-                # equals the lines below, in less time
-                return gated_max_pool_2x2(x, module.gate(x, **mode.arguments(module, train)))
-            attended = mode.attend(module, x, train)
-            if attended.shape != x.shape:
-                raise InputError(
-                    f"attention must keep the shape of its input, {list(x.shape)}, got {list(attended.shape)}"
-                )
-            x = attended
+                return gated_max_pool_2x2(x, module.gate(x, **mode.arguments(module, train)))  # equal, and faster
+            x = apply(module, x, train)
         return max_pool_2x2(x) if self.position == "before" else x
 
 
 @final
-class CNN(nn.Module):
+class CNN(Network):
     """The tutorial's classifier: blocks of 32, 64, 128 channels, dense 512, dropout, dense to the classes.
 
     Attributes:
-        classes: number of classes K.
         widths: channels of each block, which halves height and width.
         hidden: units of the dense layer.
         dropout: fraction of them dropped in training, in [0, 1).
-        attention: the attention in the blocks (see `ConvBlock`).
-        attention_at: in which of them, counted from 1; None for all.
-        attention_position: "before" the pool or "after" it.
-        compute_dtype: what operands of the blocks' convolutions and the dense layers are rounded to; None for their
-            own type. Weights, sums, statistics and attention keep their type; but on GPU and TPU a convolution rounds
-            each finished sum to it, once.
     """
 
-    classes: int = 10
+    positions = ("before", "after")  # relative to the pool
+    first = ("block_1", "conv")
+
     widths: tuple[int, ...] = (32, 64, 128)
     hidden: int = 512
     dropout: float = 0.5
-    attention: Attention = None
-    attention_at: tuple[int, ...] | None = None
-    attention_position: str = "before"
-    compute_dtype: ComputeDtype = None
+
+    @nn.nowrap
+    def sites(self) -> tuple[Site, ...]:
+        """One in each block."""
+        return tuple(Site(f"block{i}", (f"block_{i}", "attention"), i) for i in range(1, len(self.widths) + 1))
+
+    @nn.nowrap
+    def layers(self) -> tuple[Place, ...]:
+        """Of each block the convolution, the norm, the attention and the output."""
+        places = []
+        for i in range(1, len(self.widths) + 1):
+            block = f"block_{i}"
+            places += [Place(f"{part}{i}", (block, part), part == "conv") for part in ("conv", "norm", "attention")]
+            places.append(Place(f"block{i}", (block,)))
+        return tuple(places)
+
+    @property
+    def smallest(self) -> int:
+        """What the pools need."""
+        return 2 ** len(self.widths)
+
+    @property
+    def hidden_channels(self) -> int:
+        """Channels of the last block."""
+        return self.widths[-1]
 
     @nn.compact
     def __call__(self, images: Num[Array, "B H W 3"], train: bool = False) -> Float[Array, "B K"]:
@@ -94,17 +102,11 @@ class CNN(nn.Module):
         Raises:
             InputError: where the images are no floating-point numbers, or smaller than the pools need.
         """
-        if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise InputError(
-                f"images must be normalised floating-point numbers, got {images.dtype}; Run.predict takes uint8 images"
-            )
-        smallest = 2 ** len(self.widths)
-        if images.ndim != 4 or min(images.shape[1:3]) < smallest:
-            raise InputError(f"images must be [B, H, W, C] with H, W >= {smallest}, got {list(images.shape)}")
+        self.check(images)
         x = images
         for i, channels in enumerate(self.widths, 1):
-            attention = self.attention if self.attention_at is None or i in self.attention_at else None
-            x = ConvBlock(channels, attention, self.attention_position, self.compute_dtype, name=f"block_{i}")(x, train)
+            block = ConvBlock(channels, self.attention_of(i), self.position, self.compute_dtype, name=f"block_{i}")
+            x = block(x, train)
         x = x.reshape(x.shape[0], -1)
         dot = functools.partial(dense.dot_general, compute_dtype=self.compute_dtype)
         x = nn.relu(init.dense(self.hidden, x.shape[-1], dot_general=dot, name="hidden")(x))

@@ -1,0 +1,60 @@
+"""Where attention stands in a network: from a text to sites, and the places that papers give."""
+
+import re
+from collections.abc import Sequence
+
+from jaxattn.errors import InputError, shortened
+from jaxattn.networks.network import Network, Site
+
+ENDS, LAST = "ends", "last-stage"  # besides "all": what the attribute `usual_sites` of an attention module may be
+
+
+def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
+    """Numbers of sites, from 1 and in order, from a text such as "1,3", "2-5", "block3", "stage2", "last" or "ends".
+
+    Args:
+        text: parts separated by commas: numbers, ranges of numbers, names of sites, stages, "all", "last" for the last
+            site, and "ends" for the last one of each stage.
+        sites: those of the network.
+
+    Raises:
+        InputError: where a part names none.
+    """
+    known = {"all": range(1, len(sites) + 1), "last": [len(sites)], "ends": _ends(sites)}
+    for number, site in enumerate(sites, 1):
+        known[str(number)] = known[site.name] = [number]
+        known[f"stage{site.stage}"] = [n for n, one in enumerate(sites, 1) if one.stage == site.stage]
+    chosen: set[int] = set()
+    for part in (part.strip() for part in text.split(",")):
+        bounds = re.fullmatch(r"(\d{1,6})-(\d{1,6})", part)
+        if bounds and 1 <= int(bounds[1]) <= int(bounds[2]) <= len(sites):
+            chosen.update(range(int(bounds[1]), int(bounds[2]) + 1))
+        elif part in known:
+            chosen.update(known[part])
+        else:
+            names = ", ".join(name for name in known if not name.isdigit())
+            raise InputError(
+                f"attention_at must be sites from 1 to {len(sites)}, ranges such as 1-{len(sites)}, or {names}, "
+                f"separated by commas, got {shortened(text)}",
+                "attention_at",
+            )
+    return tuple(sorted(chosen))
+
+
+def usual_sites(network: Network, wanted: str) -> tuple[int, ...]:
+    """Where a module stands if nothing else is asked for: "all" sites, the "ends" of stages, or the "last-stage".
+
+    In a network whose stages are single sites, as the tutorial's, that is all of them.
+    """
+    sites = network.sites()
+    everywhere = tuple(range(1, len(sites) + 1))
+    if len({site.stage for site in sites}) == len(sites):
+        return everywhere
+    if wanted == ENDS:
+        return tuple(_ends(sites))
+    return sites_from(f"stage{sites[-1].stage}", sites) if wanted == LAST else everywhere
+
+
+def _ends(sites):
+    """The last site of each stage."""
+    return sorted({site.stage: number for number, site in enumerate(sites, 1)}.values())

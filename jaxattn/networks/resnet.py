@@ -1,0 +1,175 @@
+"""Residual networks of basic blocks: He et al.'s for CIFAR, and the ResNet-18 with a 3x3 stem."""
+
+import functools
+from typing import final
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Float, Num
+
+from jaxattn.attention.registry import Attention
+from jaxattn.layers import convolution, dense, init
+from jaxattn.layers.compute_dtype import ComputeDtype
+from jaxattn.layers.norm import BatchNorm
+from jaxattn.networks.network import Network, Place, Site, attend
+
+POSITIONS = ("residual", "pre", "post", "identity", "inside", "conv2")
+
+
+def conv(channels: int, name: str, size: int = 3, stride: int = 1, compute_dtype: ComputeDtype = None) -> nn.Conv:
+    """A convolution without bias, padded so that stride 1 keeps the size, with He's initial weights.
+
+    Source: arXiv:1502.01852, equation 10, with the number of inputs.
+    """
+    return nn.Conv(
+        channels,
+        (size, size),
+        strides=(stride, stride),
+        padding=size // 2,
+        use_bias=False,
+        kernel_init=nn.initializers.he_normal(),
+        conv_general_dilated=functools.partial(convolution.conv_general_dilated, compute_dtype=compute_dtype),
+        name=name,
+    )
+
+
+def shortcut(x: Float[Array, "B H W Cin"], channels: int, stride: int) -> Float[Array, "B H2 W2 C"]:
+    """Every `stride`-th position of x [B, H, W, Cin], with channels of zeros added: [B, H', W', C].
+
+    Source: arXiv:1512.03385, section 3.3, option A.
+    """
+    return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
+
+
+@final
+class BasicBlock(nn.Module):
+    """relu(shortcut(x) + F(x)), F of two 3x3 convolutions: conv, norm, ReLU, conv, norm.
+
+    Attributes:
+        channels: width C of the block.
+        stride: of the first convolution and of the shortcut.
+        projection: whether a shortcut that changes the shape is a 1x1 convolution with a norm, not `shortcut`.
+        attention: as `Network` has it; None for none.
+        position: "residual": of F before the sum; "pre": of the input of F; "post": after the sum and its ReLU;
+            "identity": on the shortcut; "inside": after the first ReLU in F; "conv2": in place of F's second
+            convolution.
+        compute_dtype: see `Network`.
+
+    Source: arXiv:1512.03385, figure 2 and equation 2; positions: arXiv:1709.01507, section 6.4, but for the last two.
+    """
+
+    channels: int
+    stride: int = 1
+    projection: bool = False
+    attention: Attention = None
+    position: str = "residual"
+    compute_dtype: ComputeDtype = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W Cin"], train: bool = False) -> Float[Array, "B H2 W2 C"]:
+        """x [B, H, W, Cin] to [B, ceil(H / stride), ceil(W / stride), C].
+
+        Raises:
+            InputError: where the attention does not keep the shape of its input.
+        """
+        make = functools.partial(conv, compute_dtype=self.compute_dtype)
+
+        def attended_at(position, y):
+            return attend(self.attention, y, train) if self.position == position else y
+
+        y = attended_at("pre", x)
+        y = nn.relu(BatchNorm(name="norm1")(make(self.channels, "conv1", stride=self.stride)(y), train))
+        y = attended_at("inside", y)
+        if self.position == "conv2" and self.attention is not None:
+            y = attend(self.attention, y, train)
+        else:
+            y = make(self.channels, "conv2")(y)
+        y = attended_at("residual", BatchNorm(name="norm2")(y, train))
+        if x.shape[-1] == self.channels and self.stride == 1:
+            skipped = x
+        elif self.projection:
+            skipped = make(self.channels, "shortcut_conv", size=1, stride=self.stride)(x)
+            skipped = BatchNorm(name="shortcut_norm")(skipped, train)
+        else:
+            skipped = shortcut(x, self.channels, self.stride)
+        return attended_at("post", nn.relu(attended_at("identity", skipped) + y))
+
+
+@final
+class ResNet(Network):
+    """3x3 convolution, norm, ReLU; stages of basic blocks, each but the first halving the map; mean; dense.
+
+    Attributes:
+        widths: channels of each stage.
+        blocks: basic blocks in each stage.
+        projection: see `BasicBlock`.
+
+    Source: arXiv:1512.03385, section 4.2; the initial weights are those of arXiv:1502.01852, of the dense layer
+    PyTorch's. ResNet-18 with a 3x3 stem and without the first pool is students' adaptation of table 1 to CIFAR.
+    """
+
+    positions = POSITIONS
+    first = ("conv",)
+
+    widths: tuple[int, ...] = (16, 32, 64)
+    blocks: tuple[int, ...] = (3, 3, 3)
+    projection: bool = False
+
+    @nn.nowrap
+    def sites(self) -> tuple[Site, ...]:
+        """One in each block."""
+        return tuple(Site(name, (name, "attention"), stage) for name, stage in named_blocks(self.blocks))
+
+    @nn.nowrap
+    def layers(self) -> tuple[Place, ...]:
+        """The first convolution and norm; of each block convolutions, norms, attention and output."""
+        return block_layers(self.blocks, ("conv1", "norm1", "conv2", "norm2", "attention"))
+
+    @nn.compact
+    def __call__(self, images: Num[Array, "B H W 3"], train: bool = False) -> Float[Array, "B K"]:
+        """Normalised images [B, H, W, 3] to logits [B, K].
+
+        Raises:
+            InputError: where the images are no floating-point numbers.
+        """
+        self.check(images)
+        x = conv(self.widths[0], "conv", compute_dtype=self.compute_dtype)(images)
+        x = nn.relu(BatchNorm(name="norm")(x, train))
+        for number, (name, stage) in enumerate(named_blocks(self.blocks), 1):
+            stride = 2 if stage > 1 and name.endswith("block1") else 1
+            x = BasicBlock(
+                self.widths[stage - 1],
+                stride,
+                self.projection,
+                self.attention_of(number),
+                self.position,
+                self.compute_dtype,
+                name=name,
+            )(x, train)
+        return classify(x, self.classes, self.compute_dtype)
+
+
+def named_blocks(blocks: tuple[int, ...]) -> list[tuple[str, int]]:
+    """The name of each block, such as "stage2_block1", and its stage, from 1."""
+    return [
+        (f"stage{stage}_block{number}", stage)
+        for stage, count in enumerate(blocks, 1)
+        for number in range(1, count + 1)
+    ]
+
+
+def block_layers(blocks: tuple[int, ...], parts: tuple[str, ...]) -> tuple[Place, ...]:
+    """What can be captured of a network of named blocks with these parts; the outputs of stages are mapped."""
+    places = [Place("conv", ("conv",))]
+    names = named_blocks(blocks)
+    for i, (name, stage) in enumerate(names):
+        places += [Place(f"{name}_{part}", (name, part)) for part in parts]
+        places.append(Place(name, (name,), mapped=i + 1 == len(names) or names[i + 1][1] != stage))
+    return tuple(places)
+
+
+def classify(x: Float[Array, "B H W C"], classes: int, compute_dtype: ComputeDtype) -> Float[Array, "B K"]:
+    """Logits [B, K] of the mean over positions of a map [B, H, W, C]: the head of a residual network."""
+    dot = functools.partial(dense.dot_general, compute_dtype=compute_dtype)
+    return init.dense(classes, x.shape[-1], dot_general=dot, name="head")(jnp.mean(x, axis=(1, 2)))

@@ -1,0 +1,42 @@
+"""Which parameters an ingredient of a recipe acts on."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxattn.networks.network import Group, Network
+from jaxattn.tree import keys_of
+
+KERNELS = (Group.FIRST, Group.CONVOLUTION, Group.HIDDEN, Group.HEAD)
+
+
+def of_group(model: Network, *groups: Group) -> Callable[[Any], Any]:
+    """The function from parameters to a tree of booleans: which of them are in one of these groups."""
+    return lambda params: jax.tree.map(lambda group: group in groups, model.groups(params))
+
+
+def decayed(model: Network) -> Callable[[Any], Any]:
+    """The function from parameters to a tree of booleans: which weight decay acts on.
+
+    It does on convolutions and dense layers, and on what an attention module calls a kernel, as Flax's layers do.
+    """
+
+    def is_decayed(path, group):
+        return group in KERNELS or (group == Group.ATTENTION and keys_of(path)[-1] == "kernel")
+
+    return lambda params: jax.tree.map_with_path(is_decayed, model.groups(params))
+
+
+def named(chosen: Any) -> tuple[str, ...]:
+    """The names of the parameters that are True in a tree of booleans [...].
+
+    Those that differ in numbers alone are one name, with stars for the numbers and their count in brackets.
+    """
+    names = ["/".join(keys_of(path)) for path, is_chosen in jax.tree.leaves_with_path(chosen) if is_chosen]
+    patterns = [re.sub(r"\d+", "*", name) for name in names]
+    return tuple(
+        names[patterns.index(pattern)] if patterns.count(pattern) == 1 else f"{pattern} ({patterns.count(pattern)})"
+        for pattern in dict.fromkeys(patterns)
+    )
