@@ -14,6 +14,7 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.knockout import CONDITIONS, knockout_predictions
 from jaxattn.limits import read_bytes
+from jaxattn.metrics import are_unequal, balanced_accuracy
 from jaxattn.runs import checkpoint
 from jaxattn.runs.code import check_trusted, check_unchanged, digests
 from jaxattn.runs.failure import Failure, failure_of, read_failure
@@ -152,6 +153,25 @@ def accuracies(runs: Runs) -> dict[str, dict[int, float]]:
         variant: {seed: run.result["test_accuracy"] for seed, run in by_seed.items()}
         for variant, by_seed in runs.items()
     }
+
+
+def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
+    """Mean balanced accuracy (fraction) of each variant with a finished run; empty where classes are not unequal.
+
+    Args:
+        runs: that are finished.
+        test: their test images.
+
+    Raises:
+        InputError: as of `predictions`.
+    """
+    if not are_unequal(np.bincount(test.labels)):
+        return {}
+    found = {
+        name: [balanced_accuracy(predictions(run, test)["intact"], test.labels) for run in by_seed.values()]
+        for name, by_seed in runs.items()
+    }
+    return {name: float(np.mean(values)) for name, values in found.items() if values}
 
 
 def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.explain.groups import MOST
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
-from jaxattn.metrics import are_unequal, balanced_accuracy, frequencies
+from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
 from jaxattn.recipes import RECIPES
 from jaxattn.report.reproduce import flag
@@ -28,9 +28,9 @@ from jaxattn.training.program import network
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
 
 
-def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict[str, Any]:
+def table_row(judged: Row, table: Comparison, answers: Answers, test: Split) -> dict[str, Any]:
     """A line of the table: a variant, and its difference to the baseline if they have a seed in common."""
-    one, difference = judged.variant, judged.difference
+    one, difference, balanced = judged.variant, judged.difference, table.balanced.get(judged.variant.name)
     mean, sd = (None if value is None else 100 * value for value in (one.mean, one.sd))
     spoken = f"{one.name}: " + ("no finished run." if mean is None else f"mean {mean:.2f} % of {one.n} seeds.")
     shown = None
@@ -39,7 +39,7 @@ def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict
             "mean": difference.mean,
             "images": difference.images,
             "interval": "–" if difference.interval is None else _range(*difference.interval),
-            "crossed": _range(*crossed_interval(*_correct(answers, one.name, baseline, test))),
+            "crossed": _range(*crossed_interval(*_correct(answers, one.name, table.baseline, test))),
             "p": f"{difference.p:.3f}",
             "holm": "–" if difference.holm is None else f"{difference.holm:.3f}",
             "wins": f"{difference.wins:.0%}",
@@ -49,19 +49,12 @@ def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict
         "name": one.name,
         "n": one.n,
         "mean": mean,
-        "balanced": _balanced(answers.get(one.name, {}), test),
+        "balanced": None if balanced is None else 100 * balanced,
         "sd": sd,
         "verdict": text,
         "spoken": spoken,
         "difference": shown,
     }
-
-
-def _balanced(by_seed, test):
-    """Mean balanced accuracy over the seeds, percent; None where classes are equal, and so is the accuracy."""
-    if not by_seed or not are_unequal(np.bincount(test.labels)):
-        return None
-    return 100 * float(np.mean([balanced_accuracy(one["intact"], test.labels) for one in by_seed.values()]))
 
 
 def _range(low, high):
