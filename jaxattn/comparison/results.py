@@ -109,7 +109,7 @@ def _finished(folder: Path) -> Finished | None:
 
 
 def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
-    """What a reader of the numbers must know of single runs, a sentence each.
+    """What a reader of the numbers must know, a sentence each: of the data, once, and of single runs.
 
     Args:
         runs: that are finished.
@@ -118,12 +118,17 @@ def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
     Raises:
         InputError: where the code of a variant is not trusted, or has changed since one of its runs was trained.
     """
-    sentences = []
+    of_data = dict.fromkeys(
+        note for by_seed in runs.values() for run in by_seed.values() for note in run.manifest.data.notes
+    )
+    sentences = [*of_data]
     for name, by_seed in runs.items():
         for run in by_seed.values():
             check_trusted(name, run.folder, trust_code)
             changed = check_unchanged(run.manifest.code, name, run.folder, accept_changed_code)
-            sentences += [f"{run.folder.name}: {note}" for note in (*run.manifest.notes(), *changed)]
+            sentences += [
+                f"{run.folder.name}: {note}" for note in (*run.manifest.notes(), *changed) if note not in of_data
+            ]
     return sentences
 
 

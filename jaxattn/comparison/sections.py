@@ -22,7 +22,7 @@ from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
 from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
 from jaxattn.recipes import RECIPES
-from jaxattn.report.reproduce import flag
+from jaxattn.report.reproduce import flag, setting
 from jaxattn.training.program import network
 
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
@@ -162,7 +162,7 @@ def command(folder: Path, plan: Plan) -> str:
     """The command line that repeats the comparison, or resumes it."""
     words = ["python", "-m", "jaxattn.compare", flag("attention"), *plan.variants, flag("seeds"), str(plan.seeds)]
     for name, value in _changed(plan.config):
-        words += [flag(name), str(value)]
+        words += setting(name, value)
     return shlex.join([*words, flag("out"), str(folder)])
 
 

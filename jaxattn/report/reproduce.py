@@ -30,8 +30,13 @@ def command(config: Config) -> str:
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
         if field.name == "dataset" or value != _default(config, field):
-            words += [flag(field.name), str(value)]
+            words += setting(field.name, value)
     return shlex.join(words)
+
+
+def setting(name: str, value: Any) -> list[str]:
+    """The words of a command line that give a setting this value; one that is on or off is a flag alone."""
+    return [flag(name)] if value is True else [flag(name), str(value)]
 
 
 def flag(name: str) -> str:
