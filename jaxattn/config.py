@@ -47,6 +47,13 @@ class Config:
         "position in a block; cnn: before or after the pool; residual networks: residual, pre, post, identity, inside "
         "or conv2 (default: before, residual)",
     )
+    attention_start: str = flag(
+        "usual",
+        "what to train",
+        "what attention does before it is trained: what is usual for it, or the identity, for weights that are trained "
+        "already",
+        choices=("usual", "identity"),
+    )
     seed: int = flag(
         0, "what to train", "seed of weights, batches, augmentation and the validation split", at_least=0, below=2**32
     )

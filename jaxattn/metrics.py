@@ -7,6 +7,10 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Integer, Num
 
+#: A class with at most so many times the images of another weighs the same: as splits round, 44 images beside 43 do.
+#: Accuracy and balanced accuracy then differ by at most 2.4 points, (√1.1 - 1) / (√1.1 + 1), whatever is predicted.
+UNEQUAL = 1.1
+
 
 def softmax(logits: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
     """Probabilities [..., K] of logits [..., K]."""
@@ -57,8 +61,9 @@ def frequencies(labels: Integer[np.ndarray, " N"], classes: int) -> Integer[np.n
 
 
 def are_unequal(counts: Integer[np.ndarray, " K"]) -> bool:
-    """Whether classes that occur have different numbers of images, from int [K]: then accuracies differ in weight."""
-    return len(np.unique(counts[counts > 0])) > 1
+    """Whether the largest class has more than `UNEQUAL` times the images of the smallest that occurs, from int [K]."""
+    seen = counts[counts > 0]
+    return bool(seen.max(initial=0) > UNEQUAL * seen.min(initial=seen.max(initial=0)))
 
 
 def per_class_accuracy(

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ def pages(package: str) -> "Environment":
     environment = _environment(package, autoescape=True)
     environment.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
     environment.filters["duration"] = _duration
+    environment.filters["shell"] = shlex.quote
     environment.filters["a"] = lambda noun: f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
     return environment
 

@@ -84,6 +84,6 @@ def finished(folder, kind, **options):
     write_metrics(folder, [{**line, "images_per_second": 1e3} for line in metrics(2)])
     counts = frequencies(images.test.labels, len(images.classes)).tolist()
     more = {"tested_epoch": 2, "dataset": kind, "dataset_hash": manifest.dataset_hash, "seconds": 3.0, "parameters": 9,
-            "train_images_by_class": counts}  # fmt: skip
+            "train_images_by_class": counts, "test_images_by_class": counts}  # fmt: skip
     write_json(folder / "result.json", json.loads(json.dumps(result(config) | more)))
     return folder

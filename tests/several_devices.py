@@ -18,7 +18,7 @@ from jaxattn.training import processes, program
 
 def main(folder, epochs):
     DATASETS["tiny"] = tiny.dataset(80, 24)
-    program.create = lambda attention, reduction, shape, **options: CNN(widths=(4, 8), hidden=16, **options)
+    program.create = lambda attention, reduction, shape, *others, **options: CNN(widths=(4, 8), hidden=16, **options)
     config = Config(
         dataset="tiny", epochs=epochs - 1, batch_size=24, augment="full", schedule="plateau", warmup_epochs=0.0,
         learning_rate=1e-3, attention_at="1,2", validation=0.25,

@@ -2,14 +2,16 @@
 
 import importlib
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from jaxattn import load_run, predict, train
+from jaxattn import Config, load_run, predict, train
 from jaxattn.data import cache
 from jaxattn.errors import InputError
+from jaxattn.runs.folder import default_folder
 
 SHORT = ["--batch-size", "8", "--epochs", "1", "--attention", "se", "--no-report"]
 
@@ -83,7 +85,16 @@ def test_variants_are_compared_on_a_folder(tmp_path, capsys):
     importlib.import_module("jaxattn.compare").main(
         ["--attention", "none", "se", "--seeds", "2", "--out", str(tmp_path / "c"), *flags]
     )
-    assert "se:" in capsys.readouterr().out and (tmp_path / "c" / "compare.html").exists()
+    printed, page = capsys.readouterr().out, (tmp_path / "c" / "compare.html").read_text()
+    assert "se:" in printed
+    last = printed.partition("the baseline")[2]
+    assert last.count("note: ") == last.count("note: the test set is a fifth of each class of set") == 1
+    assert page.count("a fifth of each class of set") == 1
+
+
+def test_the_folder_of_a_run_is_named_after_that_of_the_images_without_spaces():
+    config = Config(dataset="folder:/photos/my  Vögel", attention="wide:se")
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-my-Vögel-wide-se-s0", default_folder(config).as_posix())
 
 
 def test_a_wrong_name_is_found_before_a_photograph_is_read(tmp_path, capsys):

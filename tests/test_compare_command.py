@@ -29,7 +29,7 @@ from jaxattn.networks import CNN
 from jaxattn.training import program
 
 DATASETS["tiny"] = tiny.dataset()
-program.create = lambda attention, reduction, shape, **options: CNN(
+program.create = lambda attention, reduction, shape, *others, **options: CNN(
     attention=None if attention == "none" else __import__("jaxattn").ATTENTION[attention],
     widths=(4, 4, 8), hidden=8, **options)
 page._draw = page._gates = lambda *arguments: {}  # figures are tested in test_compare.py and take half of the time

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.usefixtures("small_network")
 SHAPE = (32, 32, 3)
 IMAGES = tiny.splits().test.images
 RESULT = {"test_accuracy": 0.75, "test_images": 40}
+UNEQUAL = {"test_balanced_accuracy": 0.5, "test_images_by_class": [9, 1]}
 
 
 def run_of(attention="se", result=None, shape=SHAPE, **flags):
@@ -186,7 +187,7 @@ def test_model_card_is_read_by_the_hubs_own_package():
         (lambda: run_of("none"), "Attention: none."),
         (lambda: run_of("wide:se"), "Attention: none (`wide:se`: a control"),
         (lambda: run_of(attention_at="1,3", attention_position="after"), "at block1, block3, position after"),
-        (lambda: run_of(result=RESULT | {"test_balanced_accuracy": 0.5}), "unequal numbers of test images: 50.00 %"),
+        (lambda: run_of(result=RESULT | UNEQUAL), "unequal numbers of test images: 50.00 %"),
         (lambda: run_of(result=RESULT | {"test_superclass_accuracy": 0.8}), "Accuracy of the superclass: 80.00 %"),
         (lambda: run_of(dataset="folder:/somewhere/tiny"), "--dataset folder:tiny"),
         (lambda: run_of(init="/somewhere/runs/first"), "It started from the weights of `first`"),

@@ -486,7 +486,7 @@ def test_a_configuration_of_an_earlier_format_is_read_whole_or_refused(tmp_path,
     fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet)
     path = tmp_path / "run" / "config.json"
     values = json.loads(path.read_text())
-    newer = ("format", "starts", "data", *NEWER)
+    newer = ("format", "starts", "data", "acts_on", *NEWER)
     second = {"format": 2} | {name: value for name, value in values.items() if name not in newer}
     second |= {"classes": values["data"]["classes"], "image_shape": [32, 32, 3]}
     first = {name: value for name, value in second.items() if name != "format"}
@@ -502,7 +502,7 @@ def test_a_configuration_of_an_earlier_format_is_read_whole_or_refused(tmp_path,
             {k: v for k, v in first.items() if k != "muon_decay"},
             "configuration lacks muon_decay; it was written by",
         ),
-        (values | {"format": 4}, "it is of format 4, and this version of jaxattn reads formats up to 3"),
+        (values | {"format": 5}, "it is of format 5, and this version of jaxattn reads formats up to 4"),
         (values | {"starts": [{}]}, "is damaged"),
         (values | {"data": values["data"] | {"mean": [0.5]}}, "is damaged: .*mean and std must have 3 numbers"),
         (values | {"data": values["data"] | {"train": "many"}}, "is damaged"),

@@ -242,7 +242,7 @@ def test_a_file_that_cannot_be_read_is_named_or_left_out(tmp_path, kind):
     assert caught.value.setting == "skip_damaged" and "more)" not in str(caught.value)
     splits = load(root, None, True)
     assert splits.digest() == before.digest()
-    assert splits.spec.notes == ("1 files of set that cannot be read were left out",)
+    assert splits.spec.notes == ("1 file of set that cannot be read was left out",)
     shutil.copy(path, path.with_stem("zzz"))
     refused(root, r"\(and 1 more\); replace")
 

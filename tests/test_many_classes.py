@@ -76,7 +76,8 @@ def test_every_kind_is_trained_and_its_result_has_the_accuracies_that_it_needs(k
     assert run.result["train_images_by_class"] == np.bincount(labels).tolist()
     assert ("test_superclass_accuracy" in run.result) == (kind == "hundred")
     line = messages.result_line(run.result)
-    assert ("balanced accuracy, the mean" in line) == (np.mean(recall) != pytest.approx(run.result["test_accuracy"]))
+    assert run.result["test_images_by_class"] == np.bincount(labels).tolist()
+    assert ("balanced accuracy, the mean" in line) == (kind == "unequal")
     assert ("accuracy of the superclass" in line) == (kind == "hundred")
 
 
@@ -98,7 +99,12 @@ def test_every_kind_has_a_report_and_a_comparison(runs, kind, monkeypatch):
     assert ("accuracy of the superclass" in text) == (kind == "hundred")
     monkeypatch.setattr(comparison.canvas, "write", lambda figure, path: None)  # each is drawn for the page
     few = folders[::2] if kind == "large" else folders  # one seed is quick
-    text = of_runs(few, folders[0].parent / "compared").page.read_text()
+    result = of_runs(few, folders[0].parent / "compared")
+    text, lines = result.page.read_text(), str(result).splitlines()
+    for name, line in zip(("none", "se"), lines, strict=False):
+        balanced = result.table.balanced.get(name)
+        assert line.startswith(f"{name}: ") and (f", balanced {balanced or 0:.2%}, " in line) == (balanced is not None)
+    assert bool(result.table.balanced) == (kind in ("unequal", "thousand"))
     assert f"se against none on {kind}" in text
     assert ("mean balanced accuracy" in text) == (kind in ("unequal", "thousand"))
     assert ("classes that changed most" in text) == (len(spec.classes) > 20)

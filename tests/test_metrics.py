@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxattn.metrics import (
+    UNEQUAL,
     are_unequal,
     balanced_accuracy,
     confusion_matrix,
@@ -67,6 +68,17 @@ def test_accuracy_of_superclasses_counts_what_stays_within_them():
     assert superclass_accuracy(predicted, labels, superclasses) == pytest.approx(3 / 5)
 
 
-def test_classes_are_unequal_where_those_that_occur_differ():
+def test_classes_are_unequal_where_one_that_occurs_has_more_than_a_tenth_more_images_than_another():
     np.testing.assert_array_equal(frequencies(np.array([1, 1, 3]), 5), [0, 2, 0, 1, 0])
     assert are_unequal(np.array([0, 2, 0, 1, 0])) and not are_unequal(np.array([0, 2, 2]))
+    assert are_unequal(np.array([111, 100])) and not are_unequal(np.array([110, 100]))
+    assert not are_unequal(np.array([43, 44, 44])) and not are_unequal(np.array([0, 0]))
+
+
+def test_accuracy_and_balanced_accuracy_differ_by_at_most_2_4_points_where_classes_are_not_unequal():
+    worst = 0.0
+    for large in range(1, 100):  # classes of 110 images, of 100 in all; the others have 100
+        labels = np.repeat(np.arange(100), np.where(np.arange(100) < large, 110, 100))
+        predicted = np.where(labels < large, labels, 0)  # the large ones are classified correctly, the others not
+        worst = max(worst, np.mean(predicted == labels) - balanced_accuracy(predicted, labels))
+    assert worst == pytest.approx((UNEQUAL**0.5 - 1) / (UNEQUAL**0.5 + 1), abs=1e-4) and worst < 0.024

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxattn.attention import ATTENTION, Gate, resolve
 from jaxattn.attention.cost import parameters
@@ -15,7 +15,7 @@ from jaxattn.errors import InputError
 from jaxattn.explain.capture import capture, mapped_layers
 from jaxattn.networks import create
 from jaxattn.networks.network import Group, Network, site_shapes
-from jaxattn.networks.placement import sites_from
+from jaxattn.networks.placement import Placement, sites_from
 from jaxattn.networks.resnet import BasicBlock, ResNet
 from jaxattn.networks.wide_resnet import PreActivationBlock, WideResNet
 from jaxattn.runtime import QUICK_COMPILE
@@ -176,7 +176,7 @@ def test_sites_are_named_by_number_range_name_and_stage(text, numbers):
 )
 def test_unknown_sites_are_one_line_that_lists_the_known(text):
     with pytest.raises(InputError, match=r"attention_at must be sites from 1 to 9, .*stage3.*got") as caught:
-        network("resnet20", at=text)
+        network("resnet20", placement=Placement(text))
     assert "\n" not in str(caught.value)
 
 
@@ -208,9 +208,12 @@ def test_modules_stand_where_their_papers_have_them(attention, sites, position):
             "network 'own_network:nn' must be a class that extends jaxattn.networks",
         ),
         ({"network": "jaxattn.networks.network:Network"}, "is the base class of networks; name one that extends it"),
-        ({"network": "resnet20", "position": "before"}, "attention_position must be residual, pre, .* got 'before'"),
         (
-            {"network": "cnn", "position": "pre"},
+            {"network": "resnet20", "placement": Placement(position="before")},
+            "must be residual, pre, .* got 'before'",
+        ),
+        (
+            {"network": "cnn", "placement": Placement(position="pre")},
             "attention_position must be before, after in the network cnn",
         ),
         ({"network": "resnet20", "dropout": 0.1}, "dropout must be 0 with the network resnet20, which drops nothing"),
@@ -220,6 +223,27 @@ def test_what_does_not_fit_a_network_is_one_line(options, message):
     with pytest.raises(InputError, match=message) as caught:
         create("se", 16, SHAPE, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet20", "own_network:Net"])
+@pytest.mark.parametrize("attention", ["se", "cbam", "bam", "sk", "coord", "mhsa", "se+spatial", "gc"])
+def test_attention_that_begins_as_the_identity_leaves_a_trained_network_as_it_was(name, attention):
+    if (name, attention) in (("resnet20", "sk"), ("resnet20", "mhsa")):
+        pytest.skip("it stands in place of a trained convolution")
+    model, plain = network(name, attention, placement=Placement(start="identity")), network(name, "none")
+    shape = (16, 16, 3)
+    variables, trained = drawn(model, shape), drawn(plain, shape)
+    images = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    flat, known = flatten_dict(variables), flatten_dict(trained)
+    added = unflatten_dict({path: known.get(path, leaf) for path, leaf in flat.items()})
+    np.testing.assert_allclose(model.apply(added, images), plain.apply(trained, images), atol=1e-3)
+    usual = network(name, attention)
+    assert attention == "gc" or not np.allclose(
+        usual.apply(drawn(usual, shape), images), plain.apply(trained, images), atol=1e-3
+    )
+    if attention in ("se", "cbam", "coord"):
+        gates = capture(model, added, jnp.asarray(images)).gates
+        np.testing.assert_array_equal([gates[layer].mean() for layer in gates if "/" not in str(layer)], 1)
 
 
 def test_a_network_that_declares_nothing_says_so():

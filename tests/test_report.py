@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import sys
 
 import chex
@@ -212,6 +213,7 @@ def test_worst_confusions_and_the_accuracy_of_each_class_are_listed():
     [
         {"dataset": "shapes"},
         {"dataset": "cifar10", "recipe": "original", "learning_rate": 0.01, "monitor": "validation"},
+        {"dataset": "folder:/a b/c", "image_size": "48x64", "skip_damaged": True},
         {"dataset": "shapes", "attention": "wide:se", "data_dir": "/a b/c", "attention_at": "2,3", "epochs": 3},
     ],
 )
@@ -221,7 +223,7 @@ def test_the_command_that_is_shown_trains_the_same_configuration(flags):
     assert words[:3] == ["python", "-m", "jaxattn.train"]
     values = vars(train.parser().parse_args(words[3:]))
     assert Config(**{key: values[key] for key in values if key in Config.__dataclass_fields__}) == config
-    assert len(words) == 3 + 2 * len(flags)  # and no flag is one of a default
+    assert sum(word.startswith("--") for word in words) == len(flags)  # and no flag is one of a default
 
 
 def test_every_flag_is_listed_with_its_value():
@@ -285,6 +287,9 @@ def test_command_writes_the_report_into_the_folder(unfinished, capsys):
     assert not list(unfinished.glob("*.part"))
     main([str(unfinished), str(unfinished), "--out", str(unfinished / "new" / "both.html")])
     checked((unfinished / "new" / "both.html").read_text())
+    spaced = shutil.copytree(unfinished, unfinished.parent / "my run")
+    main([str(spaced)])
+    assert f"python -m jaxattn.visualize &#39;{spaced}&#39;" in (spaced / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ TRAINS = {
     "reduction": (2, {}),
     "attention_at": ("2", {}),
     "attention_position": ("after", {}),
+    "attention_start": ("identity", {}),
     "seed": (1, {}),
     "init": ("a run", {}),
     "dataset": ("other", {}),

@@ -200,6 +200,7 @@ def _judged(
     """The result, with its page; `failures` are None for runs that the command for a comparison did not make."""
     _any_finished(folder, runs, failures)  # there must be one
     table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
+    table = table._replace(balanced=results.balanced_accuracies(runs, test))
     page = write_page(folder, plan, runs, table, test, failures, notes)
     return Result(table, page, failures or {}, tuple(notes))
 

@@ -18,7 +18,6 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis
 from jaxattn.explain.groups import MOST
-from jaxattn.metrics import are_unequal
 from jaxattn.plots import canvas, gates_by_class
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import write_text
@@ -111,9 +110,9 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
         "extended_error": EXTENSION,
         "smallest": f"With {plan.seeds} pairs the smallest possible p is {smallest_p(plan.seeds):.2g}.",
         "margin": MARGIN,
-        "rows": [sections.table_row(row, table.baseline, answers, test) for row in table.rows],
+        "rows": [sections.table_row(row, table, answers, test) for row in table.rows],
         "costs": sections.costs(runs),
-        "unequal": are_unequal(np.bincount(test.labels)),
+        "unequal": bool(table.balanced),
         "many": len(spec.classes) > MOST,
         "superclasses": bool(spec.superclasses),
         "classes": sections.by_class(table, answers, test, spec),

@@ -9,7 +9,7 @@ from jaxattn.config import Config
 from jaxattn.errors import InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.lock import exclusive_lock
-from jaxattn.runs.formats import NEWER
+from jaxattn.runs.formats import completed
 from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.store import write_json
@@ -126,7 +126,7 @@ def read_plan(folder: Path) -> Plan:
 
 
 def _parsed(values: dict[str, Any]) -> Plan:
-    config, names = Config.from_json(NEWER | values["config"]), values["variants"]
+    config, names = Config.from_json(completed(values["config"])), values["variants"]
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise ValueError("variants must be a list of names")
     for number in (values["seeds"], *values["extended"]):

@@ -40,7 +40,9 @@ class Result(NamedTuple):
         lines = []
         for variant, _, verdict in self.table.rows:
             mean = "no seed yet" if variant.mean is None else f"{variant.mean:.2%}"
+            balanced = self.table.balanced.get(variant.name)
             spread = "" if variant.sd is None else f" (sd {100 * variant.sd:.2f})"
+            spread += "" if balanced is None else f", balanced {balanced:.2%}"
             text = "the baseline" if verdict is None else verdict.text
             counted = results.counted(variant.n, self.table.planned, self.failures.get(variant.name, {}))
             lines.append(f"{variant.name}: {mean}{spread}, {counted}: {text}")

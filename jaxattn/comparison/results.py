@@ -14,6 +14,7 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.knockout import CONDITIONS, knockout_predictions
 from jaxattn.limits import read_bytes
+from jaxattn.metrics import are_unequal, balanced_accuracy
 from jaxattn.runs import checkpoint
 from jaxattn.runs.code import check_trusted, check_unchanged, digests
 from jaxattn.runs.failure import Failure, failure_of, read_failure
@@ -108,7 +109,7 @@ def _finished(folder: Path) -> Finished | None:
 
 
 def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
-    """What a reader of the numbers must know of single runs, a sentence each.
+    """What a reader of the numbers must know, a sentence each: of the data, once, and of single runs.
 
     Args:
         runs: that are finished.
@@ -117,12 +118,17 @@ def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
     Raises:
         InputError: where the code of a variant is not trusted, or has changed since one of its runs was trained.
     """
-    sentences = []
+    of_data = dict.fromkeys(
+        note for by_seed in runs.values() for run in by_seed.values() for note in run.manifest.data.notes
+    )
+    sentences = [*of_data]
     for by_seed in runs.values():
         for run in by_seed.values():
             check_trusted(run.config, run.folder, trust_code)
             changed = check_unchanged(run.manifest.code, run.config, run.folder, accept_changed_code)
-            sentences += [f"{run.folder.name}: {note}" for note in (*run.manifest.notes(), *changed)]
+            sentences += [
+                f"{run.folder.name}: {note}" for note in (*run.manifest.notes(), *changed) if note not in of_data
+            ]
     return sentences
 
 
@@ -152,6 +158,25 @@ def accuracies(runs: Runs) -> dict[str, dict[int, float]]:
         variant: {seed: run.result["test_accuracy"] for seed, run in by_seed.items()}
         for variant, by_seed in runs.items()
     }
+
+
+def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
+    """Mean balanced accuracy (fraction) of each variant with a finished run; empty where classes are not unequal.
+
+    Args:
+        runs: that are finished.
+        test: their test images.
+
+    Raises:
+        InputError: as of `predictions`.
+    """
+    if not are_unequal(np.bincount(test.labels)):
+        return {}
+    found = {
+        name: [balanced_accuracy(predictions(run, test)["intact"], test.labels) for run in by_seed.values()]
+        for name, by_seed in runs.items()
+    }
+    return {name: float(np.mean(values)) for name, values in found.items() if values}
 
 
 def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """What a comparison's page shows, as plain numbers and text."""
 
-import dataclasses
 import os
 import shlex
 from pathlib import Path
@@ -19,18 +18,17 @@ from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.explain.groups import MOST
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
-from jaxattn.metrics import are_unequal, balanced_accuracy, frequencies
+from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
-from jaxattn.recipes import is_file
-from jaxattn.report.reproduce import default, flag
+from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
 
 
-def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict[str, Any]:
+def table_row(judged: Row, table: Comparison, answers: Answers, test: Split) -> dict[str, Any]:
     """A line of the table: a variant, and its difference to the baseline if they have a seed in common."""
-    one, difference = judged.variant, judged.difference
+    one, difference, balanced = judged.variant, judged.difference, table.balanced.get(judged.variant.name)
     mean, sd = (None if value is None else 100 * value for value in (one.mean, one.sd))
     spoken = f"{one.name}: " + ("no finished run." if mean is None else f"mean {mean:.2f} % of {one.n} seeds.")
     shown = None
@@ -39,7 +37,7 @@ def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict
             "mean": difference.mean,
             "images": difference.images,
             "interval": "–" if difference.interval is None else _range(*difference.interval),
-            "crossed": _range(*crossed_interval(*_correct(answers, one.name, baseline, test))),
+            "crossed": _range(*crossed_interval(*_correct(answers, one.name, table.baseline, test))),
             "p": f"{difference.p:.3f}",
             "holm": "–" if difference.holm is None else f"{difference.holm:.3f}",
             "wins": f"{difference.wins:.0%}",
@@ -49,19 +47,12 @@ def table_row(judged: Row, baseline: str, answers: Answers, test: Split) -> dict
         "name": one.name,
         "n": one.n,
         "mean": mean,
-        "balanced": _balanced(answers.get(one.name, {}), test),
+        "balanced": None if balanced is None else 100 * balanced,
         "sd": sd,
         "verdict": text,
         "spoken": spoken,
         "difference": shown,
     }
-
-
-def _balanced(by_seed, test):
-    """Mean balanced accuracy over the seeds, percent; None where classes are equal, and so is the accuracy."""
-    if not by_seed or not are_unequal(np.bincount(test.labels)):
-        return None
-    return 100 * float(np.mean([balanced_accuracy(one["intact"], test.labels) for one in by_seed.values()]))
 
 
 def _range(low, high):
@@ -160,26 +151,21 @@ def failed(failures: Failures) -> list[dict[str, Any]]:
 
 def settings(config: Config, data: str) -> str:
     """The configuration that all runs have in common, in a sentence; `data` is the data set's name."""
-    changed = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name != "dataset"]
+    settings = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name != "dataset"]
     text = f"Recipe {config.recipe}, {config.epochs} epochs, on {data}"
-    return f"{text}; changed from the recipe: {', '.join(changed)}." if changed else f"{text}; nothing changed."
+    return f"{text}; changed from the recipe: {', '.join(settings)}." if settings else f"{text}; nothing changed."
 
 
 def command(folder: Path, plan: Plan) -> str:
     """The command line that repeats the comparison, or resumes it."""
     words = ["python", "-m", "jaxattn.compare", flag("attention"), *plan.variants, flag("seeds"), str(plan.seeds)]
     for name, value in _changed(plan.config):
-        words += [flag(name), str(value)]
+        words += setting(name, value)
     return shlex.join([*words, flag("out"), str(folder)])
 
 
 def _changed(config):
-    for field in dataclasses.fields(Config):
-        value = getattr(config, field.name)
-        of_file = field.name == "recipe" and is_file(config.recipe)  # its values are flags
-        is_changed = field.name == "dataset" or (value != default(config, field) and not of_file)
-        if field.name not in ("attention", "seed") and is_changed:
-            yield field.name, value
+    return [(name, value) for name, value in changed(config) if name not in ("attention", "seed")]
 
 
 def trained_on(runs: Runs) -> str:

@@ -9,6 +9,7 @@ Holm 1979 (many variants); Schuirmann 1987 (equivalence); Berger 1982 (each cont
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -87,11 +88,19 @@ class Row(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The table: the baseline first, then the other variants in the order in which they were given."""
+    """The table.
+
+    Attributes:
+        baseline: its name.
+        planned: number of seeds.
+        rows: the baseline first, then the other variants in the order in which they were given.
+        balanced: mean balanced accuracy, a fraction, by variant; empty where the test set's classes are not unequal.
+    """
 
     baseline: str
     planned: int
     rows: tuple[Row, ...]
+    balanced: Mapping[str, float] = MappingProxyType({})
 
 
 def judge(accuracies: Mapping[str, Scores], baseline: str, planned: int, images: int | None = None) -> Comparison:

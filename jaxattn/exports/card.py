@@ -14,9 +14,8 @@ from jaxattn.exports.template import listed, render
 from jaxattn.metrics import wilson_interval
 from jaxattn.report.reproduce import command
 from jaxattn.report.sections import formula
+from jaxattn.runs.result import balanced_if_unequal
 from jaxattn.runs.run import Run
-
-ROUNDING = 1e-9
 
 
 def card(run: Run, shape: tuple[int, int, int]) -> bytes:
@@ -50,14 +49,13 @@ def data_name(run: Run) -> str | None:
 def _accuracy(result: dict[str, Any]) -> dict[str, Any]:
     """The test accuracies, with the number of images and the interval where a result says how many there were.
 
-    Balanced accuracy is None where classes have equal numbers of images, so that it is the accuracy.
+    Balanced accuracy is None where the classes are not unequal.
     """
     accuracy, count = result["test_accuracy"], result.get("test_images")
-    balanced, superclass = (result.get(f"test_{name}_accuracy") for name in ("balanced", "superclass"))
     return {
         "value": accuracy,
         "count": count,
         "interval": None if count is None else wilson_interval(round(accuracy * count), count),
-        "balanced": None if balanced is None or abs(balanced - accuracy) < ROUNDING else balanced,
-        "superclass": superclass,
+        "balanced": balanced_if_unequal(result),
+        "superclass": result.get("test_superclass_accuracy"),
     }

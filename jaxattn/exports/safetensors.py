@@ -21,7 +21,7 @@ from jaxattn.limits import read_json
 from jaxattn.paths import local_path
 from jaxattn.runs.checkpoint import name_of, named
 from jaxattn.runs.code import Code, check_trusted, check_unchanged, digests
-from jaxattn.runs.formats import NEWER
+from jaxattn.runs.formats import completed
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import Run
 from jaxattn.runs.weights import read_safetensors, shapes
@@ -98,7 +98,7 @@ def _kind(array: Any) -> str:
 def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code]:
     try:
         values = read_json(path)
-        config = Config.from_json({"data_dir": Config.data_dir, **NEWER, **values["config"]})
+        config = Config.from_json({"data_dir": Config.data_dir, **completed(values["config"])})
         facts = values.get("data") or _of_version_1(values, config)
         result, epoch, code = values["result"], values["epoch"], values["code"]
         if type(epoch) is not int or not (result is None or isinstance(result, dict)) or not isinstance(code, dict):

@@ -10,7 +10,7 @@ from jaxattn.attention.resolve import import_class
 from jaxattn.errors import InputError, shortened
 from jaxattn.networks.cnn import CNN
 from jaxattn.networks.network import Network
-from jaxattn.networks.placement import sites_from, usual_sites
+from jaxattn.networks.placement import ANYWHERE, Placement, placed
 from jaxattn.networks.resnet import ResNet
 from jaxattn.networks.wide import WIDE, widened
 from jaxattn.networks.wide_resnet import wide_resnet
@@ -60,9 +60,7 @@ def create(
     reduction: int,
     shape: tuple[int, int, int],
     network: str = "cnn",
-    at: str | None = None,
-    position: str | None = None,
-    dropout: float = 0.0,
+    placement: Placement = ANYWHERE,
     **options: Any,
 ) -> Network:
     """A network by name, with an attention module by name, or the plain one widened to match it ("wide:NAME").
@@ -72,47 +70,19 @@ def create(
         reduction: channels per hidden unit of the attention.
         shape: of an image, (H, W, 3).
         network: a name as `resolve` takes it.
-        at: the sites with attention, as `placement.sites_from` takes them; None for the usual ones of the module.
-        position: where in a block; None for the network's or the module's own.
-        dropout: fraction dropped, in [0, 1).
-        options: other fields of the network.
+        placement: where attention stands, and how it begins.
+        options: other fields of the network; a dropout of 0 also of one that drops nothing.
 
     Raises:
         InputError: where one of these is not known, or does not fit the network.
     """
     kind = resolve(network)
-    if takes(kind, "dropout"):
-        options["dropout"] = dropout
-    elif dropout:
+    if not takes(kind, "dropout") and (dropout := options.pop("dropout", 0)):
         raise InputError(f"dropout must be 0 with the network {network}, which drops nothing, got {dropout}", "dropout")
-    name = attention.removeprefix(WIDE)
-    module = resolve_attention(name, reduction)
-    made = kind(attention=module, **options)
-    made = made.clone(
-        attention_at=usual_sites(made, _wish(module, "usual_sites", "all"))
-        if at is None
-        else sites_from(at, made.sites()),
-        attention_position=_position(made, network, module, position),
-    )
-    if name == attention:
+    module = resolve_attention(attention.removeprefix(WIDE), reduction)
+    made = placed(kind(attention=module, **options), network, placement)
+    if not attention.startswith(WIDE):
         return made
     if module is None:
         raise InputError(f"{attention!r} names no module whose parameters to match; name one", "attention")
     return widened(made, shape)
-
-
-def _wish(module: Any, name: str, default: str) -> str:
-    """What a module's class says of where it stands."""
-    return getattr(module.func if isinstance(module, functools.partial) else module, name, default)
-
-
-def _position(made: Network, network: str, module: Any, position: str | None) -> str:
-    if position is None:
-        wish = _wish(module, "usual_position", made.positions[0])
-        return wish if wish in made.positions else made.positions[0]
-    if position not in made.positions:
-        raise InputError(
-            f"attention_position must be {', '.join(made.positions)} in the network {network}, got {position!r}",
-            "attention_position",
-        )
-    return position

@@ -1,12 +1,61 @@
 """Where attention stands in a network: from a text to sites, and the places that papers give."""
 
+import functools
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from jaxattn.attention.blend import blended
 from jaxattn.errors import InputError, shortened
 from jaxattn.networks.network import Network, Site
 
 ENDS, LAST = "ends", "last-stage"  # besides "all": what the attribute `usual_sites` of an attention module may be
+
+
+class Placement(NamedTuple):
+    """Where attention stands, and how it begins.
+
+    Attributes:
+        at: the sites, as `sites_from` takes them; None for the usual ones of the module.
+        position: where in a block; None for the usual one of the module, if the network has it, or of the network.
+        start: "identity" for attention that begins as the identity (`attention.blend`), else "usual".
+    """
+
+    at: str | None = None
+    position: str | None = None
+    start: str = "usual"
+
+
+ANYWHERE = Placement()
+
+
+def placed(network: Network, name: str, placement: Placement) -> Network:
+    """A network with its attention where it is to stand.
+
+    Args:
+        network: with its attention at any sites.
+        name: of the network, for messages.
+        placement: where the attention is to stand.
+
+    Raises:
+        InputError: where the network has no such place.
+    """
+    module, sites, position = network.attention, network.sites(), placement.position
+    kind = module.func if isinstance(module, functools.partial) else module
+    if position is None:
+        usual = getattr(kind, "usual_position", None)
+        position = usual if usual in network.positions else network.positions[0]
+    if position not in network.positions:
+        raise InputError(
+            f"attention_position must be {', '.join(network.positions)} in the network {name}, got {position!r}",
+            "attention_position",
+        )
+    usual = usual_sites(sites, getattr(kind, "usual_sites", "all"))
+    return network.clone(
+        attention=blended(module) if placement.start == "identity" else module,
+        attention_at=usual if placement.at is None else sites_from(placement.at, sites),
+        attention_position=position,
+    )
 
 
 def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
@@ -41,12 +90,11 @@ def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def usual_sites(network: Network, wanted: str) -> tuple[int, ...]:
+def usual_sites(sites: Sequence[Site], wanted: str) -> tuple[int, ...]:
     """Where a module stands if nothing else is asked for: "all" sites, the "ends" of stages, or the "last-stage".
 
     In a network whose stages are single sites, as the tutorial's, that is all of them.
     """
-    sites = network.sites()
     everywhere = tuple(range(1, len(sites) + 1))
     if len({site.stage for site in sites}) == len(sites):
         return everywhere

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 from jaxattn.config import Config
@@ -27,12 +28,26 @@ def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:
 def command(config: Config) -> str:
     """The command line that trains this configuration again: what differs from the recipe's defaults."""
     words = ["python", "-m", "jaxattn.train"]
+    for name, value in changed(config):
+        words += setting(name, value)
+    return shlex.join(words)
+
+
+def changed(config: Config) -> Iterator[tuple[str, Any]]:
+    """The fields that differ from their defaults, with their values; always the data set.
+
+    A recipe that was a file is not named: what it sets is.
+    """
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
-        of_file = field.name == "recipe" and is_file(config.recipe)  # its values are flags
+        of_file = field.name == "recipe" and is_file(config.recipe)
         if field.name == "dataset" or (value != default(config, field) and not of_file):
-            words += [flag(field.name), str(value)]
-    return shlex.join(words)
+            yield field.name, value
+
+
+def setting(name: str, value: Any) -> list[str]:
+    """The words of a command line that give a setting this value; one that is on or off is a flag alone."""
+    return [flag(name)] if value is True else [flag(name), str(value)]
 
 
 def flag(name: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxattn.attention.cost import parameters
 from jaxattn.data.splits import Split
-from jaxattn.metrics import balanced_accuracy, superclass_accuracy
+from jaxattn.metrics import balanced_accuracy, frequencies, superclass_accuracy
 from jaxattn.runs import checkpoint
 from jaxattn.runs.environment import environment
 from jaxattn.runs.manifest import Manifest
@@ -58,6 +58,7 @@ def final_result(
         "notes": manifest.notes(),
         **environment(),
         "train_images_by_class": trained,
+        "test_images_by_class": frequencies(test.labels, len(manifest.data.classes)).tolist(),
     }
     if config.test_augmentation == "flips":
         result["test_accuracy_with_flips"] = accuracy_with_flips(program.evaluate, variables, test, logits)

@@ -1,6 +1,7 @@
 """Where a run goes that is given no folder."""
 
 import datetime
+import re
 from pathlib import Path
 
 from jaxattn.config import Config
@@ -8,8 +9,8 @@ from jaxattn.data.folder import PREFIX
 
 
 def default_folder(config: Config) -> Path:
-    """The folder `runs/<date>-<dataset>-<attention>-s<seed>`; of a folder of images, its name."""
+    """The folder `runs/<date>-<dataset>-<attention>-s<seed>`; of a folder of images, its name without spaces."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     dataset = (config.dataset or "").removeprefix(PREFIX).rpartition("/")[2]
-    names = "-".join(name.replace(":", "-") for name in (dataset, config.attention))
+    names = re.sub(r"[:\s]+", "-", f"{dataset}-{config.attention}")
     return Path("runs", f"{stamp}-{names}-s{config.seed}")

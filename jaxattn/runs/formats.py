@@ -5,8 +5,8 @@ from typing import Any
 from jaxattn.data import cifar10
 from jaxattn.errors import InputError
 
-FORMAT = 3
-#: Fields of `Config` that formats 1 and 2 did not have, as they acted then.
+FORMAT = 4
+#: Fields of `Config` that earlier formats did not have, as they acted then.
 NEWER: dict[str, Any] = {
     "network": "cnn",
     "image_size": None,
@@ -16,14 +16,17 @@ NEWER: dict[str, Any] = {
     "momentum": 0.9,
     "milestones": "0.5,0.75",
     "milestone_factor": 0.1,
+    "attention_start": "usual",
 }
+#: What the defaults of these fields were before they became None.
+WRITTEN_OUT = {"attention_at": "1,2,3", "attention_position": "before"}
 
 
 def upgraded(values: dict[str, Any]) -> dict[str, Any]:
-    """What a `config.json` of any format holds, as format 3 holds it.
+    """What a `config.json` of any format holds, as format 4 holds it.
 
     Format 1 had no `format` and no `starts`. Formats 1 and 2 had classes and the shape of images in place of the data
-    set's facts: all data sets were normalised as CIFAR-10 is.
+    set's facts: all data sets were normalised as CIFAR-10 is. Before format 4 there was one network.
 
     Raises:
         InputError: where the format is not known.
@@ -32,9 +35,20 @@ def upgraded(values: dict[str, Any]) -> dict[str, Any]:
     written = values.pop("format", 1)
     if written == FORMAT:
         return values
-    if written not in (1, 2):
+    if written not in (1, 2, 3):
         raise InputError(f"it is of format {written!r}, and this version of jaxattn reads formats up to {FORMAT}")
+    values = {"starts": [], **completed(values)}
+    if written == 3:
+        return values
     facts = {name: values.pop(name) for name in ("classes", "image_shape")}
     facts |= {"name": values["dataset"], "train": None, "test": None}
     facts |= {"mean": cifar10.SPEC.mean, "std": cifar10.SPEC.std}
-    return {"starts": [], **NEWER, **values, "data": facts}
+    return {**values, "data": facts}
+
+
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `Config` that any version wrote, with those that are newer."""
+    if "network" in values:
+        return values
+    as_now = {name: None for name, default in WRITTEN_OUT.items() if values.get(name) == default}
+    return {**NEWER, **values, **as_now}

@@ -17,7 +17,7 @@ from jaxattn.limits import TEXT, parse_json, read_bytes
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs import environment
 from jaxattn.runs.code import Code, check_unchanged
-from jaxattn.runs.formats import FORMAT, NEWER, upgraded
+from jaxattn.runs.formats import FORMAT, NEWER, WRITTEN_OUT, upgraded
 from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_text
 
@@ -90,14 +90,18 @@ class Manifest:
         """SHA-256 (hex) of all that makes it this run: not the data folder, the number of epochs, and the starts."""
         config = {
             name: float(value) if isinstance(value, int) else value  # 1 and 1.0 are one learning rate
-            for name, value in self.config.to_json().items()
+            for name, value in (WRITTEN_OUT | _given(self.config)).items()
             # A later version may have more that is None, or as it was before the field was there.
-            if value is not None and value != NEWER.get(name) and name not in ("data_dir", "epochs")
+            if value != NEWER.get(name) and name not in ("data_dir", "epochs")
         }
         if self.config.dataset and self.config.dataset.startswith(folders.PREFIX):
             config["dataset"] = folders.PREFIX  # it may have moved
         values = config, self.data.classes, self.data.image_shape, self.dataset_hash
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _given(config: Config) -> dict[str, Any]:
+    return {name: value for name, value in config.to_json().items() if value is not None}
 
 
 @contextlib.contextmanager

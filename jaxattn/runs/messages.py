@@ -8,6 +8,7 @@ import jax
 from jaxattn.attention.cost import parameters
 from jaxattn.config import Config
 from jaxattn.runs.environment import device
+from jaxattn.runs.result import balanced_if_unequal
 
 
 def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
@@ -37,8 +38,8 @@ def result_line(result: dict[str, Any]) -> str:
         f"test accuracy {result['test_accuracy']:.2%}, loss {result['test_loss']:.4f} nats "
         f"({result['dataset']}, epoch {result['tested_epoch']} of {result['epochs']})"
     )
-    balanced, superclass = (result.get(f"test_{name}_accuracy") for name in ("balanced", "superclass"))
-    if balanced is not None and abs(balanced - result["test_accuracy"]) > 1e-9:  # equal where all classes are
+    balanced, superclass = balanced_if_unequal(result), result.get("test_superclass_accuracy")
+    if balanced is not None:
         line += f"\nbalanced accuracy, the mean over the classes: {balanced:.2%}"
     if superclass is not None:
         line += f"\naccuracy of the superclass: {superclass:.2%}"

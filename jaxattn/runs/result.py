@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxattn.config import Config
 from jaxattn.errors import InputError
+from jaxattn.metrics import are_unequal
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.store import read_result
 
@@ -49,6 +52,12 @@ def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct
             f"says that {recorded:,} of {result.get('test_images', images):,} test images were classified correctly, "
             f"and the run's weights classify {correct:,} of {images:,} (rounding may change {allowed})",
         )
+
+
+def balanced_if_unequal(result: dict[str, Any]) -> float | None:
+    """The balanced accuracy in `result.json` where the test set's classes are unequal; None where not, or not known."""
+    counts = result.get("test_images_by_class")
+    return result.get("test_balanced_accuracy") if counts and are_unequal(np.array(counts)) else None
 
 
 def _wrong(folder: Path, what: str) -> InputError:

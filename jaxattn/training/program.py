@@ -14,6 +14,7 @@ from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError, lookup
 from jaxattn.networks import create
 from jaxattn.networks.network import Group, Network
+from jaxattn.networks.placement import Placement
 from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, on_cpu
 from jaxattn.training import devices, optim
 from jaxattn.training.batch import make_batch
@@ -162,8 +163,7 @@ def network(config: Config, spec: Spec) -> Network:
         config.reduction,
         spec.image_shape,
         config.network,
-        at=config.attention_at,
-        position=config.attention_position,
+        Placement(config.attention_at, config.attention_position, config.attention_start),
         dropout=config.dropout,
         classes=len(spec.classes),
         compute_dtype=COMPUTE_DTYPE[config.precision],

@@ -77,7 +77,8 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
             "skip_damaged",
         )
     if damaged:
-        notes.append(f"{len(damaged):,} files of {root.name} that cannot be read were left out")
+        count = "1 file" if len(damaged) == 1 else f"{len(damaged):,} files"
+        notes.append(f"{count} of {root.name} that cannot be read {'was' if len(damaged) == 1 else 'were'} left out")
     check(root, [image for _, kept in parts.values() for image in kept])
     return _labelled(root.name, parts, notes)
 
