@@ -44,7 +44,6 @@ def block_shapes(image: tuple[int, int, int] = IMAGE) -> list[tuple[int, int, in
     return site_shapes(CNN(), image)
 
 
-@functools.cache
 def rows(reduction: int = 16) -> list[Row]:
     """A row for each attention module, group by group.
 
@@ -60,6 +59,7 @@ def rows(reduction: int = 16) -> list[Row]:
     return [_table_row(group, name, reduction) for group, modules in GROUPS.items() for name in modules]
 
 
+@functools.cache
 def _table_row(group, name, reduction):
     from jaxattn.attention import resolve
     from jaxattn.attention.cost import cost

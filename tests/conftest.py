@@ -5,6 +5,7 @@ import functools
 import gc
 import os
 import socket
+import sys
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -28,6 +29,10 @@ COLAB_TESTS = {
 }  # fmt: skip
 CHECKED = ("layers", "attention", "model", "data", "training", "explain", "metrics", "comparison")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # for this process and those that it starts
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's and BLAS's threads spin while they wait for each other
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode saves each process half a second, this one two
+sys.dont_write_bytecode = False
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache" / "home")
 install_import_hook([f"jaxattn.{name}" for name in CHECKED], "typecheck.check")
 
@@ -51,7 +56,6 @@ from jaxattn.training import program  # noqa: E402
 
 compile_faster()
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 settings.register_profile(
     "quick", max_examples=10, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

@@ -1,6 +1,7 @@
 """Data sets of every kind, with images of noise, and folders of finished runs on them with random weights."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -67,6 +68,13 @@ def dataset(kind):
     return Dataset(KINDS[kind][0], lambda data_dir: splits(kind))
 
 
+@functools.cache
+def network(config):
+    """The network of a configuration, and the shapes of its state."""
+    built = program.build(config, KINDS[config.dataset][0], 1)
+    return built.model, program.template(built)
+
+
 def finished(folder, kind, **options):
     """The folder of a finished run on a data set of this kind, of two epochs, with random weights."""
     images = splits(kind)
@@ -76,9 +84,9 @@ def finished(folder, kind, **options):
     manifest = Manifest(config, images.spec, images.digest())
     with claim(folder, manifest):
         pass
-    built = program.build(config, images.spec, 1)
-    variables = drawn(built.model, config.seed, images.spec.image_shape)
-    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), program.template(built))
+    model, template = network(dataclasses.replace(config, seed=0))
+    variables = drawn(model, config.seed, images.spec.image_shape)
+    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
     state = state.replace(params=variables.pop("params"), collections=variables)
     checkpoint.save(folder / "checkpoints", 2, state, {2})
     write_metrics(folder, [{**line, "images_per_second": 1e3} for line in metrics(2)])

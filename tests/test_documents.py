@@ -67,5 +67,5 @@ def test_the_listing_has_every_module_with_its_costs(capsys):
 
 def test_the_listing_counts_hidden_units_by_the_reduction(monkeypatch):
     monkeypatch.setattr(registry, "GROUPS", {"channels": ("se",)})
-    (one,), (other,) = (modules.rows.__wrapped__(reduction) for reduction in (8, 16))
+    (one,), (other,) = (modules.rows(reduction) for reduction in (8, 16))
     assert one.parameters == 2 * other.parameters

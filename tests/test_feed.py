@@ -1,5 +1,7 @@
 """Training images that are fed in chunks give what those on the device give, to the bit."""
 
+import functools
+
 import chex
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tiny
 from jaxattn import Config, fit, resume
 from jaxattn.data.splits import Rows, hold_out
 from jaxattn.runs import run as runs
+from jaxattn.runs.console import Console
 from jaxattn.training import evaluation, feed, program
 
 FLAGS = tiny.CONFIG | {"augment": "basic", "flips": "alternating", "attention": "se", "dropout": 0.5}
@@ -16,6 +19,18 @@ FLAGS = tiny.CONFIG | {"augment": "basic", "flips": "alternating", "attention": 
 @pytest.fixture(autouse=True)
 def narrow(small_network):
     """Runs take a second."""
+
+
+@pytest.fixture(scope="module")
+def resident(small_network, tmp_path_factory):
+    """A function from the steps in a call to the run whose images are on the device, trained once."""
+
+    @functools.cache
+    def run(steps):
+        with pytest.MonkeyPatch.context() as patch:
+            return trained(tmp_path_factory.mktemp("resident") / "run", Console(quiet=True), patch, 1.0, steps)
+
+    return run
 
 
 def trained(folder, quiet, monkeypatch, share, steps=1, chunk=0):
@@ -27,18 +42,18 @@ def trained(folder, quiet, monkeypatch, share, steps=1, chunk=0):
 
 
 @pytest.mark.parametrize(("steps", "batches"), [(1, 1), (1, 5), (1, 1000), (5, 10)])
-def test_a_run_that_is_fed_equals_one_on_the_device(tmp_path, quiet, monkeypatch, steps, batches):
-    resident = trained(tmp_path / "resident", quiet, monkeypatch, 1.0, steps)
+def test_a_run_that_is_fed_equals_one_on_the_device(tmp_path, quiet, monkeypatch, resident, steps, batches):
+    on_device = resident(steps)
     fed = trained(tmp_path / "fed", quiet, monkeypatch, 0.0, steps, batches * 6 * 32 * 32 * 3)
-    chex.assert_trees_all_equal(fed.variables, resident.variables)
+    chex.assert_trees_all_equal(fed.variables, on_device.variables)
     times = ("seconds", "images_per_second", "augmentation_share", "step_share", "evaluation_share")
-    for one, other in zip(fed.metrics, resident.metrics, strict=True):
+    for one, other in zip(fed.metrics, on_device.metrics, strict=True):
         assert {k: v for k, v in one.items() if k not in times} == {k: v for k, v in other.items() if k not in times}
-    assert fed.result["test_loss"] == resident.result["test_loss"]
+    assert fed.result["test_loss"] == on_device.result["test_loss"]
 
 
-def test_a_run_that_is_fed_resumes_on_the_device(tmp_path, quiet, monkeypatch):
-    whole = fit(Config(**FLAGS), tmp_path / "whole", quiet)
+def test_a_run_that_is_fed_resumes_on_the_device(tmp_path, quiet, monkeypatch, resident):
+    whole = resident(1)
     with monkeypatch.context() as patch:
         patch.setattr(feed, "SHARE", 0.0)
         fit(Config(**FLAGS | {"epochs": 1}), tmp_path / "part", quiet)

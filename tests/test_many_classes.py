@@ -41,11 +41,17 @@ def quickly():
             patch.setattr(module, "check_accuracy", lambda *result: None)  # those of `finished` are made up
         patch.setattr(page, "SCORED", 4)
         patch.setattr(explanation, "STEPS", 2)
-        patch.setattr(jax, "jit", QUICKLY)
         patch.setattr(inference, "randomised_variables", lambda model, seed, shape: drawn(model, seed + 1, shape))
         for kind in KINDS:
             patch.setitem(DATASETS, kind, dataset(kind))
         yield
+
+
+@pytest.fixture(autouse=True)
+def quickly_compiled(request, monkeypatch):
+    """Programs are not optimised, but those for large images, which run longer than they are compiled."""
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("kind") != "large":
+        monkeypatch.setattr(jax, "jit", QUICKLY)
 
 
 @pytest.fixture(scope="module")
