@@ -9,7 +9,7 @@ from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
 from jaxattn.cli.runs import CODE_FLAGS, add_cache_flag, add_code_flags, limit_cache
 from jaxattn.config import Config
-from jaxattn.data import DATASETS
+from jaxattn.data import DATASETS, start_reading
 from jaxattn.errors import InputError, first_line
 from jaxattn.runs.console import Console
 
@@ -51,6 +51,8 @@ def main(arguments: list[str]) -> None:
         raise InputError(f"--resume takes its flags from the run; {ONLY}")
     config = None if folder is not None else Config(**values)
     Console().note("loading JAX and the data, and compiling the step")
+    if config is not None:
+        start_reading(config.dataset, config.data_dir)
     from jaxattn.training.processes import connected, is_first
 
     with connected(distributed):

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from jaxattn.data import cache as data_cache
-from jaxattn.data import cifar10
+from jaxattn.data import cifar, cifar10, tfds
 from jaxattn.errors import InputError
 
 load = cifar10.DATASET.load
@@ -54,6 +54,53 @@ def test_the_second_start_opens_no_file_of_the_data(folder, monkeypatch):
         path.write_bytes(b"")  # whatever reads one fails
     monkeypatch.setattr(data_cache, "key", lambda *args: next(data_cache.folder().iterdir()).name)
     assert load(folder).digest() == tiny.splits().digest()
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """What a start of training does, where TFDS folders of any size are read by a process of their own."""
+    monkeypatch.setattr(cifar, "LARGE", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    def start(folder):
+        cifar10.DATASET.prepare(folder)
+        return load(folder)
+
+    return start
+
+
+def test_a_large_tfds_folder_is_read_by_a_process_of_its_own(folder, start, monkeypatch):
+    monkeypatch.setattr(tfds, "read", lambda *args: never(args))  # in this one
+    cifar10.DATASET.prepare(folder)
+    monkeypatch.setattr(subprocess, "Popen", never)  # no second time, neither while it reads nor later
+    splits = start(folder)
+    assert splits.digest() == tiny.splits().digest() and isinstance(splits.train.images, np.memmap)
+    assert start(folder).digest() == splits.digest()
+
+
+@pytest.mark.parametrize("what", ["fails", "cannot be started", "is for two cores", "cannot write"])
+def test_where_the_process_keeps_nothing_the_folder_is_read_here(folder, start, tmp_path, monkeypatch, what):
+    match what:
+        case "fails":
+            monkeypatch.setattr(cifar, "__name__", "jaxattn.missing")
+        case "cannot be started":
+            monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+        case "is for two cores":
+            monkeypatch.setattr(os, "cpu_count", lambda: 1)
+            monkeypatch.setattr(subprocess, "Popen", never)
+        case "cannot write":
+            (tmp_path / "cache").write_text("no folder")
+    read, here = tfds.read, []
+    monkeypatch.setattr(tfds, "read", lambda *args: here.append(args) or read(*args))
+    assert start(folder).digest() == tiny.splits().digest() and len(here) == 1
+
+
+def test_a_damaged_folder_is_one_line_whoever_reads_it(folder, start, capfd):
+    (shard,) = folder.glob("*test*")
+    shard.write_bytes(shard.read_bytes()[:-5])
+    with pytest.raises(InputError, match=r"is incomplete or corrupt: .*; delete the folder and retry$"):
+        start(folder)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_is_known_before_reading_is_what_was_read(folder):

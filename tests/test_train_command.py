@@ -176,3 +176,13 @@ def test_help_shows_every_field_with_its_default(capsys):
     for name in Config.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
     assert "default: standard" in text and "cifar10, cifar100, fashion-mnist" in text
+
+
+def test_reading_starts_before_jax_is_imported():
+    code = (
+        "import sys, dataclasses; from jaxattn import train; dataset = train.DATASETS['cifar10']; "
+        "early = lambda folder: (print(folder, 'jax' in sys.modules), sys.exit()); "
+        "train.DATASETS['cifar10'] = dataclasses.replace(dataset, prepare=early); train.main(['--data-dir', 'here'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "here False\n"

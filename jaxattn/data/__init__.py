@@ -1,10 +1,12 @@
 """The data sets by name, and any other that can be named: `folder:DIR`, `package.module:NAME`."""
 
+import contextlib
 import importlib
 
 from jaxattn.data import cifar10, cifar100, fashion_mnist, folder, shapes, svhn
 from jaxattn.data.dataset import Dataset
 from jaxattn.errors import InputError, first_line
+from jaxattn.paths import local_path
 
 DATASETS: dict[str, Dataset] = {
     "cifar10": cifar10.DATASET,
@@ -13,6 +15,19 @@ DATASETS: dict[str, Dataset] = {
     "svhn": svhn.DATASET,
     "shapes": shapes.DATASET,
 }
+DEFAULT = "cifar10"
+
+
+def start_reading(name: str | None, data_dir: str) -> None:
+    """Starts what `load` would wait for, before JAX is imported; what is wrong is left for `load` to say.
+
+    Args:
+        name: of a data set; the default one where it is None. Where it is none of `DATASETS`, nothing is started.
+        data_dir: as users give it.
+    """
+    if dataset := DATASETS.get(name or DEFAULT):
+        with contextlib.suppress(InputError, OSError):
+            dataset.prepare(local_path(data_dir))
 
 
 def is_own(name: str) -> bool:

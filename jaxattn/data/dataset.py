@@ -30,8 +30,8 @@ class Dataset:
             `InputError` where they cannot be used.
         find: from a data folder (a path) to the file or folder that `load` would read; None where there is none, and it
             would have to be downloaded.
-        prepare: called with the data folder, a path, in the calling thread, before `load` is called in another one: it
-            imports what may not be imported while other threads import.
+        prepare: called with the data folder, a path, in the calling thread, before `load` is called in another one,
+            once or twice: it may start to read, and imports what may not be imported while other threads import.
         origin: what `python -m jaxattn.data` says where `find` gives None: where the images come from.
     """
 

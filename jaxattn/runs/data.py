@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from jaxattn.config import Config
-from jaxattn.data import is_own, resolve
+from jaxattn.data import DEFAULT, is_own, resolve
 from jaxattn.data.dataset import Dataset
 from jaxattn.data.folder import PREFIX
 from jaxattn.data.splits import Split, Splits, hold_out
@@ -14,8 +14,6 @@ from jaxattn.errors import InputError, UnavailableError
 from jaxattn.paths import readable
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
-
-DEFAULT = "cifar10"
 
 
 def with_absolute_paths(config: Config) -> Config:

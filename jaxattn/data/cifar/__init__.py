@@ -1,5 +1,10 @@
 """What CIFAR-10 and CIFAR-100 have in common: where their images are found, and how they are read."""
 
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from jaxattn.data import cache, download, tfds
@@ -9,6 +14,9 @@ from jaxattn.data.dataset import Dataset
 from jaxattn.data.splits import Splits
 from jaxattn.errors import InputError
 from jaxattn.paths import local_path
+
+LARGE = 1 << 24  # bytes: less is read before a process has started
+_READING: dict[Path, subprocess.Popen[bytes]] = {}  # what reads a folder into the cache
 
 
 def dataset(published: Published) -> Dataset:
@@ -44,6 +52,21 @@ def load(published: Published, data_dir: Path) -> Splits:
     path = find(published, data_dir) or download.obtain(
         data_dir, name, remotes, lambda: find(published, data_dir), [version.archive for version in published.versions]
     )
+    if process := _READING.pop(path.absolute(), None):
+        process.wait()
+    return keep(published, path)
+
+
+def keep(published: Published, path: Path) -> Splits:
+    """The images from what `find` found, from the cache, or read and kept there.
+
+    Args:
+        published: which of the two data sets.
+        path: a prepared TFDS folder, an unpacked folder or an archive.
+
+    Raises:
+        InputError: where they are damaged, or of another data set.
+    """
     key, is_tfds = _key(path), tfds.is_prepared(path)
 
     def read(allocate: cache.Allocate | None = None) -> Splits:
@@ -53,15 +76,31 @@ def load(published: Published, data_dir: Path) -> Splits:
 
 
 def prepare(published: Published, data_dir: Path) -> None:
-    """Imports TFDS, if it is needed: while that is imported, it replaces Python's import in all threads.
+    """Starts to read a large TFDS folder that is not in the cache, and imports TFDS.
+
+    The import is for where that fails: `load` then reads the folder itself, perhaps in a thread, and while TFDS is
+    imported, it replaces Python's import in all threads.
 
     Args:
         published: which of the two data sets.
         data_dir: as of `load`.
     """
-    path = find(published, local_path(data_dir, "data_dir"))
+    path = find(published, local_path(data_dir, "data_dir").absolute())
     if path is not None and tfds.is_prepared(path) and cache.spec_of(_key(path) or "") is None:
+        _start_reading(published.spec.name, path)
         tfds.import_all(path)
+
+
+def _start_reading(name: str, path: Path) -> None:
+    """Has a process of its own read a folder into the cache: a thread would wait for the interpreter lock."""
+    size = sum(file.stat().st_size for file in path.iterdir())
+    if path in _READING or (os.cpu_count() or 1) < 2 or size < LARGE:
+        return
+    modules = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # that are imported here
+    command, none = [sys.executable, "-P", "-m", __name__, name, os.fspath(path)], subprocess.DEVNULL
+    with contextlib.suppress(OSError):
+        _READING[path] = subprocess.Popen(command, env=os.environ | modules, stdin=none, stdout=none, stderr=none)
+        atexit.register(_READING[path].kill)  # where this process ends before `load` has waited
 
 
 def _key(path: Path) -> str | None:
