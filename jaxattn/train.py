@@ -21,7 +21,7 @@ def parser() -> Parser:
     """The command line of `python -m jaxattn.train`."""
     parser = Parser(
         prog="python -m jaxattn.train",
-        description="Train the three-block CNN, with or without attention, and write a run folder.",
+        description="Train a network, with or without attention, and write a run folder.",
     )
     where = parser.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jaxattn.runs.run import Run
 
 CODE_FLAGS = {
-    "trust_code": "import the attention module of your own that a run names, which runs its code; only for runs whose "
+    "trust_code": "import the module or network of your own that a run names, which runs its code; only for runs whose "
     "author you trust",
     "accept_changed_code": "use a module of your own whose code has changed since training; every page says so",
 }

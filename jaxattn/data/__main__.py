@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jaxattn.cli.columns import columns
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
 from jaxattn.config import Config
@@ -75,9 +76,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         images = f"{row['train']:,} + {row['test']:,}"
         where = row["path"] or row["origin"]
         lines.append((row["name"], str(row["classes"]), images, size, where))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print(columns(lines))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from jaxattn.convert import to_exported
 from jaxattn.errors import InputError
 from jaxattn.exports import FORMATS
 from jaxattn.exports.template import with_settings
-from jaxattn.networks import WIDE
+from jaxattn.networks import CNN, WIDE
 from jaxattn.runs.run import Run
 
 ATTENTION = ("none", "se", "eca", "cbam", "spatial", "channel", "simam")
@@ -25,10 +25,14 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
         shape: of an image, (H, W, 3).
 
     Raises:
-        InputError: where the module has no such attention.
+        InputError: where it is another network, or the module has no such attention.
     """
     import torch
 
+    if not isinstance(run.model, CNN):
+        raise InputError(f"network {run.config.network} cannot be exported to PyTorch, only cnn can")
+    if run.config.attention_start != "usual":
+        raise InputError("attention that began as the identity cannot be exported to PyTorch")
     attention = "none" if run.config.attention.startswith(WIDE) else run.config.attention
     if attention not in ATTENTION:
         raise InputError(
@@ -53,6 +57,6 @@ def _settings(run: Run, attention: str, shape: tuple[int, int, int]) -> dict[str
         "DROPOUT": model.dropout,
         "ATTENTION": attention,
         "ATTENTION_AT": model.attention_at or tuple(range(1, len(model.widths) + 1)),
-        "POSITION": model.attention_position,
+        "POSITION": model.position,
         "REDUCTION": run.config.reduction,
     }

@@ -99,7 +99,7 @@ def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
         "gates_by_class": classes.gates(analysis),
         "mistakes": sections.mistakes(analysis.tested),
         "faithfulness": sections.faithfulness(analysis),
-        "flags": reproduce.configuration(run.config),
+        "flags": reproduce.configuration(run.config, run.acts_on),
         "command": reproduce.command(run.config),
         "formula": sections.formula(run.config.attention),
     }

@@ -2,15 +2,15 @@
 
 import dataclasses
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxattn.config import Config
 from jaxattn.recipes import defaults, is_file
 
 
-def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:
-    """Every flag by group, with its value, and whether it differs from its recipe's default."""
+def configuration(config: Config, acts_on: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str, Any]]]:
+    """Every flag by group, with its value, whether it differs from its recipe's default, and what it acts on."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
@@ -19,6 +19,7 @@ def configuration(config: Config) -> dict[str, list[dict[str, Any]]]:
                 "flag": flag(field.name),
                 "value": str(value),
                 "help": field.metadata["help"],
+                "acts_on": ", ".join(acts_on.get(field.name, ())),
                 "changed": field.name != "recipe" and value != default(config, field),
             }
         )

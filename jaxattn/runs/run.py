@@ -39,6 +39,7 @@ class Run:
         metrics: a dict an epoch, as in `metrics.jsonl`.
         result: as in `result.json`; None where the run has not finished.
         notes: what a reader of its numbers must know, a sentence each (`Manifest.notes`).
+        acts_on: the parameters that each ingredient of its recipe acts on (`Manifest.acts_on`).
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Run:
     metrics: list[dict[str, Any]] = dataclasses.field(repr=False)
     result: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+    acts_on: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -123,7 +125,8 @@ def load_run(
         variables = jax.device_put(variables)
     about = manifest.config, manifest.data, program.model
     result = read_own_result(folder, manifest)
-    return Run(folder, *about, variables, epoch, metrics, result, (*manifest.notes(), *changed))
+    notes = *manifest.notes(), *changed
+    return Run(folder, *about, variables, epoch, metrics, result, notes, manifest.acts_on)
 
 
 def _choose(folder: Path, manifest: Manifest, which: str, complete: list[int]) -> tuple[int, list[dict[str, Any]]]:
