@@ -1,4 +1,4 @@
-"""Trains the CNN, with or without attention, into a run folder.
+"""Trains a network, with or without attention, into a run folder.
 
 python -m jaxattn.train --attention
 """
@@ -19,10 +19,7 @@ ONLY = "of the other flags only --epochs, --data-dir and those of this group but
 
 def parser() -> Parser:
     """The command line of `python -m jaxattn.train`."""
-    parser = Parser(
-        prog="python -m jaxattn.train",
-        description="Train a network, with or without attention, and write a run folder.",
-    )
+    parser = Parser(prog="python -m jaxattn.train", description="Train a network, and write a run folder.")
     where = parser.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")
     where.add_argument("--resume", metavar="DIR", help=f"continue the run in DIR; {ONLY}")
@@ -74,7 +71,7 @@ def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
     if tensorboard:
         from jaxattn.observers.tensorboard import TensorBoard
 
-        observers.append(TensorBoard())
+        observers = [TensorBoard()]
     if mirror is not None:
         from jaxattn.observers.mirror import Mirror
 

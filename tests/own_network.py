@@ -26,8 +26,7 @@ class Net(Network):
 
     @nn.compact
     def __call__(self, images, train=False):
-        self.check(images)
-        x = nn.Conv(self.widths[0], (3, 3), strides=(2, 2), name="stem")(images)
+        x = nn.Conv(self.widths[0], (3, 3), strides=(2, 2), name="stem")(self.check(images))
         x = nn.relu(nn.BatchNorm(use_running_average=not train, name="norm")(x))
         x = attend(self.attention_of(1), x, train)
         x = x.mean(axis=(1, 2))

@@ -102,11 +102,10 @@ class CNN(Network):
         Raises:
             InputError: where the images are no floating-point numbers, or smaller than the pools need.
         """
-        self.check(images)
-        x = images
+        x = self.check(images)
         for i, channels in enumerate(self.widths, 1):
-            block = ConvBlock(channels, self.attention_of(i), self.position, self.compute_dtype, name=f"block_{i}")
-            x = block(x, train)
+            options = self.attention_of(i), self.position, self.compute_dtype
+            x = ConvBlock(channels, *options, name=f"block_{i}")(x, train)
         x = x.reshape(x.shape[0], -1)
         dot = functools.partial(dense.dot_general, compute_dtype=self.compute_dtype)
         x = nn.relu(init.dense(self.hidden, x.shape[-1], dot_general=dot, name="hidden")(x))

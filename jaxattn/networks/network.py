@@ -149,8 +149,8 @@ class Network(nn.Module):
         return self.attention if self.attention_at is None or number in self.attention_at else None
 
     @nn.nowrap
-    def check(self, images: Num[Array, "B H W C"]) -> None:
-        """Checks images [B, H, W, C].
+    def check(self, images: Num[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        """The images [B, H, W, C], if they are some.
 
         Raises:
             InputError: where they are no floating-point numbers, or too small.
@@ -161,6 +161,7 @@ class Network(nn.Module):
             )
         if images.ndim != 4 or min(images.shape[1:3]) < self.smallest:
             raise InputError(f"images must be [B, H, W, C] with H, W >= {self.smallest}, got {list(images.shape)}")
+        return images
 
 
 def attend(

@@ -133,8 +133,8 @@ class ResNet(Network):
         Raises:
             InputError: where the images are no floating-point numbers.
         """
-        self.check(images)
-        x = conv(self.widths[0], "conv", compute_dtype=self.compute_dtype)(images)
+        x = self.check(images)
+        x = conv(self.widths[0], "conv", compute_dtype=self.compute_dtype)(x)
         x = nn.relu(BatchNorm(name="norm")(x, train))
         for number, (name, stage) in enumerate(named_blocks(self.blocks), 1):
             stride = 2 if stage > 1 and name.endswith("block1") else 1

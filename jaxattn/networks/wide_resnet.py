@@ -101,8 +101,8 @@ class WideResNet(Network):
         Raises:
             InputError: where the images are no floating-point numbers.
         """
-        self.check(images)
-        x = conv(16, "conv", compute_dtype=self.compute_dtype)(images)
+        x = self.check(images)
+        x = conv(16, "conv", compute_dtype=self.compute_dtype)(x)
         for number, (name, stage) in enumerate(named_blocks(self.blocks), 1):
             x = PreActivationBlock(
                 self.widths[stage - 1],
