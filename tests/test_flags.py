@@ -10,6 +10,7 @@ from PIL import Image
 
 from jaxattn import Config, predict, visualize
 from jaxattn.explain import explanation
+from jaxattn.plots import canvas
 from jaxattn.report import __main__ as report
 from jaxattn.report import page
 from jaxattn.runs import checkpoint
@@ -80,6 +81,7 @@ def effect(run, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "SCORED", 4)
+        patch.setattr(canvas, "DPI", 50)
         patch.setattr(explanation, "STEPS", 2)
         yield of
 

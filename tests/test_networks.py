@@ -225,24 +225,37 @@ def test_what_does_not_fit_a_network_is_one_line(options, message):
     assert "\n" not in str(caught.value)
 
 
+@functools.cache
+def trained(name, shape):
+    """A network without attention: its variables, images, and what it gives for them."""
+    plain = network(name, "none")
+    images = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    variables = drawn(plain, shape)
+    return variables, images, jax.jit(plain.apply, compiler_options=QUICK_COMPILE)(variables, images)
+
+
+def continued(model, variables, images):
+    """What is captured of a network that takes over the variables that it knows and draws the others."""
+
+    def run(variables, images):
+        flat, known = flatten_dict(model.init(jax.random.key(0), images[:1])), flatten_dict(variables)
+        return capture(model, unflatten_dict({path: known.get(path, leaf) for path, leaf in flat.items()}), images)
+
+    return jax.jit(run, compiler_options=QUICK_COMPILE)(variables, images)
+
+
 @pytest.mark.parametrize("name", ["cnn", "resnet20", "own_network:Net"])
 @pytest.mark.parametrize("attention", ["se", "cbam", "bam", "sk", "coord", "mhsa", "se+spatial", "gc"])
 def test_attention_that_begins_as_the_identity_leaves_a_trained_network_as_it_was(name, attention):
     if (name, attention) in (("resnet20", "sk"), ("resnet20", "mhsa")):
         pytest.skip("it stands in place of a trained convolution")
-    model, plain = network(name, attention, placement=Placement(start="identity")), network(name, "none")
-    shape = (16, 16, 3)
-    variables, trained = drawn(model, shape), drawn(plain, shape)
-    images = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
-    flat, known = flatten_dict(variables), flatten_dict(trained)
-    added = unflatten_dict({path: known.get(path, leaf) for path, leaf in flat.items()})
-    np.testing.assert_allclose(model.apply(added, images), plain.apply(trained, images), atol=1e-3)
-    usual = network(name, attention)
-    assert attention == "gc" or not np.allclose(
-        usual.apply(drawn(usual, shape), images), plain.apply(trained, images), atol=1e-3
-    )
+    variables, images, expected = trained(name, (16, 16, 3))
+    model, usual = network(name, attention, placement=Placement(start="identity")), network(name, attention)
+    found = continued(model, variables, images)
+    np.testing.assert_allclose(found.logits, expected, atol=1e-3)
+    assert attention == "gc" or not np.allclose(continued(usual, variables, images).logits, expected, atol=1e-3)
     if attention in ("se", "cbam", "coord"):
-        gates = capture(model, added, jnp.asarray(images)).gates
+        gates = found.gates
         np.testing.assert_array_equal([gates[layer].mean() for layer in gates if "/" not in str(layer)], 1)
 
 

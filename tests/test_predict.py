@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from jaxattn import predict
 from jaxattn.data.image_file import read_image
 from jaxattn.errors import InputError
+from jaxattn.plots import canvas
 
 pytestmark = pytest.mark.usefixtures("small_network")
 COLOUR = (200, 40, 90)
@@ -189,7 +190,8 @@ def test_an_image_gets_its_classes(unfinished, tmp_path, capsys):
     assert line.startswith(f"{tmp_path / 'a.png'}: {found['class']} ") and line.count("%") == 2
 
 
-def test_explain_draws_every_plot_of_each_image(unfinished, tmp_path, capsys):
+def test_explain_draws_every_plot_of_each_image(unfinished, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(canvas, "DPI", 50)
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         made("RGB").save(tmp_path / folder / "a.png")

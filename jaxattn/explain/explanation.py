@@ -61,8 +61,7 @@ class Explanation:
         selection = selection or Selection()
         self._run, self._given = run, given
         self._images = given.images if isinstance(given, Predictions) else given
-        known = {str(name): name for name in layer_shapes(run.model, run.variables, self._images.shape[1:])}
-        selected = [lookup("layer", name, known) for name in selection.layers]
+        selected = _layers(run, selection.layers, self._images.shape[1:])
         self.channels, self.caption = selection.channels, caption(run)
         self.layers: tuple[Layer, ...] = tuple(dict.fromkeys(selected)) or mapped_layers(run.model)
         self._last = mapped_layers(run.model)[-1]
@@ -176,6 +175,12 @@ class Explanation:
         )
         probabilities = softmax(logits).reshape(steps, count, -1)
         return np.take_along_axis(probabilities, self.targets[None, :, None], axis=2)[..., 0].T
+
+
+def _layers(run, names, shape):
+    """Layers by their names; the network is traced only where there are any."""
+    known = {str(layer): layer for layer in layer_shapes(run.model, run.variables, shape)} if names else {}
+    return [lookup("layer", name, known) for name in names]
 
 
 def caption(run: Run) -> str:
