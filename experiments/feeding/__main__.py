@@ -24,14 +24,15 @@ from jaxattn.training.batch import epoch_rows
 from jaxattn.training.program import build
 
 ROUNDS = 5
-SIZES = {32: 12_800, 128: 1_280}  # pixels of a side: images
+SIZES = {32: 1_536, 128: 256}  # pixels of a side: images
 CHUNKS = 4  # of an epoch
+BATCH = 64
 
 
 def images_per_second(side, count, folder):
-    """Of both ways, by round: {way: [seconds]}."""
+    """Of both ways: {way: [images a second of each round]}."""
     spec = dataclasses.replace(cifar10.SPEC, image_shape=(side, side, 3), train=count)
-    config, random = Config(attention="se"), np.random.default_rng(0)
+    config, random = Config(attention="se", batch_size=BATCH), np.random.default_rng(0)
     np.save(folder / f"{side}.npy", random.integers(0, 256, (count, *spec.image_shape), np.uint8))
     images = np.load(folder / f"{side}.npy", mmap_mode="r")
     split = Split(images, random.integers(0, 10, count).astype(np.int32))
@@ -58,12 +59,12 @@ def main():
         for side, count in SIZES.items():
             speeds = images_per_second(side, count, Path(folder))
             resident, fed = speeds["on the device"], speeds["fed in chunks"]
-            ratio = common.spread([one / other for one, other in zip(fed, resident, strict=True)])
+            ratio = common.spread(common.summary(one / other for one, other in zip(fed, resident, strict=True)))
             medians = (f"{statistics.median(values):,.0f}" for values in (resident, fed))
             lines.append((f"{side}x{side}", f"{count:,}", *medians, ratio))
     header = ("images", "n", "images/s on the device", "images/s fed", "ratio, median (min-max)")
     print("\n".join(common.table(header, lines)))
-    print(f"\n{ROUNDS} rounds, {CHUNKS} chunks an epoch, batch 128, {common.on(common.machine())}.")
+    print(f"\n{ROUNDS} rounds, {CHUNKS} chunks an epoch, batch {BATCH}, {common.on(common.machine())}.")
 
 
 if __name__ == "__main__":
