@@ -17,6 +17,7 @@ from jaxattn.attention.cost import cost, operations, parameters
 from jaxattn.errors import InputError
 from jaxattn.networks import create, widened
 from jaxattn.networks.cnn import CNN, ConvBlock
+from jaxattn.networks.placement import Placement
 
 every_module = pytest.mark.parametrize("name", NAMES)
 CAPTURED = {
@@ -337,7 +338,7 @@ def test_wide_has_the_fewest_channels_that_match_the_module(name):
 
 
 def test_wide_counts_only_the_blocks_that_have_attention():
-    everywhere, last = create("wide:nonlocal", 16, IMAGE), create("wide:nonlocal", 16, IMAGE, attention_at=(1,))
+    everywhere, last = (create("wide:nonlocal", 16, IMAGE, placement=Placement(at)) for at in ("all", "1"))
     assert 128 < last.widths[-1] < everywhere.widths[-1]
 
 
