@@ -94,7 +94,24 @@ WIDE_PAPER: Values = {
     "milestone_factor": 0.2,
     "weight_decay": 5e-4,
 }
+# arXiv:2404.00498, listing 4, with rate and decay for the mean of the loss. There the rate rises and falls
+# from 0.2 and to 0.07 of its peak, the biases of norms are decayed, too, and Lookahead is in the place of `ema`.
+AIRBENCH: Values = {
+    **CNN,
+    "epochs": 10,
+    "batch_size": 1024,
+    "momentum": 0.85,
+    "learning_rate": 1.5,
+    "norm_bias_rate": 64.0,
+    "muon_rate": 0.0,
+    "muon_decay": 0.0,
+    "warmup_epochs": 2.3,
+    "weight_decay": 1.33e-3,
+    "label_smoothing": 0.2,
+    "ema": 0.99,
+}
 FAMILIES: dict[str, dict[str, Values]] = {
+    "airbench94": {STANDARD: AIRBENCH},
     "cnn": {STANDARD: CNN, "original": ORIGINAL},
     "resnet": {STANDARD: PLAIN, "paper": RESIDUAL_PAPER},
     "wrn": {STANDARD: PLAIN, "paper": WIDE_PAPER},

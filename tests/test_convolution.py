@@ -22,6 +22,9 @@ from jaxattn.runtime import KEEP_BARRIERS
         ((2, 4, 4, 8), 1, 3),
         ((11, 12, 16, 8), 3, 5),
         ((8, 16, 16, 9), 3, 1),
+        ((40, 15, 7, 8), 3, 5),
+        ((300, 3, 3, 8), 3, 4),
+        ((9, 31, 30, 8), 3, 2),
     ],
 )
 def test_convolution_equals_laxs(shape, size, features):

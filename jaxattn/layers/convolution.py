@@ -63,8 +63,8 @@ def conv_same(
 
     On accelerators it is `lax.conv`. On a CPU it is
 
-    * `winograd` where the kernel is 3x3, H and W are multiples of 4, there are enough tiles for matrices, the type is
-      float32 or wider, and channels are not few;
+    * `winograd` where the kernel is 3x3, there are enough tiles for matrices, the type is float32 or wider, and
+      channels are not few; H and W that are no multiples of 4 are filled with zeros;
     * a matrix product for few channels (an image): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a row,
       times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does in
       the same time, and half the bytes to copy;
@@ -82,7 +82,7 @@ def _conv(x, kernel, compute_dtype=None, strides=(1, 1), padding="SAME", dimensi
 
 def _conv_cpu(x, kernel):
     if _suits_winograd(x, kernel):
-        return winograd.convolve(x, kernel)
+        return winograd.convolve(_filled(x), kernel)[:, : x.shape[1], : x.shape[2]]
     if x.shape[-1] >= FEW_CHANNELS:
         return _conv(x, kernel)
     run = _run(x)
@@ -99,9 +99,15 @@ def _suits_winograd(x, kernel):
     batch, height, width, channels = x.shape
     if not isinstance(batch, int):  # of any size, in a program that is exported: nobody knows how many tiles
         return False
-    whole = len(kernel) == winograd.SIZE and height % winograd.TILE == width % winograd.TILE == 0
+    is_3x3 = len(kernel) == winograd.SIZE and min(height, width) >= winograd.TILE - 1
     enough = batch * height * width >= FEW_TILES * winograd.TILE**2
-    return whole and enough and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
+    return is_3x3 and enough and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
+
+
+def _filled(x):
+    """x [B, H, W, C] with zeros below and to the right, up to multiples of a tile."""
+    fill = [(0, -side % winograd.TILE) if axis in (1, 2) else (0, 0) for axis, side in enumerate(x.shape)]
+    return jnp.pad(x, fill) if any(after for _, after in fill) else x
 
 
 def _run(x):
@@ -144,7 +150,8 @@ def _gradients(x, kernel, dy, compute_dtype):
 
 def _gradients_cpu(x, kernel, dy):
     if _suits_winograd(x, kernel):
-        return winograd.gradients(x, kernel, dy)
+        dx, dkernel = winograd.gradients(_filled(x), kernel, _filled(dy))
+        return dx[:, : x.shape[1], : x.shape[2]], dkernel
     dx = jax.vjp(lambda x: _conv(x, kernel), x)[1](dy)[0]
     return dx, _kernel_gradient(x, kernel, dy)
 

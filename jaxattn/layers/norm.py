@@ -21,6 +21,7 @@ class BatchNorm(nn.Module):
         momentum: fraction of the old running statistics that stays (PyTorch's momentum .1 is .9 here).
         epsilon: added to the variance.
         scale_init: initialiser of `scale`; zeros make a residual branch start as the identity.
+        use_scale: whether there is a `scale`; else it is 1.
 
     Source: arXiv:1502.03167, algorithm 1.
     """
@@ -28,12 +29,13 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     scale_init: nn.initializers.Initializer = nn.initializers.ones
+    use_scale: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W C"]:
         """x [B, H, W, C] normalised, same shape; `train` uses the batch's statistics and updates the running ones."""
         shape = x.shape[-1:]
-        scale = self.param("scale", self.scale_init, shape)
+        scale = self.param("scale", self.scale_init, shape) if self.use_scale else jnp.ones(shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)

@@ -8,6 +8,7 @@ from jaxattn.attention import resolve as resolve_attention
 from jaxattn.attention.mode import takes
 from jaxattn.attention.resolve import import_class
 from jaxattn.errors import InputError, shortened
+from jaxattn.networks.airbench import Airbench
 from jaxattn.networks.cnn import CNN
 from jaxattn.networks.network import Network
 from jaxattn.networks.placement import ANYWHERE, Placement, placed
@@ -27,6 +28,7 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "resnet56b": variant(ResNet, blocks=(9, 9, 9), projection=True),
     "resnet110b": variant(ResNet, blocks=(18, 18, 18), projection=True),
     "resnet18": variant(ResNet, blocks=(2, 2, 2, 2), widths=(64, 128, 256, 512), projection=True),
+    "airbench94": Airbench,
 }
 
 

@@ -73,6 +73,7 @@ class Network(nn.Module):
         widths: channels of each stage; the control `wide` enlarges the last.
         positions: where in a block attention may stand.
         first, head: paths of the first convolution and of the last dense layer.
+        frozen: the path of a layer whose kernel is not trained, if there is one.
     """
 
     classes: int = 10
@@ -85,6 +86,7 @@ class Network(nn.Module):
     positions: ClassVar[tuple[str, ...]] = ("after",)
     first: ClassVar[Path] = ("first",)
     head: ClassVar[Path] = ("head",)
+    frozen: ClassVar[Path | None] = None
 
     @nn.nowrap
     def sites(self) -> tuple[Site, ...]:
@@ -108,18 +110,21 @@ class Network(nn.Module):
     def groups(self, params: Any) -> Any:
         """The group of each parameter, a tree like `params` [...].
 
-        Here by Flax's names and the number of axes: a norm is what has a scale; of other kernels, those of four axes
-        are convolutions, those of two hidden matrices, unless they are the first convolution or the head.
+        Here by Flax's names and the number of axes: a norm is what has no kernel; kernels of four axes are
+        convolutions, those of two hidden matrices, unless they are the first convolution or the head.
         """
         sites = {site.path for site in self.sites()}
-        scales = {tuple(keys_of(path)[:-1]) for path, _ in jax.tree.leaves_with_path(params) if _name(path) == "scale"}
+        layers: dict[Path, set[str]] = {}
+        for path, _ in jax.tree.leaves_with_path(params):
+            *module, name = keys_of(path)
+            layers.setdefault(tuple(module), set()).add(name)
 
         def group(path, leaf):
             *module, name = keys_of(path)
             within = tuple(module)
             if any(within[: len(site)] == site for site in sites):
                 return Group.ATTENTION
-            if within in scales:
+            if "kernel" not in layers[within]:
                 return Group.NORM_SCALE if name == "scale" else Group.NORM_BIAS
             if name != "kernel":
                 return Group.BIAS
@@ -213,7 +218,3 @@ def site_shapes(network: Network, shape: tuple[int, int, int]) -> list[tuple[int
         jax.eval_shape(probed.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
     height_width_channels = (seen[site.path] for site in network.sites())
     return [(height, width, channels) for height, width, channels in height_width_channels]
-
-
-def _name(path):
-    return keys_of(path)[-1]

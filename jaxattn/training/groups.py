@@ -20,11 +20,14 @@ def of_group(model: Network, *groups: Group) -> Callable[[Any], Any]:
 def decayed(model: Network) -> Callable[[Any], Any]:
     """The function from parameters to a tree of booleans: which weight decay acts on.
 
-    It does on convolutions and dense layers, and on what an attention module calls a kernel, as Flax's layers do.
+    It does on convolutions and dense layers that are trained, and on what an attention module calls a kernel, as Flax's
+    layers do.
     """
 
     def is_decayed(path, group):
-        return group in KERNELS or (group == Group.ATTENTION and keys_of(path)[-1] == "kernel")
+        *module, name = keys_of(path)
+        of_attention = group == Group.ATTENTION and name == "kernel"
+        return of_attention or (group in KERNELS and tuple(module) != model.frozen)
 
     return lambda params: jax.tree.map_with_path(is_decayed, model.groups(params))
 
