@@ -166,8 +166,9 @@ class Config:
     test_augmentation: str = flag(
         "none",
         "training",
-        "flips: the result also holds the accuracy of logits averaged over each test image and its mirror image",
-        choices=("none", "flips"),
+        "the result also holds the accuracy of logits averaged over each test image and its mirror image (flips), and "
+        "copies moved by a pixel (flips-and-shifts)",
+        choices=("none", "flips", "flips-and-shifts"),
     )
 
     def __post_init__(self):

@@ -1,5 +1,7 @@
 """The ingredients of the recipe, each against an independent computation."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +14,13 @@ from jaxattn.networks import CNN
 from jaxattn.networks.network import Group
 from jaxattn.training import initial, optim
 from jaxattn.training.batch import make_batch
-from jaxattn.training.evaluation import accuracy_with_flips
+from jaxattn.training.evaluation import averaged_accuracy
 from jaxattn.training.groups import of_group
 from jaxattn.training.muon import muon, with_muon
 from jaxattn.training.state import Tally, TrainState, smoothed_loss, update_average
 
 RNG = np.random.default_rng(0)
+WEIGHTS = np.random.default_rng(1).normal(size=10)
 
 
 def conv(x, kernel, stride=1, padding="SAME"):
@@ -98,8 +101,12 @@ def test_muon_trains_the_hidden_kernel_and_nothing_else():
 def test_only_the_biases_of_block_norms_get_another_rate():
     one = jnp.ones(1)
     params = {
-        "block_1": {"norm": {"scale": one, "bias": one}, "attention": {"norm": {"bias": one}}, "conv": {"bias": one}},
-        "head": {"bias": one},
+        "block_1": {
+            "norm": {"scale": one, "bias": one},
+            "attention": {"norm": {"bias": one}},
+            "conv": {"bias": one, "kernel": one},
+        },
+        "head": {"bias": one, "kernel": one},
     }
     optimizer = optim.scaled(8.0, of_group(CNN(), Group.NORM_BIAS))
     updates, _ = optimizer.update(params, optimizer.init(params))
@@ -181,5 +188,26 @@ def test_flips_at_test_time_average_the_logits_of_both_orientations():
         return Tally(*np.zeros((3,), np.int32) + 1), sign * np.eye(10, dtype=np.float32)[np.asarray(labels)[rows]]
 
     right = np.eye(10, dtype=np.float32)[split.labels]
-    assert accuracy_with_flips(step, {}, split, right) == 0  # 1 - 2 for the label
-    assert accuracy_with_flips(step, {}, split, 3 * right) == 1
+    assert averaged_accuracy(step, {}, split, right, "flips") == 0  # 1 - 2 for the label
+    assert averaged_accuracy(step, {}, split, 3 * right, "flips") == 1
+
+
+def test_flips_and_shifts_at_test_time_count_the_unmoved_image_and_its_mirror_image_half():
+    split = tiny.splits().test
+    split = dataclasses.replace(split, images=np.random.default_rng(0).integers(0, 256, split.images.shape, np.uint8))
+
+    def answers(images):  # what depends on where a pixel is
+        return np.asarray(images)[:, 3, 5, :1] * np.linspace(-1, 1, 10) + np.asarray(images)[:, 0, 0, 1:2] * WEIGHTS
+
+    def step(variables, images, labels, rows, valid):
+        return Tally(*np.zeros((3,), np.int32) + 1), answers(images)[np.asarray(rows)]
+
+    images = split.images.astype(np.int64)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    copies = [images, images[:, :, ::-1]]
+    for moved in (padded[:, :32, :32], padded[:, 2:, 2:]):
+        copies += [moved, moved[:, :, ::-1]]
+    weights = [1 / 4, 1 / 4, 1 / 8, 1 / 8, 1 / 8, 1 / 8]
+    mean = sum(weight * answers(copy) for weight, copy in zip(weights, copies, strict=True))
+    expected = np.mean(mean.argmax(axis=1) == split.labels)
+    assert averaged_accuracy(step, {}, split, answers(images), "flips-and-shifts") == expected

@@ -110,8 +110,9 @@ class Network(nn.Module):
     def groups(self, params: Any) -> Any:
         """The group of each parameter, a tree like `params` [...].
 
-        Here by Flax's names and the number of axes: a norm is what has no kernel; kernels of four axes are
-        convolutions, those of two hidden matrices, unless they are the first convolution or the head.
+        Here by Flax's names and the number of axes: a norm is what has a scale, or nothing but a bias;
+        kernels of four axes are convolutions, those of two hidden matrices, unless they are the first convolution or
+        the head; anything else is a bias.
         """
         sites = {site.path for site in self.sites()}
         layers: dict[Path, set[str]] = {}
@@ -124,7 +125,7 @@ class Network(nn.Module):
             within = tuple(module)
             if any(within[: len(site)] == site for site in sites):
                 return Group.ATTENTION
-            if "kernel" not in layers[within]:
+            if "scale" in layers[within] or layers[within] == {"bias"}:
                 return Group.NORM_SCALE if name == "scale" else Group.NORM_BIAS
             if name != "kernel":
                 return Group.BIAS

@@ -12,7 +12,7 @@ from jaxattn.runs import checkpoint
 from jaxattn.runs.environment import environment
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import best_epoch, load_variables
-from jaxattn.training.evaluation import accuracy_with_flips, evaluate
+from jaxattn.training.evaluation import averaged_accuracy, evaluate
 from jaxattn.training.processes import broadcast
 from jaxattn.training.program import Program
 from jaxattn.training.state import TrainState
@@ -60,8 +60,9 @@ def final_result(
         "train_images_by_class": trained,
         "test_images_by_class": frequencies(test.labels, len(manifest.data.classes)).tolist(),
     }
-    if config.test_augmentation == "flips":
-        result["test_accuracy_with_flips"] = accuracy_with_flips(program.evaluate, variables, test, logits)
+    if config.test_augmentation != "none":
+        name = f"test_accuracy_with_{config.test_augmentation.replace('-', '_')}"
+        result[name] = averaged_accuracy(program.evaluate, variables, test, logits, config.test_augmentation)
     return result
 
 

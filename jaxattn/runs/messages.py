@@ -45,8 +45,9 @@ def result_line(result: dict[str, Any]) -> str:
         line += f"\nbalanced accuracy, the mean over the classes: {balanced:.2%}"
     if superclass is not None:
         line += f"\naccuracy of the superclass: {superclass:.2%}"
-    if "test_accuracy_with_flips" in result:
-        line += f"\nwith each test image and its mirror image averaged: {result['test_accuracy_with_flips']:.2%}"
+    for name, what in (("flips", "its mirror image"), ("flips_and_shifts", "mirrored and moved copies")):
+        if (key := f"test_accuracy_with_{name}") in result:
+            line += f"\nwith each test image and {what} averaged: {result[key]:.2%}"
     if result["monitored"] == "test":
         line += "\nthe test set was monitored in this run: its accuracy is not one on unseen images"
     return line

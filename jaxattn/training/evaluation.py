@@ -81,15 +81,28 @@ def _forward(model, spec):
     return jax.jit(lambda variables, images: model.apply(variables, to_input(images, spec), train=False))
 
 
-def accuracy_with_flips(
-    step: Callable, variables: dict[str, Any], split: Split, logits: Float[np.ndarray, "N K"]
+def averaged_accuracy(
+    step: Callable, variables: dict[str, Any], split: Split, logits: Float[np.ndarray, "N K"], augmentation: str
 ) -> float:
-    """Accuracy (fraction) where the logits of each image and of its mirror image are averaged.
+    """Accuracy (fraction) where the logits of each image and of changed copies of it are averaged.
 
     Args:
         step, variables, split: as of `evaluate`.
         logits: of the images, [N, K].
+        augmentation: "flips" for the mirror image; "flips-and-shifts" also for the image moved by a pixel down and to
+            the right, and up and to the left, with their mirror images: the images that are not moved count half.
+
+    Source: arXiv:2404.00498, section 3.6, for flips and shifts.
     """
-    mirrored = Split(np.ascontiguousarray(split.images[:, :, ::-1]), split.labels)
-    _, _, others = evaluate(step, variables, mirrored)
-    return float(np.mean((logits + others).argmax(axis=1) == split.labels))
+
+    def of(images):
+        return evaluate(step, variables, Split(np.ascontiguousarray(images), split.labels))[2]
+
+    def with_mirror(images):
+        return (of(images) + of(images[:, :, ::-1])) / 2
+
+    mean = (logits + of(split.images[:, :, ::-1])) / 2
+    if augmentation == "flips-and-shifts":
+        larger = np.pad(split.images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+        mean = mean / 2 + (with_mirror(larger[:, :-2, :-2]) + with_mirror(larger[:, 2:, 2:])) / 4
+    return float(np.mean(mean.argmax(axis=1) == split.labels))
