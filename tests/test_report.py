@@ -227,9 +227,11 @@ def test_the_command_that_is_shown_trains_the_same_configuration(flags):
 
 
 def test_every_flag_is_listed_with_its_value():
-    listed = [one for group in reproduce.configuration(Config(dataset="shapes")).values() for one in group]
+    acts_on = {"muon_rate": ("hidden/kernel",)}
+    listed = [one for group in reproduce.configuration(Config(dataset="shapes"), acts_on).values() for one in group]
     assert len(listed) == len(Config.__dataclass_fields__)
     assert [one["flag"] for one in listed if one["changed"]] == ["--dataset"]
+    assert [(one["flag"], one["acts_on"]) for one in listed if one["acts_on"]] == [("--muon-rate", "hidden/kernel")]
 
 
 # its images

@@ -18,6 +18,7 @@ from jaxattn.errors import InputError
 from jaxattn.networks import CNN
 from jaxattn.training import evaluation, optim
 from jaxattn.training.batch import epoch_rows, make_batch
+from jaxattn.training.groups import decayed
 from jaxattn.training.state import init_state, tally
 from jaxattn.training.step import end_epoch, make_eval_step, make_train_step, make_train_steps
 
@@ -144,7 +145,7 @@ def test_epoch_takes_each_image_at_most_once_in_a_new_order():
 
 def test_frozen_gate_stays_as_it_was_drawn_under_weight_decay():
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("random"))
-    optimizer = optim.adam(lambda step: 0.1, weight_decay=0.5)
+    optimizer = optim.adam(lambda step: 0.1, 0.5, decayed(model))
     start = started(model, optimizer)
     step = QUICKLY(make_train_step(model, optimizer, make_batch(AUGMENT["none"], tiny.SPEC), True))
     state, _ = step(start, jax.random.key(0), IMAGES, LABELS, ROWS)
