@@ -25,9 +25,10 @@ COLAB_TESTS = {
     "test_shape_and_dtype_are_kept", "test_run_of_many_steps_a_call_equals_one_of_single_steps",
     "test_a_collection_of_ones_own_module_is_trained_checkpointed_and_resumed",
     "test_run_resumed_with_more_epochs_equals_one_started_with_them",
-    "test_checkpoints_that_orbax_wrote_are_read_and_resumed",
+    "test_checkpoints_that_orbax_wrote_are_read_and_resumed", "test_every_declared_layer_is_captured_in_order",
+    "test_every_parameter_is_in_one_group_that_fits_it",
 }  # fmt: skip
-CHECKED = ("layers", "attention", "model", "data", "training", "explain", "metrics", "comparison")
+CHECKED = ("layers", "attention", "networks", "data", "training", "explain", "metrics", "comparison")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # for this process and those that it starts
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's and BLAS's threads spin while they wait for each other

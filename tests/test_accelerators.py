@@ -56,6 +56,17 @@ def test_training_step_is_plain_convolutions_and_the_dense_layers_products(lower
     assert bool(operations(text, "while")) == (len(rows) == 2)
 
 
+@pytest.mark.parametrize(
+    ("network", "convolutions", "sites"), [("resnet20", 19, 9), ("resnet18", 20, 8), ("wrn-10-1", 9, 3)]
+)
+def test_training_step_of_a_residual_network_is_plain_convolutions_and_products(lowered, network, convolutions, sites):
+    """Convolutions with those of shortcuts, of which resnet18 has three and wrn-10-1 two."""
+    program = build(Config(network=network, attention="se"), tiny.SPEC, 50)
+    text = lowered(program.step[True], *arguments(program, BATCH))
+    assert counts(text) == (3 * convolutions - 1, 3 * (1 + 2 * sites))
+    assert not large(text, "transpose")
+
+
 class PlainCNN(nn.Module):
     """The network as a Flax tutorial writes it."""
 

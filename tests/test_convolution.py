@@ -31,6 +31,27 @@ def test_convolution_equals_laxs(shape, size, features):
     assert_same(convolution.conv_same, plain_conv, draw(*shape), draw(size, size, shape[-1], features, seed=1))
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "strides", "padding"),
+    [
+        ((3, 8, 8, 8), 3, (2, 2), ((1, 1), (1, 1))),
+        ((2, 9, 7, 9), 3, (2, 2), ((1, 1), (1, 1))),
+        ((2, 7, 10, 8), 3, (3, 2), ((0, 0), (2, 1))),
+        ((2, 8, 6, 8), 2, (2, 2), ((0, 0), (0, 0))),
+        ((2, 6, 6, 8), 5, (2, 1), ((2, 2), (2, 2))),
+        ((2, 6, 6, 8), 2, (1, 1), ((0, 1), (1, 0))),
+    ],
+)
+def test_convolution_with_strides_equals_laxs(shape, size, strides, padding):
+    def plain(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=convolution.LAYOUT)
+
+    def ours(x, kernel):
+        return convolution.conv_general_dilated(x, kernel, strides, padding)
+
+    assert_same(ours, plain, draw(*shape), draw(size, size, shape[-1], 5, seed=1))
+
+
 def test_winograd_is_as_exact_as_float32_allows():
     x, kernel = draw(8, 16, 16, 32).astype(np.float32), draw(3, 3, 32, 64, seed=1).astype(np.float32)
     ours, plain = (value_and_gradients(form, x, kernel) for form in (convolution.conv_same, plain_conv))

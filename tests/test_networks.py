@@ -239,7 +239,7 @@ def test_what_does_not_fit_a_network_is_one_line(options, message):
 def trained(name, shape):
     """A network without attention: its variables, images, and what it gives for them."""
     plain = network(name, "none")
-    images = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, *shape)), jnp.float32)
     variables = drawn(plain, shape)
     return variables, images, jax.jit(plain.apply, compiler_options=QUICK_COMPILE)(variables, images)
 
@@ -286,4 +286,4 @@ def test_residual_networks_take_images_of_any_size(name):
 @pytest.mark.parametrize("kind", SMALL)
 def test_integers_are_no_images(kind):
     with pytest.raises(InputError, match="images must be normalised floating-point numbers, got uint8"):
-        SMALL[kind]().init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.uint8))
+        SMALL[kind]().init(jax.random.key(0), jnp.zeros((1, 8, 8, 3), jnp.uint8))

@@ -26,6 +26,31 @@ def test_batch_norm_equals_its_definition(shape):
     )
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_norm_with_a_relu_equals_both(shape):
+    channels = shape[-1]
+    assert_same(
+        lambda *inputs: batch_norm(*inputs, 1e-5, True)[0],
+        lambda *inputs: jax.nn.relu(batch_norm(*inputs, 1e-5)[0]),
+        draw(*shape),
+        draw(channels, seed=1),
+        draw(channels, seed=2),
+        tolerance=1e-9,
+    )
+
+
+def test_a_norm_without_a_scale_has_that_of_one():
+    x = jnp.asarray(draw(4, 8, 8, 5), jnp.float32)
+    for train in (True, False):
+        norms = [BatchNorm(use_scale=use_scale) for use_scale in (True, False)]
+        variables = [norm.init(jax.random.key(0), x, train) for norm in norms]
+        assert set(variables[1]["params"]) == {"bias"}
+        outputs = [
+            norm.apply(v, x, train, mutable=["batch_stats"])[0] for norm, v in zip(norms, variables, strict=True)
+        ]
+        np.testing.assert_array_equal(*outputs)
+
+
 def test_batch_norm_gives_the_moments_of_the_batch():
     x = jnp.asarray(draw(4, 8, 8, 5), jnp.float32)
     _, mean, var = batch_norm(x, jnp.ones(5), jnp.zeros(5), 1e-5)

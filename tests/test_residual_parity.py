@@ -122,7 +122,7 @@ def test_weights_under_the_names_of_public_checkpoints_are_read(network, head, s
     images = RNG.normal(size=(2, 32, 32, 3)).astype(np.float32)
     with torch.no_grad():
         expected = twin(torch.tensor(images).permute(0, 3, 1, 2)).numpy()
-    np.testing.assert_allclose(kind().apply(variables, images), expected, atol=1e-4)
+    np.testing.assert_allclose(kind().apply(variables, jnp.asarray(images)), expected, atol=1e-4)
 
 
 def test_a_layer_of_another_network_is_named():

@@ -41,6 +41,10 @@ def conv_general_dilated(
     if same and kernel.shape[1] == size and is_plain(options):
         return conv_same(x, kernel, compute_dtype)
     form = functools.partial(_conv, strides=window_strides, padding=padding, **options)
+    if is_plain(options) and not isinstance(padding, str) and x.shape[-1] >= FEW_CHANNELS and size > 1:
+        strided = tuple(window_strides), tuple(map(tuple, padding))
+        default = functools.partial(form, compute_dtype=compute_dtype)
+        return jax.lax.platform_dependent(x, kernel, cpu=functools.partial(_strided, *strided), default=default)
     return jax.lax.platform_dependent(x, kernel, cpu=form, default=functools.partial(form, compute_dtype=compute_dtype))
 
 
@@ -102,6 +106,47 @@ def _suits_winograd(x, kernel):
     is_3x3 = len(kernel) == winograd.SIZE and min(height, width) >= winograd.TILE - 1
     enough = batch * height * width >= FEW_TILES * winograd.TILE**2
     return is_3x3 and enough and channels >= FEW_CHANNELS and jnp.finfo(x.dtype).bits >= 32
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _strided(strides, padding, x, kernel):
+    """A convolution with strides. Its kernel's gradient is a matrix product: XLA's own would transpose whole maps."""
+    return _conv(x, kernel, strides=strides, padding=padding)
+
+
+def _strided_forward(strides, padding, x, kernel):
+    return _strided(strides, padding, x, kernel), (x, kernel)
+
+
+def _strided_backward(strides, padding, residuals, dy):
+    x, kernel = residuals
+    dx = jax.vjp(lambda x: _conv(x, kernel, strides=strides, padding=padding), x)[1](dy)[0]
+    windows = _strided_windows(x, kernel.shape[:2], strides, padding, dy.shape[1:3])
+    return dx, (windows.T @ dy.reshape(-1, dy.shape[-1])).reshape(kernel.shape)
+
+
+def _strided_windows(x, size, strides, padding, output):
+    """The inputs of each output [H, W], with these strides: [B H W, K K C], ordered as a kernel's rows are.
+
+    The map is cut into cells of a stride's size: slices with strides are slow.
+    """
+    (down, across), (rows, columns) = strides, output
+    cells = [length + (side - 1) // step for length, side, step in zip(output, size, strides, strict=True)]
+    fill = [
+        (before, cell * step - before - length)
+        for (before, _), cell, step, length in zip(padding, cells, strides, x.shape[1:3], strict=True)
+    ]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((a, b, 0) for a, b in fill), (0, 0, 0)))
+    x = x.reshape(len(x), cells[0], down, cells[1], across, x.shape[-1])
+    places = [
+        x[:, i // down : i // down + rows, i % down, j // across : j // across + columns, j % across]
+        for i in range(size[0])
+        for j in range(size[1])
+    ]
+    return jnp.concatenate(places, axis=-1).reshape(len(x) * rows * columns, -1)
+
+
+_strided.defvjp(_strided_forward, _strided_backward)
 
 
 def _filled(x):

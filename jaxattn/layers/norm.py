@@ -22,6 +22,7 @@ class BatchNorm(nn.Module):
         epsilon: added to the variance.
         scale_init: initialiser of `scale`; zeros make a residual branch start as the identity.
         use_scale: whether there is a `scale`; else it is 1.
+        relu: whether the ReLU of the result is returned, with a gradient that keeps no array for it.
 
     Source: arXiv:1502.03167, algorithm 1.
     """
@@ -30,6 +31,7 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     scale_init: nn.initializers.Initializer = nn.initializers.ones
     use_scale: bool = True
+    relu: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W C"]:
@@ -41,8 +43,9 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, shape)
         if not train:
             factor = scale * jax.lax.rsqrt(running_var.value + self.epsilon)
-            return _affine(x, factor, bias - running_mean.value * factor)
-        y, mean, var = batch_norm(x, scale, bias, self.epsilon)
+            y = _affine(x, factor, bias - running_mean.value * factor)
+            return nn.relu(y) if self.relu else y
+        y, mean, var = batch_norm(x, scale, bias, self.epsilon, self.relu)
         if not self.is_initializing():
             count = x.size // x.shape[-1]
             keep, new = self.momentum, 1 - self.momentum
@@ -51,27 +54,27 @@ class BatchNorm(nn.Module):
         return y
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def batch_norm(
-    x: Float[Array, "B H W C"], scale: Float[Array, " C"], bias: Float[Array, " C"], epsilon: float
+    x: Float[Array, "B H W C"], scale: Float[Array, " C"], bias: Float[Array, " C"], epsilon: float, relu: bool = False
 ) -> tuple[Float[Array, "B H W C"], Float[Array, " C"], Float[Array, " C"]]:
-    """x [B, H, W, C] normalised over B, H, W, with the batch's mean [C] and biased variance [C].
+    """x [B, H, W, C] normalised over B, H, W, or its ReLU, with the batch's mean [C] and biased variance [C].
 
     The gradient is written out, since XLA does not find its short form. No gradient flows through the mean and the
     variance: they are for the running statistics.
 
     Source: arXiv:1502.03167, algorithm 1.
     """
-    return _batch_norm_forward(x, scale, bias, epsilon)[0]
+    return _batch_norm_forward(x, scale, bias, epsilon, relu)[0]
 
 
-def _batch_norm_forward(x, scale, bias, epsilon):
+def _batch_norm_forward(x, scale, bias, epsilon, relu):
     x = _computed_once(x)
     mean = jnp.mean(x, axis=(0, 1, 2))
     var = jnp.mean(jnp.square(x - _broadcast(mean)), axis=(0, 1, 2))
     factor = jax.lax.rsqrt(var + epsilon)
     y = _affine(x, scale * factor, bias - mean * scale * factor)
-    return (y, mean, var), (x, scale, mean, factor)
+    return (nn.relu(y) if relu else y, mean, var), (x, scale, bias, mean, factor)
 
 
 def _computed_once(x):
@@ -79,9 +82,11 @@ def _computed_once(x):
     return jax.lax.platform_dependent(x, cpu=jax.lax.optimization_barrier, default=lambda x: x)
 
 
-def _batch_norm_backward(epsilon, residuals, gradients):
-    x, scale, mean, factor = residuals
+def _batch_norm_backward(epsilon, relu, residuals, gradients):
+    x, scale, bias, mean, factor = residuals
     dy = gradients[0]
+    if relu:
+        dy = jnp.where(_affine(x, scale * factor, bias - mean * scale * factor) > 0, dy, 0)
     count = x.size // x.shape[-1]
     normalised = _affine(x, factor, -mean * factor)
     dbias = jnp.sum(dy, axis=(0, 1, 2))

@@ -34,6 +34,12 @@ def conv(channels: int, name: str, size: int = 3, stride: int = 1, compute_dtype
     )
 
 
+def norm_relu(x: Float[Array, "B H W C"], train: bool, name: str) -> Float[Array, "B H W C"]:
+    """The ReLU of x [B, H, W, C] normalised, of the same shape; in evaluation, what the norm gives can be captured."""
+    y = BatchNorm(relu=train, name=name)(x, train)
+    return y if train else nn.relu(y)
+
+
 def shortcut(x: Float[Array, "B H W Cin"], channels: int, stride: int) -> Float[Array, "B H2 W2 C"]:
     """Every `stride`-th position of x [B, H, W, Cin], with channels of zeros added: [B, H', W', C].
 
@@ -79,7 +85,7 @@ class BasicBlock(nn.Module):
             return attend(self.attention, y, train) if self.position == position else y
 
         y = attended_at("pre", x)
-        y = nn.relu(BatchNorm(name="norm1")(make(self.channels, "conv1", stride=self.stride)(y), train))
+        y = norm_relu(make(self.channels, "conv1", stride=self.stride)(y), train, "norm1")
         y = attended_at("inside", y)
         if self.position == "conv2" and self.attention is not None:
             y = attend(self.attention, y, train)
@@ -135,7 +141,7 @@ class ResNet(Network):
         """
         x = self.check(images)
         x = conv(self.widths[0], "conv", compute_dtype=self.compute_dtype)(x)
-        x = nn.relu(BatchNorm(name="norm")(x, train))
+        x = norm_relu(x, train, "norm")
         for number, (name, stage) in enumerate(named_blocks(self.blocks), 1):
             stride = 2 if stage > 1 and name.endswith("block1") else 1
             x = BasicBlock(

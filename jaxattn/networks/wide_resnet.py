@@ -10,9 +10,8 @@ from jaxtyping import Float, Num
 
 from jaxattn.attention.registry import Attention
 from jaxattn.layers.compute_dtype import ComputeDtype
-from jaxattn.layers.norm import BatchNorm
 from jaxattn.networks.network import Network, Place, Site, attend
-from jaxattn.networks.resnet import POSITIONS, block_layers, classify, conv, named_blocks
+from jaxattn.networks.resnet import POSITIONS, block_layers, classify, conv, named_blocks, norm_relu
 
 
 @final
@@ -51,9 +50,9 @@ class PreActivationBlock(nn.Module):
         def attended_at(position, y):
             return attend(self.attention, y, train) if self.position == position else y
 
-        activated = nn.relu(BatchNorm(name="norm1")(x, train))
+        activated = norm_relu(x, train, "norm1")
         y = make(self.channels, "conv1", stride=self.stride)(attended_at("pre", activated))
-        y = attended_at("inside", nn.relu(BatchNorm(name="norm2")(y, train)))
+        y = attended_at("inside", norm_relu(y, train, "norm2"))
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
         if self.position == "conv2" and self.attention is not None:
             y = attend(self.attention, y, train)
@@ -113,7 +112,7 @@ class WideResNet(Network):
                 self.compute_dtype,
                 name=name,
             )(x, train)
-        return classify(nn.relu(BatchNorm(name="norm")(x, train)), self.classes, self.compute_dtype)
+        return classify(norm_relu(x, train, "norm"), self.classes, self.compute_dtype)
 
 
 def wide_resnet(name: str) -> "functools.partial[WideResNet] | None":

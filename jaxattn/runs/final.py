@@ -53,16 +53,16 @@ def final_result(
         "seconds": round(sum(line.get("seconds", 0) for line in metrics), 3),
         "parameters": parameters(state.params),
         "monitored": config.monitored,
-        **{name: getattr(config, name) for name in ("dataset", "attention", "recipe", "seed")},
+        **{name: getattr(config, name) for name in ("dataset", "network", "attention", "recipe", "seed")},
         "dataset_hash": manifest.dataset_hash,
         "notes": manifest.notes(),
         **environment(),
         "train_images_by_class": trained,
         "test_images_by_class": frequencies(test.labels, len(manifest.data.classes)).tolist(),
     }
-    if config.test_augmentation != "none":
-        name = f"test_accuracy_with_{config.test_augmentation.replace('-', '_')}"
-        result[name] = averaged_accuracy(program.evaluate, variables, test, logits, config.test_augmentation)
+    if (copies := config.test_augmentation) != "none":
+        accuracy = averaged_accuracy(program.evaluate, variables, test, logits, copies)
+        result[f"test_accuracy_with_{copies.replace('-', '_')}"] = accuracy
     return result
 
 
