@@ -60,10 +60,15 @@ def final_result(
         "train_images_by_class": trained,
         "test_images_by_class": frequencies(test.labels, len(manifest.data.classes)).tolist(),
     }
-    if (copies := config.test_augmentation) != "none":
-        accuracy = averaged_accuracy(program.evaluate, variables, test, logits, copies)
-        result[f"test_accuracy_with_{copies.replace('-', '_')}"] = accuracy
-    return result
+    return result | _averaged(program, variables, test, logits, config.test_augmentation)
+
+
+def _averaged(program: Program, variables: Any, test: Split, logits: np.ndarray, copies: str) -> dict[str, float]:
+    """The accuracy where copies of each image count, too, if it is asked for."""
+    if copies == "none":
+        return {}
+    accuracy = averaged_accuracy(program.evaluate, variables, test, logits, copies)
+    return {f"test_accuracy_with_{copies.replace('-', '_')}": accuracy}
 
 
 def _by_class(logits: np.ndarray, test: Split, superclasses: tuple[str, ...]) -> dict[str, float]:
