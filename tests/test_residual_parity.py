@@ -1,4 +1,6 @@
-"""Residual networks against PyTorch's, with the same weights: logits, gradients and statistics, in float64."""
+"""Residual networks and airbench94 against PyTorch's with the same weights: logits, gradients and statistics."""
+
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +11,14 @@ from compat import enable_x64
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 torch = pytest.importorskip("torch")
-import torch_resnet  # noqa: E402
 
+from experiments.benchmark import torch_networks  # noqa: E402
 from jaxattn.attention import resolve  # noqa: E402
 from jaxattn.convert import load_torch  # noqa: E402
 from jaxattn.convert.residual import from_residual  # noqa: E402
 from jaxattn.errors import InputError  # noqa: E402
 from jaxattn.networks import resolve as resolve_network  # noqa: E402
+from jaxattn.networks.airbench import Airbench  # noqa: E402
 from jaxattn.networks.resnet import ResNet  # noqa: E402
 from jaxattn.networks.wide_resnet import WideResNet  # noqa: E402
 
@@ -28,9 +31,11 @@ def from_twin(twin):
     """The arrays of a twin as our variables: those of its norms, kernels and attention, by our names."""
     found = {}
     for name, value in twin.items():
-        if name.endswith("num_batches_tracked"):
+        if name.endswith("num_batches_tracked") or re.fullmatch(r"groups.\d+.norm\d.weight", name):
             continue
         *layer, part = name.split(".")
+        if layer[0] == "groups":
+            layer = [f"group{int(layer[1]) + 1}", *layer[2:]]
         if layer[0].startswith("layer"):
             layer = [f"stage{layer[0][5:]}_block{int(layer[1]) + 1}", *layer[2:]]
         names = {"conv1": "conv", "bn1": "norm", "fc": "head"} if len(layer) == 1 else {"bn1": "norm1", "bn2": "norm2"}
@@ -48,31 +53,34 @@ def from_twin(twin):
 def randomised(twin):
     generator = torch.Generator().manual_seed(0)
     for name, value in twin.state_dict().items():
-        if value.is_floating_point():
+        if value.is_floating_point() and not re.search(r"norm\d.weight", name):  # those of airbench94 stay 1
             drawn = torch.rand(value.shape, generator=generator)
             value.copy_(drawn + 0.5 if "var" in name or value.ndim == 1 else drawn - 0.5)
     return twin.double()
 
 
 NETWORKS = {
-    "option A": (lambda **o: ResNet(**SMALL, **o), lambda **o: torch_resnet.ResNet(**SMALL, projection=False, **o)),
+    "option A": (lambda **o: ResNet(**SMALL, **o), lambda **o: torch_networks.ResNet(**SMALL, projection=False, **o)),
     "projection": (
         lambda **o: ResNet(**SMALL, projection=True, **o),
-        lambda **o: torch_resnet.ResNet(**SMALL, projection=True, **o),
+        lambda **o: torch_networks.ResNet(**SMALL, projection=True, **o),
     ),
-    "wide": (lambda **o: WideResNet(**SMALL, **o), lambda **o: torch_resnet.WideResNet(**SMALL, **o)),
+    "wide": (lambda **o: WideResNet(**SMALL, **o), lambda **o: torch_networks.WideResNet(**SMALL, **o)),
+    "airbench": (lambda **o: Airbench(widths=(4, 8, 12), **o), lambda **o: torch_networks.Airbench((4, 8, 12), **o)),
 }
+PLACES = [(kind, position) for kind in NETWORKS if kind != "airbench" for position in (None, *POSITIONS)]
 
 
-@pytest.mark.parametrize(
-    ("kind", "position"), [(kind, position) for kind in NETWORKS for position in (None, *POSITIONS)]
-)
+@pytest.mark.parametrize(("kind", "position"), [*PLACES, ("airbench", None), ("airbench", "after")])
 def test_logits_gradients_and_statistics_equal_those_of_pytorch(kind, position):
     make, make_twin = NETWORKS[kind]
     attention = {"attention": resolve("se", 4), "attention_position": position} if position else {}
     model = make(**attention)
-    twin = randomised(make_twin(**({"reduction": 4, "position": position} if position else {}))).train()
-    images, labels = RNG.normal(size=(4, 9, 8, 3)), np.array([1, 0, 7, 2])
+    options = {"reduction": 4, "position": position} if position else {}
+    if kind == "airbench":
+        options.pop("position", None)
+    twin = randomised(make_twin(**options)).train()
+    images, labels = RNG.normal(size=(4, 9, 8, 3) if kind != "airbench" else (4, 26, 27, 3)), np.array([1, 0, 7, 2])
     variables = from_twin({name: value.numpy().copy() for name, value in twin.state_dict().items()})
     logits = twin(torch.tensor(images).permute(0, 3, 1, 2))
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
@@ -89,7 +97,9 @@ def test_logits_gradients_and_statistics_equal_those_of_pytorch(kind, position):
     np.testing.assert_allclose(ours, logits.detach().numpy(), rtol=1e-9, atol=1e-9)
     expected = from_twin({name: p.grad.numpy() for name, p in twin.named_parameters() if p.grad is not None})["params"]
     gradients = flatten_dict(gradients)
-    assert gradients.keys() == flatten_dict(expected).keys()
+    frozen = {("whiten", "kernel")} if kind == "airbench" else set()
+    assert gradients.keys() == flatten_dict(expected).keys() | frozen
+    assert not any(np.any(gradients[path]) for path in frozen)
     for path, value in flatten_dict(expected).items():
         np.testing.assert_allclose(gradients[path], value, rtol=1e-9, atol=1e-9 * np.abs(value).max(), err_msg=path)
     after = from_twin({name: value.numpy() for name, value in twin.state_dict().items()})["batch_stats"]
@@ -116,7 +126,7 @@ def public(state, head, shortcut, prefix):
 def test_weights_under_the_names_of_public_checkpoints_are_read(network, head, shortcut, prefix, tmp_path):
     kind = resolve_network(network)
     options = {"widths": kind.keywords.get("widths", (16, 32, 64)), "blocks": kind.keywords["blocks"]}
-    twin = torch_resnet.ResNet(**options, projection=kind.keywords.get("projection", False)).eval()
+    twin = torch_networks.ResNet(**options, projection=kind.keywords.get("projection", False)).eval()
     torch.save({"state_dict": public(twin.state_dict(), head, shortcut, prefix)}, tmp_path / "weights.th.pt")
     variables = load_torch(tmp_path / "weights.th.pt")
     images = RNG.normal(size=(2, 32, 32, 3)).astype(np.float32)

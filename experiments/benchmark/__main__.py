@@ -2,6 +2,7 @@
 
     python -m experiments.benchmark --data-dir DIR          # real CIFAR-10 in DIR, 15 to 25 minutes
     python -m experiments.benchmark --quick                 # built-in images, steps only, minutes
+    python -m experiments.benchmark --network resnet20      # the step of another network, in batches of 128
 
 All subjects are started once and wait; rounds are interleaved: in each round each subject is timed in turn, so that a
 slow spell of the machine affects all. A ratio is that of one round: time of the subject over that of the fastest
@@ -82,6 +83,33 @@ def save_images(data_dir, file):
         split = getattr(splits, part)
         arrays |= {f"{part}_images": split.images, f"{part}_labels": split.labels}
     np.savez(file, **arrays)
+
+
+def print_network(arguments, start):
+    """Prints the step of a network beside its peers'."""
+    peers = {name: title for name, title in TITLES.items() if name != "nchw"}
+    if arguments.network == "airbench94":
+        peers.pop("plain-flax")
+    children = {name: start(name, arguments.batch) for name in peers}
+    seconds = measure_steps(children, arguments.rounds, arguments.steps)
+    ratios = common.ratios(seconds, ["channels_last", "compiled"])
+    rows = [
+        (title, f"{1e3 * statistics.median(seconds[name]):.0f}", common.spread(ratios[name]))
+        for name, title in peers.items()
+    ]
+    print(
+        "\n".join(
+            common.table((arguments.network, "ms", "ratio to the fastest float32 PyTorch, median (min-max)"), rows)
+        )
+    )
+    about = children["channels_last"].ask("about")
+    print(
+        f"\nSqueeze-and-excitation, batch {arguments.batch}, {arguments.rounds} rounds of {arguments.steps} steps on "
+        f"{common.on(common.machine())}, PyTorch {about['torch']}. jaxattn's step is that of the recipe `standard`, "
+        "without augmentation, the others' is Adam's."
+    )
+    for child in children.values():
+        child.stop()
 
 
 def measure_steps(children, rounds, count):
@@ -223,13 +251,15 @@ def main():
     parser.add_argument("--data-dir", help="folder that holds CIFAR-10")
     parser.add_argument("--start", action="store_true", help="only the start; prints it and writes nothing")
     parser.add_argument("--quick", action="store_true", help="steps only, on built-in images")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--network", help="resnet20, resnet18 or airbench94: only its step; prints it")
+    parser.add_argument("--batch", type=int, help="images in a step (default: 64, of --network 128)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30, help="steps of one timing")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the two files")
     arguments = parser.parse_args()
-    if (arguments.start or not arguments.quick) and arguments.data_dir is None:
+    arguments.batch = arguments.batch or (128 if arguments.network else 64)
+    if (arguments.start or not (arguments.quick or arguments.network)) and arguments.data_dir is None:
         parser.error("--data-dir is needed, or --quick without --start")
     if arguments.start:
         start = {
@@ -243,13 +273,16 @@ def main():
         sys.exit(f"{arguments.torch_python} has no PyTorch: pip install torch==2.13.0, or give --torch-python")
     with tempfile.TemporaryDirectory() as folder:
         data = f"{folder}/images.npz"
-        save_images(None if arguments.quick else arguments.data_dir, data)
+        save_images(None if arguments.quick or arguments.network else arguments.data_dir, data)
 
         def start(name, batch):
             python = sys.executable if SUBJECTS[name].startswith("jax") else arguments.torch_python
-            command = [python, HERE / SUBJECTS[name], name, str(batch), data]
+            command = [python, HERE / SUBJECTS[name], name, str(batch), data, arguments.network or "cnn"]
             return common.Child(command, f"{TITLES.get(name, name)} (PyTorch: see the docstring)")
 
+        if arguments.network:
+            print_network(arguments, start)
+            return
         children = {name: start(name, arguments.batch) for name in TITLES}
         result = {"machine": common.machine(), "batch": arguments.batch, "rounds": arguments.rounds}
         result["about"] = {name: child.ask("about") for name, child in children.items()}

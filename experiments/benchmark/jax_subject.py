@@ -3,6 +3,7 @@
 See `torch_subject.py`.
 """
 
+import functools
 import json
 import platform
 import resource
@@ -10,6 +11,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -20,7 +22,7 @@ from jaxattn.config import Config
 from jaxattn.data import cifar10
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.splits import Split, Splits
-from jaxattn.networks import CNN
+from jaxattn.networks import CNN, create
 from jaxattn.runs.data import divide
 from jaxattn.training import feed, loop
 from jaxattn.training.batch import make_batch
@@ -28,7 +30,7 @@ from jaxattn.training.program import build
 from jaxattn.training.state import init_state
 from jaxattn.training.step import make_train_step
 
-SETTING, BATCH, DATA = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+SETTING, BATCH, DATA, NETWORK = sys.argv[1], int(sys.argv[2]), sys.argv[3], (sys.argv[4:] or ["cnn"])[0]
 # The flags of a subject; the others have those of the recipe `original`.
 FLAGS = {
     "standard": {"recipe": "standard", "batch_size": None},
@@ -62,6 +64,50 @@ class PlainCNN(nn.Module):
         return nn.Dense(10)(nn.Dropout(0.5, deterministic=not train)(x))
 
 
+class PlainBlock(nn.Module):
+    channels: int
+    stride: int
+    projection: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        conv = functools.partial(nn.Conv, self.channels, use_bias=False)
+        norm = functools.partial(nn.BatchNorm, use_running_average=not train, momentum=0.9)
+        y = nn.relu(norm()(conv((3, 3), self.stride, padding=1)(x)))
+        y = PlainSqueezeExcitation()(norm()(conv((3, 3), padding=1)(y)))
+        if self.projection and x.shape != y.shape:
+            x = norm()(conv((1, 1), self.stride)(x))
+        elif x.shape != y.shape:
+            more = self.channels - x.shape[-1]
+            x = jnp.pad(x[:, :: self.stride, :: self.stride], ((0, 0), (0, 0), (0, 0), (0, more)))
+        return nn.relu(x + y)
+
+
+class PlainResNet(nn.Module):
+    """He et al.'s residual network as a Flax tutorial writes it."""
+
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    projection: bool
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Conv(self.widths[0], (3, 3), use_bias=False)(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+        for stage, (width, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
+            for block in range(count):
+                x = PlainBlock(width, 2 if stage and not block else 1, self.projection)(x, train)
+        return nn.Dense(10)(x.mean((1, 2)))
+
+
+def plain():
+    """The network in plain Flax layers."""
+    if NETWORK == "cnn":
+        return PlainCNN()
+    ours = create("none", 16, (32, 32, 3), NETWORK)
+    return PlainResNet(ours.widths, ours.blocks, ours.projection)
+
+
 def by_hand(model, options=None):
     """The step without augmentation and the function that makes a state, for a network that `build` does not know."""
     optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
@@ -78,13 +124,15 @@ class Subject:
                 Split(data[f"{part}_images"], data[f"{part}_labels"].astype(np.int32)) for part in ("train", "test")
             )
         flags = {"recipe": "original", "train_mode": "every-epoch", "batch_size": BATCH} | FLAGS.get(SETTING, {})
+        if NETWORK != "cnn":
+            flags = {"network": NETWORK, "batch_size": BATCH}
         self.config = config = Config(attention="se", **flags)
         train, self.monitored = divide(config, Splits(cifar10.SPEC, train, test))
         self.program = build(config, cifar10.SPEC, len(train) // config.batch_size)
         bare = build(Config(**config.to_json() | {"augment": "none"}), cifar10.SPEC, 1).step[True]
         init = self.program.init
         if SETTING == "plain-flax":
-            bare, init = by_hand(PlainCNN())
+            bare, init = by_hand(plain())
         if SETTING == "jaxattn-wide":
             wide = CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se"))
             bare, init = by_hand(wide, runtime.on_cpu(runtime.KEEP_BARRIERS))

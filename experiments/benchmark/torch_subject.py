@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+from torch_networks import NETWORKS
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
@@ -107,10 +108,11 @@ class Images(Dataset):
 
 
 class Subject:
-    def __init__(self, setting, batch, data):
+    def __init__(self, setting, batch, data, name="cnn"):
         torch.manual_seed(0)
         self.memory_format = torch.contiguous_format if setting == "nchw" else torch.channels_last
-        self.net = network().to(memory_format=self.memory_format)
+        made = network() if name == "cnn" else NETWORKS[name](reduction=16)
+        self.net = made.to(memory_format=self.memory_format)
         self.forward = torch.compile(self.net) if setting == "compiled" else self.net
         self.bf16 = setting == "bf16"
         self.optimizer = torch.optim.Adam(self.net.parameters())
@@ -165,8 +167,8 @@ class Subject:
 
 
 if __name__ == "__main__":
-    setting, batch, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    subject = Subject(setting, batch, data)
+    setting, batch, *others = sys.argv[1:]
+    subject = Subject(setting, int(batch), *others)
     for line in sys.stdin:
         command, *arguments = line.split()
         print(json.dumps(getattr(subject, command)(*arguments)), flush=True)

@@ -1,4 +1,4 @@
-"""Residual networks in PyTorch, as public repositories write them; imported only where torch is installed."""
+"""Networks in PyTorch, as public repositories write them: peers of the benchmark and twins of the tests."""
 
 import torch
 from torch import nn
@@ -109,3 +109,41 @@ class WideResNet(nn.Module):
         for i in (1, 2, 3):
             x = getattr(self, f"layer{i}")(x)
         return self.fc(F.relu(self.bn1(x)).mean(dim=(2, 3)))
+
+
+class ConvGroup(nn.Module):
+    def __init__(self, inputs, channels, reduction):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, channels, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm1, self.norm2 = (nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4) for _ in range(2))
+        for norm in (self.norm1, self.norm2):
+            norm.weight.requires_grad = False
+        self.attention = attention(channels, reduction)
+
+    def forward(self, x):
+        x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+        return self.attention(F.gelu(self.norm2(self.conv2(x))))
+
+
+class Airbench(nn.Module):
+    def __init__(self, widths=(64, 256, 256), reduction=0):
+        super().__init__()
+        self.whiten = nn.Conv2d(3, 24, 2)
+        self.whiten.weight.requires_grad = False
+        inputs = (24, *widths[:-1])
+        self.groups = nn.ModuleList(ConvGroup(a, b, reduction) for a, b in zip(inputs, widths, strict=True))
+        self.head = nn.Linear(widths[-1], 10, bias=False)
+
+    def forward(self, x):
+        x = F.gelu(self.whiten(x))
+        for group in self.groups:
+            x = group(x)
+        return self.head(F.max_pool2d(x, 3).flatten(1)) / 9
+
+
+NETWORKS = {
+    "resnet20": lambda reduction: ResNet((3, 3, 3), (16, 32, 64), False, reduction),
+    "resnet18": lambda reduction: ResNet((2, 2, 2, 2), (64, 128, 256, 512), True, reduction),
+    "airbench94": lambda reduction: Airbench(reduction=reduction),
+}
