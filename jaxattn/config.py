@@ -192,6 +192,11 @@ class Config:
         """The split that is monitored: "validation" or "test"; None where no images are held out."""
         return None if self.monitor == "validation" and self.validation == 0 else self.monitor
 
+    @property
+    def subject(self) -> str:
+        """The attention in words, and the network where it is not the tutorial's."""
+        return f"{'' if self.network == 'cnn' else f'network {self.network}, '}attention {self.attention}"
+
     def to_json(self) -> dict[str, Any]:
         """The fields as a dict that JSON can hold."""
         return dataclasses.asdict(self)

@@ -126,7 +126,7 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
 
 def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], data: str) -> dict[str, "Figure"]:
     """The figures by name; those by class are `classes-<variant>`."""
-    caption = f"{data}, recipe {plan.config.recipe}, {plan.seeds} seeds"
+    caption = f"{data}, network {plan.config.network}, recipe {plan.config.recipe}, {plan.seeds} seeds"
     finished = {name: by_seed for name, by_seed in runs.items() if by_seed}
     drawn = {"seeds": figures.seeds(accuracies(finished), caption)}
     intervals = [

@@ -23,6 +23,7 @@ from jaxattn.plots.labels import class_names
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
+NAMED = ("dataset", "network", "recipe")  # settings that the sentence names anyway
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
 
 
@@ -151,8 +152,8 @@ def failed(failures: Failures) -> list[dict[str, Any]]:
 
 def settings(config: Config, data: str) -> str:
     """The configuration that all runs have in common, in a sentence; `data` is the data set's name."""
-    settings = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name != "dataset"]
-    text = f"Recipe {config.recipe}, {config.epochs} epochs, on {data}"
+    settings = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name not in NAMED]
+    text = f"Network {config.network}, recipe {config.recipe}, {config.epochs} epochs, on {data}"
     return f"{text}; changed from the recipe: {', '.join(settings)}." if settings else f"{text}; nothing changed."
 
 

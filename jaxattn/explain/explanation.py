@@ -186,7 +186,7 @@ def _layers(run, names, shape):
 def caption(run: Run) -> str:
     """Which run it is, in a line: data, attention, seed, epoch, and whether the test set was monitored."""
     config = run.config
-    text = f"{run.spec.name}, attention {config.attention}, seed {config.seed}, weights of epoch {run.epoch}"
+    text = f"{run.spec.name}, {config.subject}, seed {config.seed}, weights of epoch {run.epoch}"
     if config.monitor == "test":
         text += ". The TEST set was monitored in this run: its test figures are not those of unseen images"
     return text

@@ -9,8 +9,12 @@ from jaxattn.data.folder import PREFIX
 
 
 def default_folder(config: Config) -> Path:
-    """The folder `runs/<date>-<dataset>-<attention>-s<seed>`; of a folder of images, its name without spaces."""
+    """The folder `runs/<date>-<dataset>-<attention>-s<seed>`; of a folder of images, its name without spaces.
+
+    The network stands before the attention where it is not the tutorial's.
+    """
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     dataset = (config.dataset or "").removeprefix(PREFIX).rpartition("/")[2]
-    names = re.sub(r"[:\s]+", "-", f"{dataset}-{config.attention}")
+    network = [] if config.network == "cnn" else [config.network]
+    names = re.sub(r"[:\s]+", "-", "-".join([dataset, *network, config.attention]))
     return Path("runs", f"{stamp}-{names}-s{config.seed}")

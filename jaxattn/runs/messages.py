@@ -15,10 +15,8 @@ def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
     """What is trained, on what, in two or three lines. `sizes` are those of the training, monitored and test split."""
     train, monitored, test = sizes
     name = "monitored (the TEST set, as the tutorial does)" if config.monitored == "test" else "validation"
-    network = "" if config.network == "cnn" else f"{config.network}, "
     lines = [
-        f"{network}{config.recipe} recipe, attention {config.attention}, {parameters(params):,} parameters, "
-        f"on {device()}",
+        f"{config.recipe} recipe, {config.subject}, {parameters(params):,} parameters, on {device()}",
         f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test",
     ]
     if config.precision == "bf16" and jax.default_backend() == "cpu":

@@ -85,7 +85,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
-        about = f"{self.config.dataset}, attention {self.config.attention}, seed {self.config.seed}"
+        about = f"{self.config.dataset}, {self.config.subject}, seed {self.config.seed}"
         return html.summary(self.folder, about, self.metrics, self.result)
 
 
