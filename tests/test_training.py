@@ -15,7 +15,7 @@ from jaxattn.attention import resolve
 from jaxattn.data.augment import AUGMENT, to_input
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.networks import CNN
+from jaxattn.networks import CNN, create
 from jaxattn.training import evaluation, optim
 from jaxattn.training.batch import epoch_rows, make_batch
 from jaxattn.training.groups import decayed
@@ -121,6 +121,15 @@ def test_batches_hold_every_example_once_and_are_filled_up_with_copies(count, mu
         np.testing.assert_array_equal(rows[-len(last) :], last)  # so the end of the batch looks as without the fill
 
 
+def test_a_batch_has_more_rows_of_fill_than_the_network_has_sites():
+    assert evaluation.fill_of(CNN()) == evaluation.FILL > 3
+    deep = evaluation.fill_of(create("none", 16, (32, 32, 3), "resnet110"))
+    assert deep == 55
+    ((rows, valid),) = evaluation.batches(60, fill=deep)
+    assert len(rows) == 60 + deep and valid.sum() == 60
+    np.testing.assert_array_equal(rows[-deep:], np.arange(60 - deep, 60))
+
+
 def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_a_block_mixes_their_images(monkeypatch):
     """The control `shuffled` gives an image the gate of the one before it in the batch, the first that of the last."""
     model = CNN(widths=(4, 8), hidden=16, attention=resolve("shuffled", reduction=1))
@@ -129,7 +138,7 @@ def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_a_block_mi
     monkeypatch.setattr(evaluation, "BATCH", 15)
     found = []
     for multiple in (1, 7, 16, 24, 64):
-        monkeypatch.setattr(evaluation, "batches", lambda count, _, multiple=multiple: whole(count, multiple))
+        monkeypatch.setattr(evaluation, "batches", lambda count, _, fill, m=multiple: whole(count, m, fill=fill))
         found.append(evaluation.evaluate(step, variables, split)[2])
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], atol=1e-5 * np.abs(found[0]).max())

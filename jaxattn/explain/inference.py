@@ -36,8 +36,15 @@ def predict(
 
     Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as it was tested.
     """
-    batches = evaluation.batches(len(images), multiple=32)  # few sizes, since each is compiled
+    batches = evaluation.batches(
+        len(images), multiple=32, fill=evaluation.fill_of(model)
+    )  # few sizes, since each is compiled
     return in_batches(_predict(model, spec), batches, variables, images)
+
+
+def tested_batches(model: Network, count: int) -> Iterable:
+    """The batches of `evaluation.batches` in which `count` images are predicted; of few sizes, each being compiled."""
+    return evaluation.batches(count, multiple=32, fill=evaluation.fill_of(model))
 
 
 def explain_images(
@@ -49,7 +56,8 @@ def explain_images(
     targets: np.ndarray,
 ) -> Any:
     """What `cam.explain` returns for uint8 images [N, H, W, 3] and target classes int32 [N], as NumPy."""
-    batches = evaluation.batches(len(images), multiple=CAPTURED + evaluation.FILL, most=CAPTURED)
+    fill = evaluation.fill_of(model)
+    batches = evaluation.batches(len(images), multiple=CAPTURED + fill, most=CAPTURED, fill=fill)
     return in_batches(_explain(model, spec, layers), batches, variables, images, targets)
 
 

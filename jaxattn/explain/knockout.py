@@ -15,7 +15,6 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.explain import inference
 from jaxattn.networks.network import Network
-from jaxattn.training import evaluation
 
 CONDITIONS = ("intact", "one", "mean", "other image")
 MEANS = "gate_means"  # a collection, and its variable in each module with a gate: a tuple, one mean for each call
@@ -42,7 +41,7 @@ def knockout_predictions(
         {condition: int [N]}, as `CONDITIONS`; only "intact", as `inference.predict` has it, where nothing is a gate.
     """
     predictions = {"intact": inference.predict(model, spec, variables, images)[0].argmax(axis=1)}
-    batches = list(evaluation.batches(len(images), multiple=32))  # those of `inference.predict`
+    batches = list(inference.tested_batches(model, len(images)))
     means = _means(model, spec, batches, variables, images)
     if means:
         ones = jax.tree.map(np.ones_like, means)

@@ -12,7 +12,7 @@ from jaxattn.runs import checkpoint
 from jaxattn.runs.environment import environment
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import best_epoch, load_variables
-from jaxattn.training.evaluation import averaged_accuracy, evaluate
+from jaxattn.training.evaluation import averaged_accuracy, evaluate, fill_of
 from jaxattn.training.processes import broadcast
 from jaxattn.training.program import Program
 from jaxattn.training.state import TrainState
@@ -41,7 +41,7 @@ def final_result(
     variables = state.variables
     if tested != len(metrics):
         variables = broadcast(lambda: load_variables(folder, tested, program, manifest))
-    loss, accuracy, logits = evaluate(program.evaluate, variables, test)
+    loss, accuracy, logits = evaluate(program.evaluate, variables, test, fill_of(program.model))
     result = {
         "test_loss": loss,
         "test_accuracy": accuracy,
@@ -67,7 +67,7 @@ def _averaged(program: Program, variables: Any, test: Split, logits: np.ndarray,
     """The accuracy where copies of each image count, too, if it is asked for."""
     if copies == "none":
         return {}
-    accuracy = averaged_accuracy(program.evaluate, variables, test, logits, copies)
+    accuracy = averaged_accuracy(program.evaluate, variables, test, logits, copies, fill_of(program.model))
     return {f"test_accuracy_with_{copies.replace('-', '_')}": accuracy}
 
 

@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from jaxattn.errors import InputError, first_line
 from jaxattn.networks.network import Network
-from jaxattn.training.evaluation import BATCH, FILL
+from jaxattn.training.evaluation import BATCH, fill_of
 from jaxattn.training.state import updated_collections
 from jaxattn.tree import keys_of
 
@@ -35,8 +35,8 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
             that no step provides, changes its variables in evaluation, or acts in training as in evaluation.
     """
     mode, evaluated = "training", list[str]()
-
-    one, several, tested = (jax.ShapeDtypeStruct((n, *shape), jnp.float32) for n in (1, batch_size, BATCH + FILL))
+    sizes = (1, batch_size, BATCH + fill_of(model))
+    one, several, tested = (jax.ShapeDtypeStruct((size, *shape), jnp.float32) for size in sizes)
 
     def step(variables, batch):
         params, others = variables["params"], {name: one for name, one in variables.items() if name != "params"}

@@ -7,38 +7,45 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Bool, Float, Int32, UInt8
 
 from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
+from jaxattn.networks.network import Network
 from jaxattn.training import devices
 from jaxattn.training.feed import placed
 
 BATCH = 248
-FILL = 8  # the fewest rows of fill in a batch: more than a network has blocks
+FILL = 8  # the fewest rows of fill in a batch
+
+
+def fill_of(model: Network) -> int:
+    """The fewest rows of fill in a batch for a network: more than it has sites for attention."""
+    return max(FILL, len(model.sites()) + 1)
 
 
 def batches(
-    count: int, multiple: int = 1, most: int | None = None
+    count: int, multiple: int = 1, most: int | None = None, fill: int = FILL
 ) -> Iterator[tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"]]]:
     """Indices of `count` examples in batches of at most `most`, with which of them are valid.
 
     All batches are filled up to one size, and end with copies of their last examples, in order. The control `shuffled`
-    gives each image the gate of the one before it, the first image that of the last row. Since the last rows are copies
-    of the last images, the first image gets the same gate with any fill, so results are equal on any number of devices.
+    gives each image the gate of the one before it, at each site anew, the first image that of the last row. Since the
+    last rows are copies of the last images, more of them than sites, the first image gets the same gate with any fill,
+    so results are equal on any number of devices.
 
     Args:
         count: number of examples N.
         multiple: the size is a multiple of this.
         most: examples in a batch, by default `BATCH`.
+        fill: the fewest rows of fill (`fill_of`).
 
     Returns:
         Pairs of int32 [B] and bool [B].
     """
     most = min(most or BATCH, count)
-    size = math.ceil((most + FILL) / multiple) * multiple
+    size = math.ceil((most + fill) / multiple) * multiple
     for start in range(0, count, most):
         valid = np.arange(size) < min(most, count - start)
         examples = valid.sum()
@@ -46,19 +53,22 @@ def batches(
         yield (start + rows).astype(np.int32), valid
 
 
-def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[float, float, Float[np.ndarray, "N K"]]:
+def evaluate(
+    step: Callable, variables: dict[str, Any], split: Split, fill: int = FILL
+) -> tuple[float, float, Float[np.ndarray, "N K"]]:
     """Mean loss (nats), accuracy (fraction) and logits [N, K] of a split, over every image once.
 
     Args:
         step: of `step.make_eval_step`, compiled.
         variables: of the model.
         split: N examples.
+        fill: as of `batches`.
     """
     variables = devices.replicate(variables)
     data = placed(split)
     outputs = [
         (devices.synchronise(step(variables, *inputs[:3], devices.shard(valid))), valid)
-        for rows, valid in batches(len(split), devices.count())
+        for rows, valid in batches(len(split), devices.count(), fill=fill)
         for inputs in data.calls(rows[None], 1)
     ]
     loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in outputs], axis=0)
@@ -67,11 +77,11 @@ def evaluate(step: Callable, variables: dict[str, Any], split: Split) -> tuple[f
 
 
 def logits(
-    model: nn.Module, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
+    model: Network, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
 ) -> Float[np.ndarray, "N K"]:
     """Logits [N, K] of images uint8 [N, H, W, 3] in evaluation mode; `spec` is that of the data set."""
     forward = _forward(model, spec)
-    few_sizes = batches(len(images), multiple=32)  # each is compiled
+    few_sizes = batches(len(images), multiple=32, fill=fill_of(model))  # each is compiled
     parts = [(forward(variables, images[rows]), valid) for rows, valid in few_sizes]
     return np.concatenate([np.asarray(part)[valid] for part, valid in parts])
 
@@ -82,13 +92,19 @@ def _forward(model, spec):
 
 
 def averaged_accuracy(
-    step: Callable, variables: dict[str, Any], split: Split, logits: Float[np.ndarray, "N K"], augmentation: str
+    step: Callable,
+    variables: dict[str, Any],
+    split: Split,
+    logits: Float[np.ndarray, "N K"],
+    augmentation: str,
+    fill: int = FILL,
 ) -> float:
     """Accuracy (fraction) where the logits of each image and of changed copies of it are averaged.
 
     Args:
         step, variables, split: as of `evaluate`.
         logits: of the images, [N, K].
+        fill: as of `batches`.
         augmentation: "flips" for the mirror image; "flips-and-shifts" also for the image moved by a pixel down and to
             the right, and up and to the left, with their mirror images: the images that are not moved count half.
 
@@ -96,7 +112,7 @@ def averaged_accuracy(
     """
 
     def of(images):
-        return evaluate(step, variables, Split(np.ascontiguousarray(images), split.labels))[2]
+        return evaluate(step, variables, Split(np.ascontiguousarray(images), split.labels), fill)[2]
 
     def with_mirror(images):
         return (of(images) + of(images[:, :, ::-1])) / 2

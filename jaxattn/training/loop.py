@@ -16,7 +16,7 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import DivergenceError
 from jaxattn.training import devices
 from jaxattn.training.batch import epoch_rows
-from jaxattn.training.evaluation import evaluate
+from jaxattn.training.evaluation import evaluate, fill_of
 from jaxattn.training.feed import Data
 from jaxattn.training.program import Program
 from jaxattn.training.state import TrainState
@@ -59,7 +59,8 @@ def train(
         rate = _shortest(program.learning_rate(state))
         losses = {"train_loss": loss, "train_accuracy": accuracy}
         if len(monitored):
-            losses["val_loss"], losses["val_accuracy"], _ = evaluate(program.evaluate, state.variables, monitored)
+            loss, accuracy, _ = evaluate(program.evaluate, state.variables, monitored, fill_of(program.model))
+            losses |= {"val_loss": loss, "val_accuracy": accuracy}
         seconds = time.perf_counter() - started
         if not math.isfinite(sum(losses.values())):
             raise _diverged(config, epoch, int(state.step), losses)
