@@ -108,7 +108,10 @@ def _run_in_calling_thread():
 
 
 def _keep_freed_memory():
-    """Lets glibc keep up to a gigabyte of freed memory; else each step maps the pages of its temporaries anew.
+    """Lets glibc keep freed memory; else each step maps the pages of its temporaries anew.
+
+    Thresholds do not do: glibc's largest for blocks that are mapped alone is 32 MB in some releases, and a step on many
+    images has gigabytes of temporaries.
 
     Only the main thread gains: the arenas of other threads cannot hold such large blocks, whatever the thresholds say.
     One arena for all threads could, but threads that compile and decode at the same time would wait for each other.
@@ -117,6 +120,6 @@ def _keep_freed_memory():
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    trim_threshold, mmap_threshold = -1, -3  # from glibc's malloc.h
-    if mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 1 << 25):  # some releases take no more than 32 MB
-        mallopt(trim_threshold, 1 << 30)
+    trim_threshold, most_mapped = -1, -4  # from glibc's malloc.h
+    if mallopt(most_mapped, 0):
+        mallopt(trim_threshold, -1)  # never
