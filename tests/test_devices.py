@@ -87,9 +87,9 @@ def test_where_the_first_of_two_processes_is_stopped_both_end_within_seconds(tmp
             assert [process.poll() for process in both] == [None, None]
             time.sleep(0.05)
         first.send_signal(signal.SIGINT)
-        _, errors = second.communicate(timeout=20)
+        _, errors = second.communicate(timeout=60)
         assert "process 0 stopped; this one stops, too\n" in errors and second.returncode == 1
-        first.communicate(timeout=20)
+        first.communicate(timeout=60)
     finally:
         for process in both:
             process.kill()

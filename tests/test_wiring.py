@@ -142,8 +142,8 @@ def trained(small_network, tmp_path_factory):
 def worse_and_worse(evaluate):
     """Of the monitored split, so that the first epoch is the best."""
 
-    def measured(step, variables, split):
-        loss, _, logits = evaluate(step, variables, split)
+    def measured(step, variables, split, *fill):
+        loss, _, logits = evaluate(step, variables, split, *fill)
         measured.calls += 1
         return loss + measured.calls, 1 / measured.calls, logits
 
