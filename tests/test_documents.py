@@ -7,11 +7,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+import tiny
 
-from jaxattn import ATTENTION, Config, fit, modules
+from jaxattn import ATTENTION, Config, fit, modules, networks
 from jaxattn.attention import registry
+from jaxattn.data import DATASETS
 from jaxattn.explain.capture import capture
 from jaxattn.runs.console import Console
+from jaxattn.training import program
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,6 +33,17 @@ def test_module_of_ones_own_from_the_architecture_page_trains_and_its_gate_is_ca
     seen = jax.eval_shape(lambda values: capture(run.model, values, jnp.zeros((1, 32, 32, 3))), run.variables)
     assert list(map(str, seen.gates)) == ["block1", "block2", "block3"]
     sys.modules.pop("mine")
+
+
+def test_network_of_ones_own_from_the_readme_trains_with_attention(tmp_path, monkeypatch, quiet):
+    (block,) = [block for block in python_blocks("README.md") if "(Network)" in block]
+    (tmp_path / "readme_network.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(DATASETS, "tiny", tiny.dataset())
+    monkeypatch.setattr(program, "create", networks.create)  # not the tests' small network
+    options = tiny.CONFIG | {"network": "readme_network:Small", "attention": "se", "epochs": 1, "norm_bias_rate": 1.0}
+    run = fit(Config(**options), tmp_path / "run", quiet)
+    assert run.acts_on["weight_decay"][-1] == "stem/kernel" and run.result["epochs"] == 1
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])

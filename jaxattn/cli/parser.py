@@ -69,7 +69,7 @@ def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str], w
             text += f" (default: {field.default})"
         elif field.name in CNN:
             values = ", ".join(f"{name} {recipe[field.name]}" for name, recipe in recipes("cnn").items())
-            text += f" (default: {values})"
+            text += f" (default with cnn: {values})"
         flag = f"--{field.name.replace('_', '-')}"
         if kind(field) is bool:
             groups[group].add_argument(

@@ -41,7 +41,8 @@ def conv_general_dilated(
     if same and kernel.shape[1] == size and is_plain(options):
         return conv_same(x, kernel, compute_dtype)
     form = functools.partial(_conv, strides=window_strides, padding=padding, **options)
-    if is_plain(options) and not isinstance(padding, str) and x.shape[-1] >= FEW_CHANNELS and size > 1:
+    has_strides = max(window_strides) > 1 and size > 1 and not isinstance(padding, str)
+    if has_strides and is_plain(options) and x.shape[-1] >= FEW_CHANNELS:
         strided = tuple(window_strides), tuple(map(tuple, padding))
         default = functools.partial(form, compute_dtype=compute_dtype)
         return jax.lax.platform_dependent(x, kernel, cpu=functools.partial(_strided, *strided), default=default)

@@ -156,7 +156,7 @@ class Network(nn.Module):
 
     @nn.nowrap
     def check(self, images: Num[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        """The images [B, H, W, C], if they are some.
+        """The images [B, H, W, C] as they are, after a check of their type and size.
 
         Raises:
             InputError: where they are no floating-point numbers, or too small.

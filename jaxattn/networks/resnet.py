@@ -1,7 +1,7 @@
 """Residual networks of basic blocks: He et al.'s for CIFAR, and the ResNet-18 with a 3x3 stem."""
 
 import functools
-from typing import final
+from typing import NamedTuple, final
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -125,11 +125,11 @@ class ResNet(Network):
     @nn.nowrap
     def sites(self) -> tuple[Site, ...]:
         """One in each block."""
-        return tuple(Site(name, (name, "attention"), stage) for name, stage in named_blocks(self.blocks))
+        return block_sites(self.blocks)
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """The first convolution and norm; of each block convolutions, norms, attention and output."""
+        """The first convolution; of each block convolutions, norms, attention and output."""
         return block_layers(self.blocks, ("conv1", "norm1", "conv2", "norm2", "attention"))
 
     @nn.compact
@@ -142,36 +142,48 @@ class ResNet(Network):
         x = self.check(images)
         x = conv(self.widths[0], "conv", compute_dtype=self.compute_dtype)(x)
         x = norm_relu(x, train, "norm")
-        for number, (name, stage) in enumerate(named_blocks(self.blocks), 1):
-            stride = 2 if stage > 1 and name.endswith("block1") else 1
+        for number, block in enumerate(named_blocks(self.blocks), 1):
             x = BasicBlock(
-                self.widths[stage - 1],
-                stride,
+                self.widths[block.stage - 1],
+                block.stride,
                 self.projection,
                 self.attention_of(number),
                 self.position,
                 self.compute_dtype,
-                name=name,
+                name=block.name,
             )(x, train)
         return classify(x, self.classes, self.compute_dtype)
 
 
-def named_blocks(blocks: tuple[int, ...]) -> list[tuple[str, int]]:
-    """The name of each block, such as "stage2_block1", and its stage, from 1."""
+class Block(NamedTuple):
+    """A block of a residual network: its name, such as "stage2_block1", its stage, from 1, and its stride."""
+
+    name: str
+    stage: int
+    stride: int
+
+
+def named_blocks(blocks: tuple[int, ...]) -> list[Block]:
+    """The blocks, first to last, for numbers of them in each stage; later stages begin by halving the map."""
     return [
-        (f"stage{stage}_block{number}", stage)
+        Block(f"stage{stage}_block{number}", stage, 2 if stage > 1 and number == 1 else 1)
         for stage, count in enumerate(blocks, 1)
         for number in range(1, count + 1)
     ]
+
+
+def block_sites(blocks: tuple[int, ...]) -> tuple[Site, ...]:
+    """A site for attention in each block, for numbers of blocks in each stage."""
+    return tuple(Site(block.name, (block.name, "attention"), block.stage) for block in named_blocks(blocks))
 
 
 def block_layers(blocks: tuple[int, ...], parts: tuple[str, ...]) -> tuple[Place, ...]:
     """What can be captured of a network of named blocks with these parts; the outputs of stages are mapped."""
     places = [Place("conv", ("conv",))]
     names = named_blocks(blocks)
-    for i, (name, stage) in enumerate(names):
+    for i, (name, stage, _) in enumerate(names):
         places += [Place(f"{name}_{part}", (name, part)) for part in parts]
-        places.append(Place(name, (name,), mapped=i + 1 == len(names) or names[i + 1][1] != stage))
+        places.append(Place(name, (name,), mapped=i + 1 == len(names) or names[i + 1].stage != stage))
     return tuple(places)
 
 

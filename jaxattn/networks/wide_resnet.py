@@ -11,7 +11,7 @@ from jaxtyping import Float, Num
 from jaxattn.attention.registry import Attention
 from jaxattn.layers.compute_dtype import ComputeDtype
 from jaxattn.networks.network import Network, Place, Site, attend
-from jaxattn.networks.resnet import POSITIONS, block_layers, classify, conv, named_blocks, norm_relu
+from jaxattn.networks.resnet import POSITIONS, block_layers, block_sites, classify, conv, named_blocks, norm_relu
 
 
 @final
@@ -86,7 +86,7 @@ class WideResNet(Network):
     @nn.nowrap
     def sites(self) -> tuple[Site, ...]:
         """One in each block."""
-        return tuple(Site(name, (name, "attention"), stage) for name, stage in named_blocks(self.blocks))
+        return block_sites(self.blocks)
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
@@ -102,15 +102,15 @@ class WideResNet(Network):
         """
         x = self.check(images)
         x = conv(16, "conv", compute_dtype=self.compute_dtype)(x)
-        for number, (name, stage) in enumerate(named_blocks(self.blocks), 1):
+        for number, block in enumerate(named_blocks(self.blocks), 1):
             x = PreActivationBlock(
-                self.widths[stage - 1],
-                2 if stage > 1 and name.endswith("block1") else 1,
+                self.widths[block.stage - 1],
+                block.stride,
                 self.dropout,
                 self.attention_of(number),
                 self.position,
                 self.compute_dtype,
-                name=name,
+                name=block.name,
             )(x, train)
         return classify(norm_relu(x, train, "norm"), self.classes, self.compute_dtype)
 

@@ -151,7 +151,7 @@ def _finished(job: Job) -> Run:
 
 def _run_of(job: Job, *state: Any) -> Run:
     manifest = job.manifest
-    return Run(job.folder, manifest.config, manifest.data, job.program.model, *state)
+    return Run(job.folder, manifest.config, manifest.data, job.program.model, *state, acts_on=manifest.acts_on)
 
 
 def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
