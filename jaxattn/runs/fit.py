@@ -150,8 +150,8 @@ def _finished(job: Job) -> Run:
 
 
 def _run_of(job: Job, *state: Any) -> Run:
-    manifest = job.manifest
-    return Run(job.folder, manifest.config, manifest.data, job.program.model, *state, acts_on=manifest.acts_on)
+    run = Run(job.folder, job.manifest.config, job.manifest.data, job.program.model, *state)
+    return dataclasses.replace(run, acts_on=job.manifest.acts_on)
 
 
 def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
