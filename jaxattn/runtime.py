@@ -7,7 +7,10 @@ import ctypes
 import functools
 import importlib.metadata
 import os
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import platformdirs
@@ -18,6 +21,9 @@ from jaxattn.errors import InputError, first_line
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 # For programs that train and evaluate: jax 0.10 would otherwise fuse what `layers.winograd` keeps apart.
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+# These versions of jaxlib keep a packed copy of a large matrix that a program multiplies by, under its address, and use
+# it for another matrix that comes to lie there: those of a network could be another's. With XNNPACK off, none is kept.
+STALE_MATRICES = (0, 7, 2), (0, 8, 2)  # from the first to below the second
 
 
 @functools.cache
@@ -53,11 +59,28 @@ def require_device() -> None:
         raise InputError(f"JAX cannot use {wanted}: {first_line(reason)}; unset it, or name cpu") from error
 
 
-def on_cpu(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Compiler options that are meant for a CPU, if the default backend is one; else None."""
+def jit(function: Callable, cpu: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Any:
+    """`jax.jit` of a function, with which no version of jaxlib gives wrong products; all programs are made by it.
+
+    Args:
+        function: what to compile.
+        cpu: compiler options, if the default backend is a CPU; else they are ignored.
+        options: the others of `jax.jit`.
+    """
     import jax
 
-    return options if jax.default_backend() == "cpu" else None
+    safe = {"xla_cpu_use_xnnpack": False} if _keeps_stale_matrices() else {}
+    is_cpu = jax.default_backend() == "cpu"
+    return jax.jit(function, compiler_options={**safe, **cpu} if is_cpu else None, **options)
+
+
+def _keeps_stale_matrices():
+    first, end = STALE_MATRICES
+    return first <= _jaxlib_version() < end
+
+
+def _jaxlib_version():
+    return tuple(int(re.match(r"\d*", part)[0] or 0) for part in importlib.metadata.version("jaxlib").split(".")[:3])
 
 
 def compile_faster() -> None:
@@ -71,9 +94,10 @@ def compile_faster() -> None:
     if "xla_backend_extra_options" not in flags[0]:
         passes = "xla_cpu_disable_loop_unrolling,xla_cpu_disable_slp_vectorizer"
         flags.append(f"--xla_backend_extra_options={passes}")
-    version = tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2]))
-    if "xla_cpu_use_fusion_emitters" not in flags[0] and version < (0, 11):  # later, an unknown flag ends the process
+    if "xla_cpu_use_fusion_emitters" not in flags[0] and _jaxlib_version() < (0, 11):  # later, an unknown flag is fatal
         flags.append("--xla_cpu_use_fusion_emitters=false")
+    if "xla_cpu_use_xnnpack" not in flags[0] and _keeps_stale_matrices():  # for what a caller compiles
+        flags.append("--xla_cpu_use_xnnpack=false")
     os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 

@@ -105,6 +105,12 @@ def test_platforms_are_told_apart_in_layers_and_runtime_only():
             assert "platform_dependent" not in path_of(name).read_text(), name
 
 
+def test_programs_that_run_are_made_by_runtime_alone():
+    only_lowered = {"jaxattn.attention.cost", "jaxattn.exports.stablehlo"}
+    for name in set(MODULES) - {"jaxattn.runtime"} - only_lowered:
+        assert "jax.jit" not in path_of(name).read_text(), f"{name}: runtime.jit knows which products may be wrong"
+
+
 def strings(tree):
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and node.body

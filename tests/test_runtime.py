@@ -56,17 +56,46 @@ def test_reading_a_run_leaves_the_callers_settings_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "given"), [("0.7.2", True), ("0.10.2", True), ("0.11.0", False), ("0.12.0.1", False)]
+    ("version", "emitters", "xnnpack"),
+    [
+        ("0.7.2", True, True),
+        ("0.8.1", True, True),
+        ("0.8.2", True, False),
+        ("0.10.2", True, False),
+        ("0.11.0rc1", False, False),
+        ("0.12.0.1", False, False),
+    ],
 )
-def test_the_compiler_is_given_only_flags_that_its_version_knows(monkeypatch, version, given):
+def test_the_compiler_is_given_only_flags_that_its_version_knows(monkeypatch, version, emitters, xnnpack):
     monkeypatch.setattr(runtime.importlib.metadata, "version", lambda name: version)
     monkeypatch.setenv("XLA_FLAGS", "--xla_of_the_user=1")
     runtime.compile_faster()
     flags = os.environ["XLA_FLAGS"].split()
     assert flags[0] == "--xla_of_the_user=1"
-    assert ("--xla_cpu_use_fusion_emitters=false" in flags) == given
+    assert ("--xla_cpu_use_fusion_emitters=false" in flags) == emitters
+    assert ("--xla_cpu_use_xnnpack=false" in flags) == xnnpack
     runtime.compile_faster()
     assert os.environ["XLA_FLAGS"].split() == flags  # a setting that is there already wins
+
+
+@pytest.mark.colab
+def test_a_matrix_that_takes_the_place_of_another_in_memory_is_multiplied_by_itself():
+    """In a process that asks JAX for its devices first, where XLA's flags come too late."""
+    code = """
+import jax
+jax.devices()
+import jax.numpy as jnp, numpy as np
+from jaxattn import runtime
+runtime.tune()
+x, matrix = jnp.full((256, 2048), 0.01), jnp.ones((2048, 512))
+multiply, negate = runtime.jit(jnp.matmul), runtime.jit(lambda matrix: -matrix, donate_argnums=0)
+for sign in (1, -1, 1, -1):
+    np.testing.assert_allclose(multiply(x, matrix), np.full((256, 512), sign * 20.48), rtol=1e-4)
+    matrix = negate(matrix)
+"""
+    env = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -108,13 +108,11 @@ def plain():
     return PlainResNet(ours.widths, ours.blocks, ours.projection)
 
 
-def by_hand(model, options=None):
+def by_hand(model, jit=jax.jit):
     """The step without augmentation and the function that makes a state, for a network that `build` does not know."""
     optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
     step = make_train_step(model, optimizer, make_batch(AUGMENT["none"], cifar10.SPEC), True)
-    return jax.jit(step, donate_argnums=0, compiler_options=options), jax.jit(
-        lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3))
-    )
+    return jit(step, donate_argnums=0), jax.jit(lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3)))
 
 
 class Subject:
@@ -135,7 +133,7 @@ class Subject:
             bare, init = by_hand(plain())
         if SETTING == "jaxattn-wide":
             wide = CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se"))
-            bare, init = by_hand(wide, runtime.on_cpu(runtime.KEEP_BARRIERS))
+            bare, init = by_hand(wide, functools.partial(runtime.jit, cpu=runtime.KEEP_BARRIERS))
         self.bare = bare
         self.data = feed.placed(train)
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)

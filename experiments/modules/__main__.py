@@ -52,10 +52,10 @@ class Subject:
         self.state = init_state(model, optimizer, plateau, jax.random.key(0), IMAGE)
         step = make_train_step(model, optimizer, make_batch(AUGMENT["none"], cifar10.SPEC), True)
         self.batch = {"key": jax.random.key(1), "images": images, "labels": labels, "rows": jnp.arange(BATCH)}
-        options = runtime.on_cpu(runtime.KEEP_BARRIERS)
-        self.step = jax.jit(step, donate_argnums=0).lower(self.state, **self.batch).compile(options)
+        jitted = runtime.jit(step, runtime.KEEP_BARRIERS, donate_argnums=0)
+        self.step = jitted.lower(self.state, **self.batch).compile()
         self.image = jax.tree.map(jnp.copy, self.state.variables), jnp.zeros((1, *IMAGE))
-        self.infer = jax.jit(model.apply).lower(*self.image).compile(options)
+        self.infer = runtime.jit(model.apply, runtime.KEEP_BARRIERS).lower(*self.image).compile()
         self.repeats = {}
         for call in (self.train_once, self.infer_once):
             call()  # compiles

@@ -39,7 +39,7 @@ class Subject:
             self.states, self.keys, self.rows = (stacked(one) for one in (self.states, self.keys, self.rows))
         self.steps = 0
         start = time.perf_counter()
-        self.call = jax.jit(WAYS[WAY], donate_argnums=0, compiler_options=runtime.on_cpu(runtime.KEEP_BARRIERS))
+        self.call = runtime.jit(WAYS[WAY], runtime.KEEP_BARRIERS, donate_argnums=0)
         inputs = next(self.inputs())
         self.call = self.call.lower(*inputs).compile()
         self.compile_seconds = time.perf_counter() - start

@@ -13,7 +13,7 @@ from jaxattn.data.spec import Spec
 from jaxattn.explain.cam import explain
 from jaxattn.explain.capture import capture
 from jaxattn.networks.network import Network
-from jaxattn.runtime import QUICK_COMPILE, on_cpu
+from jaxattn.runtime import QUICK_COMPILE, jit
 from jaxattn.training import evaluation
 from jaxattn.types import Layer
 
@@ -66,14 +66,12 @@ def randomised_variables(model: Network, seed: int, shape: tuple[int, int, int])
     """Variables drawn again for images of `shape` (H, W, 3), by a generator that no run uses and that compiles fast."""
     key = jax.random.key(seed, impl="rbg")
     image = jnp.zeros((1, *shape))
-    return jax.jit(lambda key: model.init(key, image), compiler_options=on_cpu(QUICK_COMPILE))(key)
+    return jit(lambda key: model.init(key, image), QUICK_COMPILE)(key)
 
 
 @functools.lru_cache(maxsize=8)
 def _explain(model, spec, layers):
-    return jax.jit(
-        lambda variables, images, targets: explain(model, variables, to_input(images, spec), targets, layers)
-    )
+    return jit(lambda variables, images, targets: explain(model, variables, to_input(images, spec), targets, layers))
 
 
 @functools.lru_cache(maxsize=8)
@@ -83,5 +81,5 @@ def _predict(model, spec):
         by_channel = {k: gate for k, gate in captured.gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
         return captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
 
-    compiled = jax.jit(run)
+    compiled = jit(run)
     return lambda variables, images: compiled(variables, images.astype(np.float32))  # one program for any type

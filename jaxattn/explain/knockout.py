@@ -15,6 +15,7 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.explain import inference
 from jaxattn.networks.network import Network
+from jaxattn.runtime import jit
 
 CONDITIONS = ("intact", "one", "mean", "other image")
 MEANS = "gate_means"  # a collection, and its variable in each module with a gate: a tuple, one mean for each call
@@ -74,12 +75,12 @@ def _sums(model, spec):
         _, collections = _with_gates_changed(_record)(model.apply)(variables, to_input(x, spec), mutable=[MEANS])
         return jax.tree.map(lambda gate: _sum(gate, valid), collections.get(MEANS, {}))
 
-    return jax.jit(run)
+    return jit(run)
 
 
 @functools.lru_cache(maxsize=8 * 2)
 def _logits(model, spec, replace):
-    return jax.jit(_with_gates_changed(replace)(lambda variables, x: model.apply(variables, to_input(x, spec))))
+    return jit(_with_gates_changed(replace)(lambda variables, x: model.apply(variables, to_input(x, spec))))
 
 
 @contextlib.contextmanager

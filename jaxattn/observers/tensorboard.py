@@ -26,7 +26,7 @@ from jaxattn.networks.network import Network
 from jaxattn.observers.pictures import overlays
 from jaxattn.runs.observer import Observer
 from jaxattn.runs.run import Run
-from jaxattn.runtime import QUICK_COMPILE, on_cpu
+from jaxattn.runtime import QUICK_COMPILE, jit
 
 IMAGES = 8
 BINS = 30
@@ -126,7 +126,7 @@ def _capture(model: Network, spec: Spec):
         captured, last = capture(model, variables, to_input(images, spec)), mapped_layers(model)[-1]
         return captured._replace(layers={last: captured.layers[last]})
 
-    return jax.jit(run, compiler_options=on_cpu(QUICK_COMPILE))
+    return jit(run, QUICK_COMPILE)
 
 
 def _file(run: Run, epoch: int, ending: str = "") -> Path:

@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt8
 
+from jaxattn import runtime
 from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
@@ -88,7 +88,7 @@ def logits(
 
 @functools.lru_cache(maxsize=8)
 def _forward(model, spec):
-    return jax.jit(lambda variables, images: model.apply(variables, to_input(images, spec), train=False))
+    return runtime.jit(lambda variables, images: model.apply(variables, to_input(images, spec), train=False))
 
 
 def averaged_accuracy(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxattn import runtime
 from jaxattn.config import Config
 from jaxattn.data.augment import AUGMENT
 from jaxattn.data.spec import Spec
@@ -15,7 +16,7 @@ from jaxattn.errors import InputError, lookup
 from jaxattn.networks import create
 from jaxattn.networks.network import Group, Network
 from jaxattn.networks.placement import Placement
-from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, on_cpu
+from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE
 from jaxattn.training import devices, optim
 from jaxattn.training.batch import make_batch
 from jaxattn.training.groups import decayed, named, of_group
@@ -71,10 +72,8 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
     augment = functools.partial(lookup("augmentation", config.augment, AUGMENT), padding=config.crop_padding)
     batch_of = make_batch(augment, spec, steps_per_epoch if config.flips == "alternating" else 0, config.cutout)
 
-    def jit(function, compiler_options=KEEP_BARRIERS, **options):
-        return jax.jit(
-            function, out_shardings=devices.replicated(), compiler_options=on_cpu(compiler_options), **options
-        )
+    def jit(function, cpu=KEEP_BARRIERS, **options):
+        return runtime.jit(function, cpu, out_shardings=devices.replicated(), **options)
 
     step = {
         train: make_train_step(model, optimizer, batch_of, train, config.label_smoothing, config.ema, config.mixup)
@@ -84,9 +83,9 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
         model=model,
         init=jit(
             lambda key: init_state(model, optimizer, plateau, key, spec.image_shape, averaged=config.ema > 0),
-            compiler_options=QUICK_COMPILE,
+            cpu=QUICK_COMPILE,
         ),
-        batch=jax.jit(batch_of),
+        batch=runtime.jit(batch_of),
         step={train: jit(one, donate_argnums=0) for train, one in step.items()},
         steps={train: jit(make_train_steps(one), donate_argnums=0) for train, one in step.items()},
         steps_in_call=steps_in_call(jax.default_backend(), steps_per_epoch),
