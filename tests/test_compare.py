@@ -1,5 +1,6 @@
 """Comparing variants over seeds: what is trained, what is kept, what is refused, and the page."""
 
+import datetime
 import functools
 import io
 import json
@@ -20,7 +21,8 @@ import tiny
 from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
 from jaxattn.comparison import cluster, page, results, train
-from jaxattn.comparison.compare import compare, of_csv, of_runs, show
+from jaxattn.comparison.compare import compare, of_runs, show
+from jaxattn.comparison.csv_file import of_csv
 from jaxattn.comparison.plan import Plan, read_plan, run_name
 from jaxattn.comparison.progress import Progress
 from jaxattn.data import DATASETS
@@ -87,9 +89,10 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
     assert [(config.attention, config.seed) for config in trained] == [
         ("eca", 0), ("eca", 1), ("none", 2), ("se", 2), ("eca", 2)
     ]  # fmt: skip
-    assert read_plan(folder).extended == (2,)
-    text = text_of(result.page.read_text())
-    assert "The number of seeds was extended (2 seeds, then 3 seeds). " + page.EXTENSION in text
+    (earlier,) = read_plan(folder).earlier
+    assert earlier[:2] == ((2,), ("none", "se")) and earlier.date == datetime.date.today().isoformat()
+    assert f"(planned before: 2 seeds of none, se, until {earlier.date})" in text_of(result.page.read_text())
+    assert result.table.rows[1].verdict.text.count("extended without a plan after 2 seeds on 20") == 1
     with pytest.raises(InputError, match="seeds may only grow"):
         compare(["none", "se"], 2, folder, **FLAGS)
 
@@ -133,7 +136,7 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
     folder, _ = compared
     runs = [folder / run_name(variant, seed) for variant in ("none", "se") for seed in (0, 1)]
     found = of_runs(runs, tmp_path / "page")
-    assert found.page == tmp_path / "page" / "compare.html" and found.table.planned == 2
+    assert found.page == tmp_path / "page" / "compare.html" and found.table.looks == ()
     fit(Config(attention="se", seed=4, **FLAGS | {"dropout": 0.25}), tmp_path / "other", quiet)
     with pytest.raises(InputError, match=r"other was trained with dropout 0\.25, not 0\.0 as .*none-s0"):
         of_runs([*runs, tmp_path / "other"], tmp_path / "page")
@@ -343,10 +346,14 @@ def test_a_line_of_a_csv_file_that_cannot_be_judged_is_named(tmp_path, line, rea
         ({"variants": []}, "variants must be a list of names"),
         ({"variants": ["none", 1]}, "variants must be a list of names"),
         ({"variants": ["se", "se"]}, "two variants have the same name"),
-        ({"seeds": 10**12}, "seeds must be a whole number from 1 to 1,000"),
-        ({"seeds": 2.5}, "seeds must be a whole number from 1 to 1,000, found 2.5"),
-        ({"extended": [0]}, "seeds must be a whole number"),
-        ({"extended": 1}, "is damaged"),
+        ({"looks": [10**12]}, "seeds must be a whole number from 1 to 1,000"),
+        ({"looks": [2.5]}, "seeds must be a whole number from 1 to 1,000, found 2.5"),
+        ({"looks": [3, 2]}, r"numbers of seeds must grow, found \[3, 2\]"),
+        ({"looks": []}, "numbers of seeds must grow"),
+        ({"looks": 2}, "is damaged"),
+        ({"margin": "large"}, "is damaged"),
+        ({"earlier": [{"looks": [0], "variants": [], "date": ""}]}, "seeds must be a whole number"),
+        ({"earlier": 1}, "is damaged"),
         ({"config": []}, "is damaged"),
     ],
 )
@@ -535,8 +542,8 @@ def test_a_job_on_this_machine_leaves_its_gpus_alone(tmp_path, monkeypatch):
 
 
 def test_the_live_table_is_drawn_while_another_thread_reports(quiet):
-    one, other, third = (config for _, config in Plan(Config(**FLAGS), ("none", "se", "eca"), 1).runs())
-    progress = Progress(Plan(one, ("none", "se", "eca"), 1), {}, {}, quiet)
+    one, other, third = (config for _, config in Plan(Config(**FLAGS), ("none", "se", "eca"), (1,)).runs())
+    progress = Progress(Plan(one, ("none", "se", "eca"), (1,)), {}, {}, quiet)
     threads = []
 
     class Running(dict):

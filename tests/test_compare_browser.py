@@ -12,7 +12,7 @@ from report_runs import QUICKLY, metrics, result, run
 from jaxattn.comparison import page as comparison
 from jaxattn.comparison.plan import Plan, run_name
 from jaxattn.comparison.results import PREDICTIONS, Finished, accuracies
-from jaxattn.comparison.verdict import judge
+from jaxattn.comparison.verdict import Earlier, judge
 from jaxattn.config import Config
 from jaxattn.data import shapes
 from jaxattn.explain.knockout import CONDITIONS
@@ -61,8 +61,8 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
     for variant, seed in missing:
         del runs[variant][seed]
     names = {run_name(one, 0): one for one in variants}
-    plan = Plan(runs["none"][0].config, variants, seeds, (4,) if missing else ())
-    table = judge(accuracies(runs), "none", seeds, len(test))
+    plan = Plan(runs["none"][0].config, variants, (seeds,), earlier=(Earlier((4,)),) if missing else ())
+    table = judge(accuracies(runs), "none", (seeds,), len(test))
 
     def load(of, **options):
         return dataclasses.replace(run(names[of.name], spec.classes, spec.image_shape[:2]), spec=spec)

@@ -21,6 +21,8 @@ BASE = "--attention none se --seeds 2 --out OUT --dataset tiny"
 FOLDER = BASE.replace("--dataset tiny", "--dataset folder:RUNS/images")
 ACTS = {
     "--attention": (BASE, BASE.replace("se", "eca", 1)),
+    "--baseline": "--baseline se",
+    "--margin": "--margin 0.7",
     "--seeds": (BASE, BASE.replace("--seeds 2", "--seeds 3")),
     "--out": (BASE, BASE.replace("OUT", "OUT/other")),
     "--dataset": (BASE, BASE.replace("tiny", "other")),
@@ -122,6 +124,7 @@ def effect(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(DATASETS, "other", tiny.dataset(seed=1))
     monkeypatch.setattr(compare, "_check_variants", lambda configs, spec: None)
     monkeypatch.setattr(compare, "write_page", lambda *arguments: None)
+    monkeypatch.setattr(compare, "predictions", lambda run, test: {"intact": test.labels})
     failed = {"se": {0: Failure("it failed", 1, False, {})}}
     monkeypatch.setattr(compare.results, "failures", lambda folder, plan: failed)
     trained = []

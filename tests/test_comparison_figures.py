@@ -42,7 +42,7 @@ def test_an_interval_is_drawn_where_its_ends_are():
 def test_the_share_of_a_run_counts_the_steps_of_all_its_epochs(quiet, monkeypatch):
     told, config = [], Config(attention="se")
     monkeypatch.setattr(Progress, "tell", lambda self, config, text: told.append(text))
-    progress = Progress(Plan(config, ("none", "se"), 1), {}, {}, quiet)
+    progress = Progress(Plan(config, ("none", "se"), (1,)), {}, {}, quiet)
     with progress.console(config).bar(4, 25) as tell:
         tell(1, 0)
         tell(3, 5)

@@ -14,7 +14,7 @@ from jaxattn.comparison.figures import seeds
 from jaxattn.comparison.verdict import judge
 
 FIRST = ("none", "se")
-HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "95 % interval", "p", "Holm", "better")
+HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "interval", "p", "corrected", "better")
 
 
 def finished(folders):
@@ -38,8 +38,8 @@ def row(variant, difference):
     if difference is None:
         return [*cells, *["–"] * 5]
     ends = "–" if difference.interval is None else "{:+.2f} to {:+.2f}".format(*difference.interval)
-    adjusted = "–" if difference.holm is None else f"{difference.holm:.2f}"
-    return [*cells, f"{difference.mean:+.2f}", ends, f"{difference.p:.3f}", adjusted, f"{difference.wins:.0%}"]
+    p, corrected = ("–" if value is None else f"{value:.3f}" for value in (difference.p, difference.corrected))
+    return [*cells, f"{difference.mean:+.2f}", ends, p, corrected, f"{difference.wins:.0%}"]
 
 
 def main():
@@ -50,7 +50,7 @@ def main():
     arguments = parser.parse_args()
     results = finished(arguments.runs or sorted(path.parent for path in Path(__file__).parent.glob("*/result.json")))
     runs, recipe = accuracies(results), results[0]["recipe"]
-    rows = judge(runs, "none", arguments.planned).rows
+    rows = judge(runs, "none", (arguments.planned,)).rows
     print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in rows])), "\n")
     print("\n".join(f"`{line.variant.name}` {line.verdict.text}" for line in rows if line.verdict))
     if arguments.figure:

@@ -1,22 +1,25 @@
 """`compare`: trains variants of the attention with the same seeds, judges them, and writes the page."""
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxattn import runtime
-from jaxattn.comparison import cluster, results
-from jaxattn.comparison.csv_file import read_csv
+from jaxattn.comparison import MARGIN, cluster, results, sections
+from jaxattn.comparison.outlook import outlook
 from jaxattn.comparison.page import write_page
-from jaxattn.comparison.plan import Plan, check_planned, read_plan, write_plan
+from jaxattn.comparison.plan import Plan, check_planned, read_plan, variants, write_plan
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
-from jaxattn.comparison.statistics import ALPHA, smallest_p
+from jaxattn.comparison.results import predictions
+from jaxattn.comparison.table import Comparison
 from jaxattn.comparison.train import train
-from jaxattn.comparison.verdict import judge
+from jaxattn.comparison.verdict import judge, with_new_images
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
-from jaxattn.data.splits import Split
+from jaxattn.data.splits import Split, Splits
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.paths import local_path
 from jaxattn.runs import compiled
@@ -26,8 +29,9 @@ from jaxattn.training.program import build
 
 
 def compare(  # noqa: PLR0913
-    attention: Sequence[Any], seeds: int = 8, out: str | Path = "comparison", console: Console | None = None,
-    executor: str = "here", mirror: str | Path | None = None, retry_failed: bool = False, *,
+    attention: Sequence[Any], seeds: int | Sequence[int] = 8, out: str | Path = "comparison",
+    console: Console | None = None, executor: str = "here", mirror: str | Path | None = None,
+    retry_failed: bool = False, *, margin: float = MARGIN, baseline: str | None = None,
     accept_changed_code: bool = False, **flags: Any,
 ) -> Result:  # fmt: skip
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call resumes after a stop.
@@ -35,13 +39,16 @@ def compare(  # noqa: PLR0913
     A run that fails stops no other, and the same call does not train it again.
 
     Args:
-        attention: names of variants, or classes; the first is the baseline.
-        seeds: how many.
+        attention: names of variants, or classes.
+        seeds: how many; or several numbers, ascending: at each the variants are judged, and more seeds are trained
+            only where something is left to tell.
         out: folder of the comparison, with a run folder for each run.
         console: where lines go; by default standard output.
         executor: "here", or "local" or "slurm" for a job a run by submitit.
         mirror: a folder to copy each run to, and to restore from what `out` lacks; only for runs that train here.
         retry_failed: whether runs that failed before are trained again.
+        margin: in points; a smaller difference counts as none.
+        baseline: name of a variant; by default the first.
         accept_changed_code: whether runs count, and resume, with a module of your own whose code has changed since.
         flags: fields of `Config` that all runs have in common; the data set is cifar10 where none is named.
 
@@ -52,20 +59,15 @@ def compare(  # noqa: PLR0913
     runtime.tune()
     console, folder = console or Console(), local_path(out, "out")
     flags["dataset"] = flags.get("dataset") or "cifar10"  # never another one, which other runs might not have
-    names = tuple(dict.fromkeys(Config(attention=variant).attention for variant in attention))
-    if len(names) < 2 or seeds < 1:
-        raise InputError(f"a comparison takes 2 or more variants and 1 or more seeds, got {len(names)} and {seeds}")
-    configs = [with_absolute_paths(Config(**flags, attention=name)) for name in names]
-    dataset = find(configs[0])
-    if dataset.spec:
-        _check_variants(configs, dataset.spec)
+    looks = (seeds,) if isinstance(seeds, int) else tuple(seeds)
+    names = variants(attention, baseline)
+    judge({name: {} for name in names}, names[0], looks or (0,), margin=margin)  # refuses what it cannot judge
     mirror = _mirror(mirror, executor)
     with console.showing_log():
-        config, splits = load_data(configs[0], dataset, console)
-        if splits.spec != dataset.spec:
-            _check_variants(configs, splits.spec)
-        plan = write_plan(folder, Plan(config, names, seeds), splits.digest())
-        console.line(_outlook(plan))
+        config, splits = _checked([with_absolute_paths(Config(**flags, attention=name)) for name in names], console)
+        seen = functools.partial(results.complete_looks, folder)
+        plan = write_plan(folder, Plan(config, names, looks, margin), splits.digest(), seen)
+        console.line(outlook(plan))
         results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # refuses before more is trained
         failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
         runs = results.of_plan(folder, plan)
@@ -76,6 +78,17 @@ def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
     if mirror is not None and executor != "here":
         raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
     return None if mirror is None else local_path(mirror, "mirror")
+
+
+def _checked(configs: Sequence[Config], console: Console) -> tuple[Config, Splits]:
+    """The baseline's configuration, with its data set's name, and the images; all variants are checked before."""
+    dataset = find(configs[0])
+    if dataset.spec:
+        _check_variants(configs, dataset.spec)
+    config, splits = load_data(configs[0], dataset, console)
+    if splits.spec != dataset.spec:
+        _check_variants(configs, splits.spec)
+    return config, splits
 
 
 def _check_variants(configs: Sequence[Config], spec: Spec) -> None:
@@ -124,41 +137,29 @@ def of_runs(
     out = local_path(out, "out")
     runs = results.of_folders([local_path(folder) for folder in folders])
     first = next(run for by_seed in runs.values() for run in by_seed.values())
-    plan = Plan(first.config, tuple(runs), max(map(len, runs.values())))
+    plan = Plan(first.config, tuple(runs), (max(map(len, runs.values())),))
     notes = results.notes(runs, trust_code, accept_changed_code)
     return _from_runs(out, plan, runs, data_dir, None, notes)
-
-
-def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = None) -> Result:
-    """Judges numbers that other programs made.
-
-    Args:
-        path: a CSV file with columns variant, seed, accuracy (a fraction).
-        planned: number of seeds that were planned; by default the most that a variant has.
-        baseline: name of a variant; by default the first.
-
-    Raises:
-        InputError: where the file cannot be read as such.
-    """
-    accuracies = read_csv(local_path(path))
-    most = max(map(len, accuracies.values()), default=0)
-    return Result(judge(accuracies, baseline or next(iter(accuracies), ""), planned or most), None, {})
-
-
-def _outlook(plan: Plan) -> str:
-    """What so many seeds can show, printed before anything is trained."""
-    comparisons, p = len(plan.variants) - 1, smallest_p(plan.seeds)
-    text = f"{len(plan.runs())} runs: {len(plan.variants)} variants, {plan.seeds} seeds; the smallest p is {p:.2g}"
-    if p * comparisons > ALPHA:
-        needed = next(n for n in range(1, 99) if smallest_p(n) * comparisons <= ALPHA)
-        text += f": no difference can be shown with so few, whatever its size; it takes {needed} seeds"
-    return text
 
 
 def _train(
     folder: Path, plan: Plan, executor: str, console: Console, mirror: Path | None, retry_failed: bool,
     accept_changed_code: bool,
 ) -> results.Failures:  # fmt: skip
+    """Trains what is missing for each look, up to the first that leaves nothing to tell; why runs failed that did."""
+    failures: results.Failures = {}
+    for number in range(len(plan.looks)):
+        part = dataclasses.replace(plan, looks=plan.looks[: number + 1])
+        failures = _train_look(folder, part, executor, console, mirror, retry_failed, accept_changed_code)
+        table = _judge(plan, results.of_plan(folder, plan), failures)
+        if {row.verdict.kind for row in table.rows if row.verdict} <= {"helps", "hurts", "equivalent"}:
+            if part.seeds < plan.seeds:
+                console.line(f"nothing is left to tell after {part.seeds} seeds, no more are trained")
+            break
+    return failures
+
+
+def _train_look(folder, plan, executor, console, mirror, retry_failed, accept_changed_code) -> results.Failures:
     """Trains the runs that are neither finished nor left as failed; why those failed that did, now or before."""
     finished = results.accuracies(results.of_plan(folder, plan))
     failed = {} if retry_failed else results.failures(folder, plan)
@@ -199,10 +200,22 @@ def _judged(
 ) -> Result:
     """The result, with its page; `failures` are None for runs that the command for a comparison did not make."""
     _any_finished(folder, runs, failures)  # there must be one
-    table = judge(results.accuracies(runs), plan.variants[0], plan.seeds, len(test))
+    if failures is None:  # whatever seeds there are
+        table = judge(results.accuracies(runs), plan.variants[0], images=len(test), margin=plan.margin)
+    else:
+        table = _judge(plan, runs, failures, len(test))
+    answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
+    table = with_new_images(table, sections.crossed_intervals(table, answers, test))
     table = table._replace(balanced=results.balanced_accuracies(runs, test))
     page = write_page(folder, plan, runs, table, test, failures, notes)
     return Result(table, page, failures or {}, tuple(notes))
+
+
+def _judge(plan: Plan, runs: results.Runs, failures: results.Failures, images: int | None = None) -> Comparison:
+    return judge(
+        results.accuracies(runs), plan.variants[0], plan.looks, images, margin=plan.margin, failed=failures,
+        earlier=plan.earlier,
+    )  # fmt: skip
 
 
 def _any_finished(folder: Path, runs: results.Runs, failures: results.Failures | None) -> results.Finished:

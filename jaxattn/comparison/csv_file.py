@@ -4,10 +4,31 @@ import csv
 import io
 from pathlib import Path
 
+from jaxattn.comparison import MARGIN
+from jaxattn.comparison.result import Result
+from jaxattn.comparison.verdict import judge
 from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, read_bytes
+from jaxattn.paths import local_path
 
 MAX_COMPARED = 200  # variants, and seeds of each: memory grows with both
+
+
+def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = None, margin: float = MARGIN) -> Result:
+    """Judges numbers that other programs made.
+
+    Args:
+        path: a CSV file with columns variant, seed, accuracy (a fraction).
+        planned: number of seeds that were planned; by default, each variant is judged with those that it has.
+        baseline: name of a variant; by default the first.
+        margin: in points; a smaller difference counts as none.
+
+    Raises:
+        InputError: where the file cannot be read as such.
+    """
+    accuracies = read_csv(local_path(path))
+    looks = () if planned is None else (planned,)
+    return Result(judge(accuracies, baseline or next(iter(accuracies), ""), looks, margin=margin), None, {})
 
 
 def read_csv(path: Path) -> dict[str, dict[int, float]]:

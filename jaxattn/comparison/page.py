@@ -12,8 +12,7 @@ from jaxattn import __version__
 from jaxattn.comparison import figures, sections
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs, accuracies, predictions
-from jaxattn.comparison.statistics import MARGIN, smallest_p
-from jaxattn.comparison.verdict import Comparison
+from jaxattn.comparison.table import Comparison
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis
@@ -26,10 +25,6 @@ from jaxattn.templates import pages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-EXTENSION = (
-    "Whoever looks at 8 seeds, and trains 4 more where nothing was shown, claims a difference that is not there in "
-    "7.3 % of comparisons instead of 4.3 % (simulated, one variant)."
-)
 ON_PAGE = {  # colours of a figure, and what they become on the page, which is also read in the dark
     **dict.fromkeys((canvas.INK, canvas.FAINT, "#000000"), "currentColor"),
     canvas.GRID: "color-mix(in srgb, currentColor 15%, transparent)",
@@ -104,12 +99,11 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
     return {
         "title": f"{', '.join(plan.variants[1:])} against {plan.variants[0]} on {spec.name}",
         "baseline": table.baseline,
-        "planned": table.planned,
+        "planned": plan.seeds,
         "provisional": sections.provisional(table),
-        "extended": ", then ".join(f"{n} seeds" for n in (*plan.extended, plan.seeds)) if plan.extended else "",
-        "extended_error": EXTENSION,
-        "smallest": f"With {plan.seeds} pairs the smallest possible p is {smallest_p(plan.seeds):.2g}.",
-        "margin": MARGIN,
+        "extended": sections.extended(plan),
+        "rule": sections.rule(table),
+        "margin": f"{plan.margin:g}",
         "rows": [sections.table_row(row, table, answers, test) for row in table.rows],
         "costs": sections.costs(runs),
         "unequal": bool(table.balanced),
@@ -126,7 +120,8 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
 
 def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], data: str) -> dict[str, "Figure"]:
     """The figures by name; those by class are `classes-<variant>`."""
-    caption = f"{data}, network {plan.config.network}, recipe {plan.config.recipe}, {plan.seeds} seeds"
+    seeds = max((len(by_seed) for by_seed in runs.values()), default=0)
+    caption = f"{data}, network {plan.config.network}, recipe {plan.config.recipe}, {seeds} seeds"
     finished = {name: by_seed for name, by_seed in runs.items() if by_seed}
     drawn = {"seeds": figures.seeds(accuracies(finished), caption)}
     intervals = [
@@ -136,7 +131,7 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
     ]
     if intervals:
         title = f"Difference to {table.baseline}, with 95 % intervals"
-        drawn["differences"] = figures.forest(title, intervals, caption, MARGIN, "points of test accuracy")
+        drawn["differences"] = figures.forest(title, intervals, caption, plan.margin, "points of test accuracy")
     if plan.config.monitored is not None:
         metrics = {name: [run.metrics for run in by_seed.values()] for name, by_seed in finished.items()}
         drawn["curves"] = figures.learning_curves(metrics, plan.config.monitored, caption)

@@ -1,10 +1,14 @@
 """What a comparison trains: variants of the attention, seeds, and everything that they have in common."""
 
 import dataclasses
+import datetime
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, final
 
+from jaxattn.comparison import MARGIN
+from jaxattn.comparison.verdict import Earlier
 from jaxattn.config import Config
 from jaxattn.errors import InputError, first_line
 from jaxattn.limits import read_json
@@ -26,14 +30,22 @@ class Plan:
     Attributes:
         config: what all runs have in common; its attention is the baseline's, its seed 0.
         variants: names of attention; the first is the baseline.
-        seeds: how many: 0, 1, ...
-        extended: smaller numbers of seeds that were planned before, oldest first.
+        looks: numbers of seeds (0, 1, ...) at which the variants are judged, ascending; more are trained only where
+            something is left to tell.
+        margin: in points; a smaller difference counts as none.
+        earlier: plans that had their verdicts before this one extended them, oldest first.
     """
 
     config: Config
     variants: tuple[str, ...]
-    seeds: int
-    extended: tuple[int, ...] = ()
+    looks: tuple[int, ...]
+    margin: float = MARGIN
+    earlier: tuple[Earlier, ...] = ()
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds there may be."""
+        return self.looks[-1]
 
     def runs(self) -> list[tuple[str, Config]]:
         """The name of each run's folder, and its configuration; all variants of a seed come before the next seed."""
@@ -48,18 +60,35 @@ class Plan:
         return [(folder / name, config) for name, config in self.runs()]
 
 
+def variants(attention: Sequence[Any], baseline: str | None) -> tuple[str, ...]:
+    """The names of all variants of the attention, the baseline first, which is by default the first one.
+
+    Raises:
+        InputError: where there are fewer than two, or the baseline is none of them.
+    """
+    names = [Config(attention=variant).attention for variant in attention]
+    if baseline is not None and baseline not in names:
+        raise InputError(f"baseline {baseline!r} must be one of the variants: {', '.join(names)}", "baseline")
+    if len(set(names)) < 2:
+        raise InputError(f"a comparison takes 2 or more variants, got {len(set(names))}")
+    return tuple(dict.fromkeys((baseline or names[0], *names)))
+
+
 def run_name(variant: str, seed: int) -> str:
     """The name of a run's folder, such as "wide-se-s0"."""
     return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', variant)}-s{seed}"
 
 
-def write_plan(folder: Path, wanted: Plan, dataset_hash: str) -> Plan:
+def write_plan(folder: Path, wanted: Plan, dataset_hash: str, seen: Callable[[Plan], tuple[int, ...]]) -> Plan:
     """Writes a plan into a folder, or adds its variants and seeds to the one that is there.
+
+    What extends a plan that was complete at one of its looks is recorded as such.
 
     Args:
         folder: of the comparison.
         wanted: the plan.
         dataset_hash: of the data that its runs are trained on.
+        seen: gives the looks of a plan that are complete.
 
     Returns:
         The plan that now holds.
@@ -73,9 +102,10 @@ def write_plan(folder: Path, wanted: Plan, dataset_hash: str) -> Plan:
             raise InputError(f"{folder} holds no comparison; choose an empty or a new folder", "out")
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(folder, wait=True):
-            plan = _merged(folder, read_plan(folder), wanted) if (folder / "compare.json").exists() else wanted
+            plan = _merged(folder, read_plan(folder), wanted, seen) if (folder / "compare.json").exists() else wanted
             check_planned(folder, plan, dataset_hash)
-            write_json(folder / "compare.json", dataclasses.asdict(plan))
+            earlier = [plan_before._asdict() for plan_before in plan.earlier]
+            write_json(folder / "compare.json", dataclasses.asdict(plan) | {"earlier": earlier})
             return plan
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}; choose another folder", "out") from error
@@ -129,12 +159,25 @@ def _parsed(values: dict[str, Any]) -> Plan:
     config, names = Config.from_json(completed(values["config"])), values["variants"]
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise ValueError("variants must be a list of names")
-    for number in (values["seeds"], *values["extended"]):
-        if type(number) is not int or not 0 < number <= MAX_SEEDS:
-            raise ValueError(f"seeds must be a whole number from 1 to {MAX_SEEDS:,}, found {number!r:.40}")
     if len({run_name(name, 0) for name in names}) < len(names):
         raise ValueError("two variants have the same name or folder")
-    return Plan(config, tuple(names), values["seeds"], tuple(values["extended"]))
+    if "looks" not in values:  # of earlier versions
+        earlier = [Earlier(_parsed_looks([seeds])) for seeds in values["extended"]]
+        return Plan(config, tuple(names), _parsed_looks([values["seeds"]]), earlier=tuple(earlier))
+    earlier = [
+        Earlier(_parsed_looks(one["looks"]), tuple(map(str, one["variants"])), str(one["date"]))
+        for one in values["earlier"]
+    ]
+    return Plan(config, tuple(names), _parsed_looks(values["looks"]), float(values["margin"]), tuple(earlier))
+
+
+def _parsed_looks(values):
+    for number in values:
+        if type(number) is not int or not 0 < number <= MAX_SEEDS:
+            raise ValueError(f"seeds must be a whole number from 1 to {MAX_SEEDS:,}, found {number!r:.40}")
+    if not values or sorted(set(values)) != values:
+        raise ValueError(f"numbers of seeds must grow, found {values!r:.40}")
+    return tuple(values)
 
 
 def difference(one: Config, other: Config) -> str | None:
@@ -145,12 +188,17 @@ def difference(one: Config, other: Config) -> str | None:
     return None
 
 
-def _merged(folder, old, new):
+def _merged(folder, old, new, seen):
     other = difference(old.config, new.config)
     if other is not None:
         raise InputError(f"{folder} holds a comparison with {other}; choose another folder", "out")
     variants = (*old.variants, *(name for name in new.variants if name not in old.variants))
     if new.seeds < old.seeds:
         raise InputError(f"seeds may only grow: {folder} was planned with {old.seeds}, got {new.seeds}", "seeds")
-    extended = old.extended if new.seeds == old.seeds else (*old.extended, old.seeds)
-    return Plan(dataclasses.replace(old.config, data_dir=new.config.data_dir), variants, new.seeds, extended)
+    if new.margin != old.margin:
+        raise InputError(f"{folder} was planned with a margin of {old.margin:g} points, got {new.margin:g}", "margin")
+    earlier, looks = old.earlier, seen(old) if (variants, new.looks) != (old.variants, old.looks) else ()
+    if looks:
+        earlier = (*earlier, Earlier(looks, old.variants, datetime.date.today().isoformat()))
+    config = dataclasses.replace(old.config, data_dir=new.config.data_dir)
+    return Plan(config, variants, new.looks, old.margin, earlier)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxattn.comparison import results
-from jaxattn.comparison.verdict import Comparison
+from jaxattn.comparison.table import Comparison
 
 
 class Result(NamedTuple):
@@ -44,7 +44,8 @@ class Result(NamedTuple):
             spread = "" if variant.sd is None else f" (sd {100 * variant.sd:.2f})"
             spread += "" if balanced is None else f", balanced {balanced:.2%}"
             text = "the baseline" if verdict is None else verdict.text
-            counted = results.counted(variant.n, self.table.planned, self.failures.get(variant.name, {}))
+            planned = max(self.table.looks, default=variant.n)
+            counted = results.counted(variant.n, planned, self.failures.get(variant.name, {}))
             lines.append(f"{variant.name}: {mean}{spread}, {counted}: {text}")
         notes = [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, *notes, *([f"page: {self.page}"] if self.page else [])])

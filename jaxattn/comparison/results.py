@@ -58,6 +58,13 @@ def of_plan(folder: Path, plan: Plan) -> Runs:
     return runs
 
 
+def complete_looks(folder: Path, plan: Plan) -> tuple[int, ...]:
+    """The looks of a plan at which each of its runs is finished or has failed."""
+    finished, failed = of_plan(folder, plan), failures(folder, plan)
+    ended = [finished[name].keys() | failed[name].keys() for name in plan.variants]
+    return tuple(look for look in plan.looks if all(seeds >= set(range(look)) for seeds in ended))
+
+
 def failures(folder: Path, plan: Plan) -> Failures:
     """Why the runs of a plan failed that did, by variant and seed: as recorded, or because a file is damaged."""
     failed: Failures = {variant: {} for variant in plan.variants}

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from jaxattn.attention.cost import cost
+from jaxattn.comparison import MARGIN
 from jaxattn.comparison.figures import Cost, Interval
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs
 from jaxattn.comparison.statistics import class_differences, crossed_interval, t_interval
-from jaxattn.comparison.verdict import Comparison, Row
+from jaxattn.comparison.table import Comparison, Row
+from jaxattn.comparison.verdict import family_of
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
@@ -39,9 +41,10 @@ def table_row(judged: Row, table: Comparison, answers: Answers, test: Split) -> 
             "images": difference.images,
             "interval": "–" if difference.interval is None else _range(*difference.interval),
             "crossed": _range(*crossed_interval(*_correct(answers, one.name, table.baseline, test))),
-            "p": f"{difference.p:.3f}",
-            "holm": "–" if difference.holm is None else f"{difference.holm:.3f}",
+            "p": "–" if difference.p is None else f"{difference.p:.3f}",
+            "corrected": "–" if difference.corrected is None else f"{difference.corrected:.3f}",
             "wins": f"{difference.wins:.0%}",
+            "correlation": "–" if difference.correlation is None else f"{difference.correlation:+.2f}",
         }
     text = None if judged.verdict is None else judged.verdict.text
     return {
@@ -66,6 +69,12 @@ def _correct(answers, name, baseline, test):
     return [
         np.stack([answers[variant][seed]["intact"] == test.labels for seed in seeds]) for variant in (name, baseline)
     ]
+
+
+def crossed_intervals(table: Comparison, answers: Answers, test: Split) -> dict[str, tuple[float, float]]:
+    """The interval of each variant's difference for new seeds and new images, in points."""
+    names = [row.variant.name for row in table.rows if row.difference is not None]
+    return {name: crossed_interval(*_correct(answers, name, table.baseline, test)) for name in names}
 
 
 def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> list[dict[str, Any]]:
@@ -141,6 +150,30 @@ def provisional(table: Comparison) -> str:
     return f"not all planned runs are finished ({', '.join(waiting)})." if waiting else ""
 
 
+def rule(table: Comparison) -> str:
+    """How the verdicts were given, in sentences."""
+    names = [row.variant.name for row in table.rows]
+    families = {family_of(name, names, table.baseline, table.looks) for name in names[1:]}
+    levels = " or ".join(sorted({f"{100 * family.level:.4g} %" for family in families}))
+    looks = f", at {' and '.join(map(str, table.looks))} seeds" if len(table.looks) > 1 else ""
+    return (
+        "An effect is claimed where the interval of the difference of the two means (Welch, which lets spreads differ) "
+        f"excludes zero. A single interval is one of {levels}, so that all variants{looks} together keep 95 %; modules "
+        "and controls are counted apart."
+    )
+
+
+def extended(plan: Plan) -> str:
+    """What was planned before, and when that was extended; empty where nothing was."""
+    plans = [
+        f"{' or '.join(map(str, earlier.looks))} seeds"
+        + (f" of {', '.join(earlier.variants)}" if earlier.variants else "")
+        + (f", until {earlier.date}" if earlier.date else "")
+        for earlier in plan.earlier
+    ]
+    return "; then ".join(plans)
+
+
 def failed(failures: Failures) -> list[dict[str, Any]]:
     """Each run that failed: its variant, its seed, that it diverged or failed, and why."""
     return [
@@ -159,7 +192,9 @@ def settings(config: Config, data: str) -> str:
 
 def command(folder: Path, plan: Plan) -> str:
     """The command line that repeats the comparison, or resumes it."""
-    words = ["python", "-m", "jaxattn.compare", flag("attention"), *plan.variants, flag("seeds"), str(plan.seeds)]
+    looks = ",".join(map(str, plan.looks))
+    words = ["python", "-m", "jaxattn.compare", flag("attention"), *plan.variants, flag("seeds"), looks]
+    words += [] if plan.margin == MARGIN else [flag("margin"), f"{plan.margin:g}"]
     for name, value in _changed(plan.config):
         words += setting(name, value)
     return shlex.join([*words, flag("out"), str(folder)])

@@ -1,12 +1,11 @@
-"""Tests, intervals and planning for paired differences, as `verdict.judge` applies them. NumPy and SciPy only.
+"""Tests, intervals and planning for differences of two variants, as `verdict.judge` applies them. NumPy and SciPy only.
 
-Differences are those of two variants that were trained with the same seeds, one for each seed. Where leading axes are
-allowed, many comparisons are made at once.
+A variant's accuracies are those of its runs, one for each seed. Where leading axes are allowed, many comparisons are
+made at once.
 """
 
-import bisect
-import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -16,8 +15,50 @@ from jaxattn.errors import InputError
 from jaxattn.metrics import frequencies
 
 ALPHA, POWER = 0.05, 0.8
-MARGIN = 0.3  # points; a difference that is surely smaller counts as none
-EXACT, DRAWS = 16, 99_999  # pairs up to which all sign patterns are counted, and how many random ones above
+FEWEST = 3  # seeds; of two, the spread is hardly known
+MOST = 1000  # seeds, beyond which their number is not counted
+
+
+class Welch(NamedTuple):
+    """A mean difference of two variants [...], in the unit of their values.
+
+    Attributes:
+        mean: of the one less that of the other.
+        error: standard error of it.
+        freedom: degrees of freedom of it.
+    """
+
+    mean: Float[np.ndarray, "*B"]
+    error: Float[np.ndarray, "*B"]
+    freedom: Float[np.ndarray, "*B"]
+
+    def interval(self, level: float) -> Float[np.ndarray, "*B 2"]:
+        """The interval [..., 2] of the mean difference at a level, such as 0.95; it has no width if no value varies."""
+        half = scipy.special.stdtrit(self.freedom, (1 + level) / 2) * self.error
+        return np.stack([self.mean - half, self.mean + half], axis=-1)
+
+    def p(self) -> Float[np.ndarray, "*B"]:
+        """Two-sided p [...] of no difference."""
+        t = np.divide(np.abs(self.mean), self.error, out=np.full_like(self.mean, np.inf), where=self.error > 0)
+        return np.where((self.error == 0) & (self.mean == 0), 1.0, 2 * scipy.special.stdtr(self.freedom, -t))
+
+
+def welch(values: Float[np.ndarray, "*B n"], others: Float[np.ndarray, "*#B k"]) -> Welch:
+    """The difference of the means of two samples [..., n] and [..., k], n and k above 1, whose spreads may differ.
+
+    Leading axes of the second may be 1: many variants are then compared with one baseline.
+
+    Source: Welch 1947, Biometrika 34:28.
+    """
+    parts = [sample.var(axis=-1, ddof=1) / sample.shape[-1] for sample in (values, others)]
+    parts = [
+        np.where(np.ptp(sample, axis=-1) > 0, part, 0) for sample, part in zip((values, others), parts, strict=True)
+    ]
+    variance = parts[0] + parts[1]
+    squares = parts[0] ** 2 / (values.shape[-1] - 1) + parts[1] ** 2 / (others.shape[-1] - 1)
+    least = float(min(values.shape[-1], others.shape[-1]) - 1)
+    freedom = np.divide(variance**2, squares, out=np.full_like(variance, least), where=squares > 0)
+    return Welch(values.mean(axis=-1) - others.mean(axis=-1), np.sqrt(variance), freedom)
 
 
 def t_interval(differences: Float[np.ndarray, "*B n"], level: float = 0.95) -> Float[np.ndarray, "*B 2"]:
@@ -30,82 +71,61 @@ def t_interval(differences: Float[np.ndarray, "*B n"], level: float = 0.95) -> F
     return np.stack([mean - half, mean + half], axis=-1)
 
 
-def sign_flip_p(differences: Float[np.ndarray, "*B n"]) -> Float[np.ndarray, "*B"]:
-    """Two-sided p [...] of differences [..., n], n above 0: how often random signs give a mean at least as large.
+def power(seeds: int, sd: float, effect: float, alpha: float = ALPHA) -> float:
+    """How probably Welch's test at a limit of p shows an effect, for runs whose spread is the same in both variants.
 
-    Exact up to 16 pairs. Above, from 99,999 random patterns, the observed one counted with them.
-
-    Source: Fisher 1935; Pitman 1937; Phipson & Smyth 2010 (the observed pattern counts).
-    """
-    n = differences.shape[-1]
-    rounding = 1e-9 * np.abs(differences).sum(axis=-1, keepdims=True)
-    observed = np.abs(differences.sum(axis=-1, keepdims=True)) - rounding
-    count = (np.abs(differences @ _signs(n).T) >= observed).sum(axis=-1)
-    return np.asarray((count + (n > EXACT)) / (len(_signs(n)) + (n > EXACT)))
-
-
-@functools.lru_cache(maxsize=4)
-def _signs(n):
-    if n > EXACT:
-        return np.random.default_rng(0).choice([-1.0, 1.0], (DRAWS, n))
-    return 1.0 - 2 * (np.arange(2 ** (n - 1))[:, None] >> np.arange(n) & 1)  # the last sign is +, by symmetry
-
-
-def smallest_p(n: int) -> float:
-    """The smallest p that n pairs can give: that of differences which all have one sign."""
-    return 2 / 2**n
-
-
-def holm(p: Float[np.ndarray, "*B m"]) -> Float[np.ndarray, "*B m"]:
-    """p of m tests [..., m], adjusted: a limit then holds for an error in any of them. Source: Holm 1979."""
-    order, m = np.argsort(p, axis=-1), p.shape[-1]
-    ranked = np.take_along_axis(p, order, axis=-1) * (m - np.arange(m))
-    adjusted = np.empty_like(p)
-    np.put_along_axis(adjusted, order, np.maximum.accumulate(ranked, axis=-1).clip(max=1), axis=-1)
-    return adjusted
-
-
-def direction(differences: Float[np.ndarray, "*B n"], p: Float[np.ndarray, "*B"]) -> Integer[np.ndarray, "*B"]:
-    """1 where differences [..., n] are shown to be above 0, -1 below, 0 neither: int [...].
-
-    Shown: the (adjusted) sign-flip p [...] is at most 5 %, and the 95 % t interval excludes 0.
-    """
-    low, high = np.moveaxis(t_interval(differences), -1, 0)
-    return np.where(p <= ALPHA, (low > 0).astype(int) - (high < 0), 0)
-
-
-def equivalent(differences: Float[np.ndarray, "*B n"], margin: float = MARGIN) -> Bool[np.ndarray, "*B"]:
-    """Whether a mean of `margin` or more, up or down, is ruled out by differences [..., n], in points: bool [...].
-
-    Two one-sided t tests, each at 5 %: the 90 % t interval lies within the margin. Source: Schuirmann 1987.
-    """
-    return np.asarray((np.abs(t_interval(differences, 0.9)) < margin).all(axis=-1))
-
-
-def pairs_needed(sd: float, effect: float, power: float = POWER, alpha: float = ALPHA) -> int:
-    """The smallest number of pairs whose paired t test finds an effect with the given power.
-
-    And whose sign-flip test can give a p of `alpha`: only this counts where `sd` is 0. The t test is two-sided; the
-    chance that it finds an effect of the wrong sign is left out, it is below a millionth.
+    Without the chance that it shows an effect of the wrong sign, which is nearly 0 unless the power is low.
 
     Args:
-        sd: standard deviation of the differences.
+        seeds: of each variant, two or more.
+        sd: standard deviation of a run's accuracy, above 0.
         effect: above 0, in the unit of `sd`.
-        power: 0.8 is customary.
         alpha: limit of p, divided by the number of variants.
+    """
+    freedom = 2 * (seeds - 1)
+    shift = min(effect / sd * math.sqrt(seeds / 2), 40)  # beyond, it is 1
+    return float(scipy.stats.nct.sf(scipy.special.stdtrit(freedom, 1 - alpha / 2), freedom, shift))
+
+
+def seeds_needed(sd: float, effect: float, alpha: float = ALPHA) -> int:
+    """The smallest number of seeds, of 3 to 1,000, that shows an effect with a power of 80 %; arguments as of `power`.
 
     Raises:
         InputError: where the effect is not above 0.
     """
     if not effect > 0:
         raise InputError(f"effect must be above 0, got {effect}")
-    least = math.ceil(math.log2(2 / alpha))
+    if not sd:
+        return FEWEST
+    return next((n for n in range(FEWEST, MOST) if power(n, sd, effect, alpha) >= POWER), MOST)
 
-    def suffices(n):
-        shift = min(effect * math.sqrt(n) / sd, 20) if sd else 20  # beyond, the power is 1
-        return scipy.stats.nct.sf(scipy.special.stdtrit(n - 1, 1 - alpha / 2), n - 1, shift) >= power
 
-    return least + bisect.bisect_left(range(least, 10**7), True, key=suffices)
+def seeds_range(sd: float, freedom: float, effect: float, alpha: float = ALPHA, level: float = 0.8) -> tuple[int, int]:
+    """`seeds_needed` for the ends of the interval of a standard deviation that is itself estimated.
+
+    Args:
+        sd: estimate of it.
+        freedom: degrees of freedom of the estimate.
+        effect, alpha: as of `power`.
+        level: of the interval.
+    """
+    quantiles = scipy.stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], freedom)
+    least, most = (seeds_needed(sd * math.sqrt(freedom / quantile), effect, alpha) for quantile in quantiles)
+    return least, most
+
+
+def outliers(values: Float[np.ndarray, " n"], resolution: float, limit: float = 5.0) -> Bool[np.ndarray, " n"]:
+    """Which values [n] lie further from the median than `limit` robust standard deviations: bool [n].
+
+    Robust is the larger of 1.4826 times the median distance from the median, which is 0 where half of the values are
+    equal, and the interquartile range divided by 1.349; at least `resolution`. Of fewer than 5 values, none is an
+    outlier. Source: Hampel 1974, J. Am. Stat. Assoc. 69:383.
+    """
+    if len(values) < 5:
+        return np.zeros(len(values), bool)
+    distance = np.abs(values - np.median(values))
+    robust = max(1.4826 * np.median(distance), np.subtract(*np.quantile(values, [0.75, 0.25])) / 1.349, resolution)
+    return distance > limit * robust
 
 
 def crossed_interval(correct_a: Bool[np.ndarray, "S N"], correct_b: Bool[np.ndarray, "S N"]) -> tuple[float, float]:

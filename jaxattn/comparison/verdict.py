@@ -1,240 +1,226 @@
 """Did the attention module help? One rule for all variants, decided before any result is seen: `judge`.
 
-Variants are trained with the same seeds, and a seed gives all of them the same initial weights and batches. The rule
-speaks once, when the planned seeds are complete. Whoever looks at 8 seeds, and trains 4 more where nothing was shown,
-finds a difference that is not there in 7.3 % of comparisons with one variant, where the rule does in 4.3 %.
+One interval decides: that of the difference of two means, whose spreads may differ (Welch), at a level with which all
+intervals of a family hold together (Bonferroni), at all looks that were planned. Seeds are not paired: the accuracies
+of two variants with one seed are hardly correlated, and where they are, the rule only claims less.
+`experiments/rule` shows how often it errs and what it sees.
 
-Source: arXiv:2103.03098 (paired runs, probability of outperforming); Fisher 1935 and Pitman 1937 (sign-flip test);
-Holm 1979 (many variants); Schuirmann 1987 (equivalence); Berger 1982 (each control must be beaten).
+Source: Welch 1947 (unequal spreads); Dunn 1961 (many variants); Pocock 1977 (looks); Schuirmann 1987 (equivalence);
+Berger 1982 (each control must be beaten).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
-from jaxattn.comparison.statistics import (
-    ALPHA,
-    MARGIN,
-    direction,
-    equivalent,
-    holm,
-    pairs_needed,
-    sign_flip_p,
-    smallest_p,
-    t_interval,
+from jaxattn.comparison import MARGIN, sentences
+from jaxattn.comparison.looks import look_alpha, real_alpha
+from jaxattn.comparison.statistics import FEWEST, welch
+from jaxattn.comparison.table import (
+    Comparison,
+    Difference,
+    Family,
+    Row,
+    Scores,
+    Verdict,
+    difference,
+    explains,
+    points,
+    summary,
 )
 from jaxattn.errors import InputError, lookup
 
-EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see them
-
-Kind = Literal["helps", "hurts", "equivalent", "cannot tell", "provisional", "none"]
-Scores = Mapping[int, float]  # accuracy, a fraction, by seed
+Failed = Mapping[str, Collection[int]]  # seeds of each variant
 
 
-class Variant(NamedTuple):
-    """A variant by itself.
+class Earlier(NamedTuple):
+    """A plan that was complete, and so had its verdicts, before it was extended.
 
     Attributes:
-        name: such as "se".
-        n: number of seeds.
-        mean, sd: of the accuracies, fractions; None where there are no seeds, or fewer than two.
+        looks: its numbers of seeds.
+        variants: the names of its variants; empty where they are the same as now.
+        date: of the extension, such as "2026-08-01"; empty where it is not known.
     """
 
-    name: str
-    n: int
-    mean: float | None
-    sd: float | None
+    looks: tuple[int, ...]
+    variants: tuple[str, ...] = ()
+    date: str = ""
 
 
-class Difference(NamedTuple):
-    """A variant minus the baseline, over the n seeds that both have.
+class _Rule(NamedTuple):
+    """What is the same for all variants of a comparison."""
 
-    Attributes:
-        n: number of pairs.
-        mean, sd: of the differences, in points; sd is None for one pair.
-        interval: 95 % t interval of the mean, in points; None for one pair.
-        p: of the two-sided sign-flip test.
-        holm: p, adjusted for the number of variants; None before the planned seeds are complete.
-        wins: fraction of pairs in which the variant is better, ties half: how probably it beats the baseline.
-        images: the mean as a number of test images; None where it is not known how many there are.
-    """
-
-    n: int
-    mean: float
-    sd: float | None
-    interval: tuple[float, float] | None
-    p: float
-    holm: float | None
-    wins: float
-    images: float | None
-
-
-class Verdict(NamedTuple):
-    """What may be claimed of a variant: its kind, and one sentence to quote."""
-
-    kind: Kind
-    text: str
-
-
-class Row(NamedTuple):
-    """A line of the table. The baseline has no difference and no verdict; without a common seed, no difference."""
-
-    variant: Variant
-    difference: Difference | None
-    verdict: Verdict | None
-
-
-class Comparison(NamedTuple):
-    """The table.
-
-    Attributes:
-        baseline: its name.
-        planned: number of seeds.
-        rows: the baseline first, then the other variants in the order in which they were given.
-        balanced: mean balanced accuracy, a fraction, by variant; empty where the test set's classes are not unequal.
-    """
-
+    accuracies: Mapping[str, Scores]
     baseline: str
-    planned: int
-    rows: tuple[Row, ...]
-    balanced: Mapping[str, float] = MappingProxyType({})
+    looks: tuple[int, ...]
+    failed: Failed
+    margin: float
+    earlier: tuple[Earlier, ...]
+    images: int | None
 
 
-def judge(accuracies: Mapping[str, Scores], baseline: str, planned: int, images: int | None = None) -> Comparison:
-    """Compares all variants with the baseline, and gives each its verdict.
+def judge(
+    accuracies: Mapping[str, Scores], baseline: str, looks: Sequence[int] = (), images: int | None = None, *,
+    margin: float = MARGIN, failed: Failed = MappingProxyType({}), earlier: Sequence[Earlier] = (),
+) -> Comparison:  # fmt: skip
+    """Compares all variants with the baseline, and gives each its verdict, at the first look that shows something.
 
-    * "helps", "hurts": the sign-flip p, adjusted by Holm for all variants, is at most 5 %, and the 95 % t interval
-      excludes 0. What helps and is no control must beat each control, too, or the sentence says that it does not.
-      That needs no adjustment for their number, since all must be beaten.
-    * "equivalent": not so, and two one-sided t tests, each at 5 %, rule out 0.3 points; or all runs are identical.
+    * "helps", "hurts": the interval of the mean difference is above 0, or below. What helps and is no control must
+      beat each control, too, or the sentence says that it does not. That needs no correction for their number, since
+      all must be beaten.
+    * "equivalent": not so, and the interval is within the margin; or all runs are identical.
     * "cannot tell": neither.
-    * "provisional", "none": fewer pairs than planned, fewer than two. For Holm's adjustment their p is 1: what is
-      shown for the other variants stays so when more runs finish.
+    * "provisional", "none": fewer seeds than the first look, or fewer than two.
+
+    Modules are one family, and controls (`constant`, `random`, `shuffled`, `wide:...`) are another.
 
     Args:
-        accuracies: fractions by variant and seed. Controls are `constant`, `random`, `shuffled` and `wide:...`.
+        accuracies: fractions by variant and seed.
         baseline: name of a variant.
-        planned: number of seeds, decided before the first result.
+        looks: numbers of seeds, ascending, decided before the first result; none for one look at whatever there is.
         images: number of test images, where it is known.
+        margin: in points; a smaller difference counts as none.
+        failed: the seeds whose run failed; a look does not wait for them.
+        earlier: plans that had their verdicts before this one extended them, oldest first.
 
     Raises:
-        InputError: where there are fewer than two variants, the baseline is none of them, or an accuracy no fraction.
+        InputError: where there are fewer than two variants, the baseline is none of them, an accuracy is no fraction,
+            the margin is not above 0, or looks are not ascending.
     """
-    _check(accuracies)
+    _check(accuracies, looks, margin)
     reference = lookup("baseline", baseline, accuracies)
-    pairs = {name: paired(scores, reference) for name, scores in accuracies.items() if name != baseline}
-    complete = {name: len(differences) >= max(planned, 2) for name, differences in pairs.items()}
-    p = [sign_flip_p(differences).item() if complete[name] else 1.0 for name, differences in pairs.items()]
-    rows = [Row(summary(baseline, reference), None, None)]
-    for (name, differences), adjusted in zip(pairs.items(), holm(np.array(p)).tolist(), strict=True):
-        verdict = _verdict(differences, adjusted, planned, len(pairs))
-        if verdict.kind == "helps" and not _explains(name):
-            controls = {other: paired(accuracies[name], accuracies[other]) for other in pairs if _explains(other)}
-            verdict = Verdict("helps", verdict.text + _against(controls, planned))
-        paired_difference = difference(differences, adjusted if complete[name] else None, images)
-        rows.append(Row(summary(name, accuracies[name]), paired_difference, verdict))
-    return Comparison(baseline, planned, tuple(rows))
+    rule = _Rule(accuracies, baseline, tuple(looks), failed, margin, tuple(earlier), images)
+    others = [name for name in accuracies if name != baseline]
+    rows = [Row(summary(name, accuracies[name]), *_judged(name, rule)) for name in others]
+    return Comparison(baseline, rule.looks, (Row(summary(baseline, reference), None, None), *rows))
 
 
-def _check(accuracies):
+def _check(accuracies, looks, margin):
     if len(accuracies) < 2:
         raise InputError(f"a comparison takes at least 2 variants, got {len(accuracies)}")
+    if not 0 < margin < 100:
+        raise InputError(f"margin must be above 0 and below 100 points, got {margin}", "margin")
+    if list(looks) != sorted(set(looks)) or any(look < 1 for look in looks):
+        raise InputError(f"seeds must be numbers above 0 that grow, got {', '.join(map(str, looks))}", "seeds")
     for name, scores in accuracies.items():
         for seed, value in scores.items():
             if not 0 <= value <= 1:
                 raise InputError(f"accuracy of {name}, seed {seed}, must be a fraction from 0 to 1, got {value}")
 
 
-def summary(name: str, scores: Scores) -> Variant:
-    """A variant by itself, from its accuracies: fractions by seed."""
-    values = np.array(list(scores.values()), float)
-    mean = values.mean().item() if len(values) else None
-    return Variant(name, len(values), mean, values.std(ddof=1).item() if len(values) > 1 else None)
+def family_of(name: str, accuracies: Collection[str], baseline: str, looks: Sequence[int]) -> Family:
+    """The family of a variant: all modules of a comparison, or all controls, without the baseline."""
+    is_control = explains(name) is not None
+    variants = sum((explains(other) is not None) == is_control for other in accuracies if other != baseline)
+    return Family(variants, max(len(looks), 1), look_alpha(looks, variants))
 
 
-def paired(scores: Scores, others: Scores) -> Float[np.ndarray, " n"]:
-    """Differences [n] of two variants over the n seeds that both have, in points, from fractions by seed."""
-    return np.array([100 * (scores[seed] - others[seed]) for seed in sorted(scores.keys() & others.keys())], float)
+def _judged(name, rule) -> tuple[Difference | None, Verdict]:
+    """The difference and the verdict of a variant."""
+    scores, reference = rule.accuracies[name], rule.accuracies[rule.baseline]
+    family = family_of(name, rule.accuracies, rule.baseline, rule.looks)
+    values, others = points(scores, reference, scores)
+    result = difference(values, others, family, rule.images)
+    if len(values) < 2:
+        return result, Verdict("none", sentences.no_spread(len(values)))
+    if rule.looks and not any(True for _ in _looks(name, rule)):
+        return result, Verdict("provisional", sentences.provisional(values, others, rule.looks[0]))
+    for look, seeds in _looks(name, rule):
+        values, others = points(scores, reference, seeds)
+        verdict = _decided(name, look, seeds, family, rule)
+        if verdict.kind != "cannot tell":
+            break
+    return difference(values, others, family, rule.images), verdict
 
 
-def difference(
-    differences: Float[np.ndarray, " n"], adjusted: float | None = None, images: int | None = None
-) -> Difference | None:
-    """What is known of the mean of differences [n] in points, n of any size; None where n is 0.
+def _looks(name, rule) -> Iterator[tuple[int, list[int]]]:
+    """The looks that are complete for a variant: their numbers of seeds, and the seeds, of which two or more ended."""
+    scores, reference = rule.accuracies[name], rule.accuracies[rule.baseline]
+    if not rule.looks:
+        common = sorted(scores.keys() & reference.keys())
+        yield len(common), common
+    seeds = sorted(set().union(*rule.accuracies.values(), *rule.failed.values()))
+    for look in rule.looks:
+        wanted = seeds[:look]
+        failed = {*rule.failed.get(name, ()), *rule.failed.get(rule.baseline, ())} - (scores.keys() & reference.keys())
+        complete = all(seed in failed or (seed in scores and seed in reference) for seed in wanted)
+        if len(wanted) == look and complete and len(set(wanted) - failed) > 1:
+            yield look, wanted
+
+
+def _decided(name, look, seeds, family, rule) -> Verdict:
+    """The verdict at a look."""
+    values, others = points(rule.accuracies[name], rule.accuracies[rule.baseline], seeds)
+    if np.array_equal(values, others):
+        return Verdict("equivalent", f"identical in all {len(values)} seeds")
+    low, high = welch(values, others).interval(family.level).tolist()
+    is_small = max(abs(low), abs(high)) < rule.margin
+    counted = sentences.counted(len(values), look, rule.looks[-1] if rule.looks else look)
+    rest = _outliers(name, seeds, rule) + _extended(look, family, rule)
+    if len(values) >= FEWEST and low > 0:
+        against = "" if explains(name) else _against(name, seeds, family, rule)
+        return Verdict("helps", sentences.shown("helps", values, others, family, rule.margin, counted) + against + rest)
+    if len(values) >= FEWEST and high < 0:
+        return Verdict("hurts", sentences.shown("hurts", values, others, family, rule.margin, counted) + rest)
+    if len(values) >= FEWEST and is_small:
+        return Verdict("equivalent", sentences.equivalent(values, others, family, rule.margin, counted) + rest)
+    return Verdict("cannot tell", sentences.cannot_tell(values, others, family, rule.margin, counted) + rest)
+
+
+def _against(name, seeds, family, rule):
+    """The end of the sentence on a variant that helps: whether it beats each control, with the same seeds."""
+    beaten, doubts = [], []
+    alone = Family(1, 1, family.alpha)
+    for other, scores in rule.accuracies.items():
+        if other == rule.baseline or explains(other) is None:
+            continue
+        values, controls = points(rule.accuracies[name], scores, seeds)
+        known = set(scores) | set(rule.failed.get(other, ()))
+        if len(values) < FEWEST or not set(seeds) <= known:
+            doubts.append(sentences.incomplete(other, len(values), len(seeds)))
+        elif welch(values, controls).interval(alone.level)[0] > 0:
+            beaten.append(other)
+        else:
+            doubts.append(sentences.not_beaten(other, name, values, controls, alone, rule.margin))
+    return sentences.against(name, beaten, doubts)
+
+
+def _outliers(name, seeds, rule):
+    """Names the runs whose accuracy is an outlier."""
+    return "".join(
+        sentences.outliers(one, {seed: scores[seed] for seed in seeds if seed in scores})
+        for one, scores in ((name, rule.accuracies[name]), (rule.baseline, rule.accuracies[rule.baseline]))
+    )
+
+
+def _extended(look, family, rule):
+    """What a look costs that was not planned."""
+    if not rule.earlier:
+        return ""
+    looks, variants, alphas = [], [], []
+    for plan in rule.earlier:
+        count = sum(explains(one) is None for one in plan.variants if one != rule.baseline) or family.variants
+        looks += plan.looks
+        variants += [count] * len(plan.looks)
+        alphas += [look_alpha(plan.looks, count)] * len(plan.looks)
+    real = real_alpha([*looks, max(look, *looks)], [*variants, family.variants], [*alphas, family.alpha])
+    return sentences.extended([(plan.looks[-1], plan.date) for plan in rule.earlier], real)
+
+
+def with_new_images(table: Comparison, crossed: Mapping[str, tuple[float, float]]) -> Comparison:
+    """The table, in which a claim says where it is not shown for new test images.
 
     Args:
-        differences: [n], in points.
-        adjusted: p, adjusted for the number of variants.
-        images: number of test images, where it is known.
+        table: of `judge`.
+        crossed: the 95 % interval of each variant's difference for new seeds and new images, in points.
     """
-    n = len(differences)
-    if n == 0:
-        return None
-    mean, p = differences.mean().item(), sign_flip_p(differences).item()
-    wins = float(np.mean(differences > 0) + np.mean(differences == 0) / 2)
-    sd, interval = (differences.std(ddof=1).item(), _interval(differences)) if n > 1 else (None, None)
-    return Difference(n, mean, sd, interval, p, adjusted, wins, None if images is None else mean / 100 * images)
 
+    def extended(row):
+        low, high = crossed.get(row.variant.name, (np.nan, np.nan))
+        if row.verdict is None or row.verdict.kind not in ("helps", "hurts") or not low <= 0 <= high:
+            return row
+        return row._replace(verdict=row.verdict._replace(text=row.verdict.text + sentences.only_here(low, high)))
 
-def _interval(differences, level=0.95):
-    low, high = t_interval(differences, level).tolist()
-    return low, high
-
-
-def _verdict(differences, adjusted, planned, family) -> Verdict:
-    n = len(differences)
-    if n < 2:
-        return Verdict("none", f"{'one seed: no spread' if n else 'no seed in common with the baseline'}, no verdict")
-    mean, ends = _mean_and_interval(differences)
-    if n < planned:
-        return Verdict("provisional", f"provisional, {n} of {planned} seeds: {mean} so far")
-    if not differences.any():
-        return Verdict("equivalent", f"identical in all {n} seeds")
-    shown, small = int(direction(differences, np.array(adjusted))), bool(equivalent(differences))
-    if shown:
-        kind: Kind = "helps" if shown > 0 else "hurts"
-        return Verdict(kind, f"{kind}: {mean} ({ends}), {n} seeds{f'; less than {MARGIN} points' if small else ''}")
-    if small:
-        # the interval that was tested; that of 95 % may be wider than the margin
-        _, ends = _mean_and_interval(differences, 0.9)
-        return Verdict("equivalent", f"no effect larger than {MARGIN} points ({ends}), {n} seeds")
-    few = ", too few to show any difference" if smallest_p(n) * family > ALPHA else ""
-    takes = pairs_needed(differences.std(ddof=1).item(), EFFECT, alpha=ALPHA / family)
-    seen = f"seeing {EFFECT} points takes {takes} seeds" if takes > n else f"they are enough to see {EFFECT} points"
-    return Verdict("cannot tell", f"cannot tell: {mean} ({ends}), {n} seeds{few}; at this spread, {seen}")
-
-
-def _mean_and_interval(differences, level=0.95):
-    low, high = _interval(differences, level)
-    # one digit, or as many as keep an end that is not 0 from being printed as 0
-    digits = next((digits for digits in (1, 2) if all(end == 0 or round(end, digits) for end in (low, high))), 3)
-    mean = f"{differences.mean():+z.{digits}f} points"
-    return mean, f"{100 * level:.0f} % {low:z.{digits}f} to {high:z.{digits}f}"
-
-
-def _explains(name):
-    """What explains the gain of a control; None for other variants."""
-    if name.startswith("wide:"):
-        return "capacity"
-    return "scaling" if name in ("constant", "random", "shuffled") else None
-
-
-def _against(controls, planned):
-    """The end of the sentence on a variant that helps, from its differences [n] to each control."""
-    beaten, doubts = [], []
-    for name, differences in controls.items():
-        if len(differences) < max(planned, 2):
-            doubts.append(f"it shares only {len(differences)} of {planned} seeds with the control {name} so far")
-        elif direction(differences, sign_flip_p(differences)) > 0:
-            beaten.append(name)
-        else:
-            mean, ends = _mean_and_interval(differences)
-            doubts.append(
-                f"it is not shown to beat the control {name} ({mean}, {ends}): {_explains(name)} may explain it"
-            )
-    if doubts:
-        return ", but " + "; ".join(doubts)
-    return f"; it also beats {', '.join(beaten)}" if beaten else ""
+    return table._replace(rows=tuple(map(extended, table.rows)))

@@ -1,0 +1,118 @@
+"""The sentences of a verdict. Accuracies and differences are in points, seed by seed."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxattn.comparison import statistics
+from jaxattn.comparison.statistics import FEWEST, welch
+from jaxattn.comparison.table import Family, explains
+
+EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see them
+RESOLUTION = 0.05  # points, below which a spread makes no outlier
+Points = Float[np.ndarray, " n"]
+
+
+def no_spread(n: int) -> str:
+    """No verdict, of a variant with n seeds, fewer than two, that the baseline has."""
+    return f"{'one seed: no spread' if n else 'no seed in common with the baseline'}, no verdict"
+
+
+def provisional(values: Points, others: Points, planned: int) -> str:
+    """No verdict yet, of a variant and a baseline [n] with fewer seeds than planned."""
+    return f"provisional, {len(values)} of {planned} seeds: {(values - others).mean():+z.1f} points so far"
+
+
+def counted(n: int, look: int, planned: int) -> str:
+    """With how many seeds a verdict is given: all, those that did not fail, or those of an early look."""
+    text = f"{n} seeds" if n == look else f"{n} of {look} seeds"
+    return text if look == planned else f"{text} (a planned look before {planned})"
+
+
+def shown(kind: str, values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
+    """That a variant [n] "helps" or "hurts", compared with others [n]; `seeds` is of `counted`."""
+    mean, ends = _words(values, others, family, margin)
+    small = np.abs(welch(values, others).interval(family.level)).max() < margin
+    return f"{kind}: {mean} on these test images ({ends}), {seeds}{f'; less than {margin:g} points' if small else ''}"
+
+
+def equivalent(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
+    """That a variant [n] makes no difference as large as the margin, compared with others [n]."""
+    return f"no effect larger than {margin:g} points ({_words(values, others, family, margin)[1]}), {seeds}"
+
+
+def cannot_tell(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
+    """That nothing is shown of a variant [n], and how many seeds would show half a point, or what was seen if more."""
+    mean, ends = _words(values, others, family, margin)
+    if len(values) < FEWEST:
+        return f"cannot tell: {mean}, {seeds}, too few to show any difference, whatever its size; it takes {FEWEST}"
+    sd = float(np.sqrt((values.var(ddof=1) + others.var(ddof=1)) / 2))
+    effect = max(EFFECT, round(abs((values - others).mean().item()), 1))
+    least, most = statistics.seeds_range(sd, 2 * (len(values) - 1), effect, family.alpha / family.variants)
+    if most <= len(values):
+        needed = f"they are enough to see {effect:g} points"
+    else:
+        number = f"{least} or more" if most == statistics.MOST else f"{least} to {most}" if least < most else f"{most}"
+        needed = f"seeing {effect:g} points takes about {number} seeds"
+    return f"cannot tell: {mean} ({ends}), {seeds}; at this spread, {needed}"
+
+
+def _words(values, others, family, margin):
+    """The mean and the interval, with as many digits as keep an end off 0 and off the margin."""
+    low, high = welch(values, others).interval(family.level).tolist()
+    limits = (0, margin, -margin)
+    digits = next(
+        digits
+        for digits in (1, 2, 3, 4)
+        if digits == 4 or all(end == limit or round(end, digits) != limit for end in (low, high) for limit in limits)
+    )
+    mean = f"{(values - others).mean():+z.{digits}f} points"
+    return mean, f"{family.words} {low:z.{digits}f} to {high:z.{digits}f}"
+
+
+def incomplete(control: str, common: int, planned: int) -> str:
+    """That a control has too few seeds to be beaten."""
+    return f"it shares only {common} of {planned} seeds with the control {control} so far"
+
+
+def not_beaten(control: str, name: str, values: Points, controls: Points, family: Family, margin: float) -> str:
+    """That a variant [n] is not shown to be better than a control [n]."""
+    mean, ends = _words(values, controls, family, margin)
+    known = f"it is not shown to beat the control {_sized(control, name)} ({mean}, {ends})"
+    return f"{known}: {explains(control)} may explain it"
+
+
+def against(name: str, beaten: Sequence[str], doubts: Sequence[str]) -> str:
+    """The end of the sentence on what helps: the controls that it beats, or the sentences that say what is in doubt."""
+    if doubts:
+        return f", but {'; '.join(doubts)}"
+    if not beaten:
+        return "; no control was run: scaling or capacity may explain it"
+    return f"; it also beats the control{'s' * (len(beaten) > 1)} {', '.join(_sized(one, name) for one in beaten)}"
+
+
+def _sized(control, name):
+    """The name of a control; with a word where it has the parameters of another module."""
+    like = control.removeprefix("wide:")
+    is_other = control != like and not like.isdigit() and like != name
+    return f"{control} (as large as {like}, not as {name})" if is_other else control
+
+
+def outliers(name: str, scores: Mapping[int, float]) -> str:
+    """Names the seeds of a variant whose accuracies (fractions) are outliers; empty where there are none."""
+    seeds, values = list(scores), 100 * np.array(list(scores.values()), float)
+    found = np.flatnonzero(statistics.outliers(values, RESOLUTION))
+    return "".join(f"; {name} seed {seeds[i]} ({values[i]:.2f} %) is an outlier" for i in found)
+
+
+def extended(plans: Sequence[tuple[int, str]], real: float) -> str:
+    """What an extension costs; `plans` are seeds and dates (or "") of those extended, `real` is the level now."""
+    seen = ", then ".join(f"{seeds} seeds{f' on {date}' if date else ''}" for seeds, date in plans)
+    error = f"without any effect, {100 * real:.1f} % of comparisons claim one, not 5 %"
+    return f"; extended without a plan after {seen}: {error}"
+
+
+def only_here(low: float, high: float) -> str:
+    """That a claim is not shown for new test images, from that interval in points."""
+    return f"; for new test images, too, it is not shown (95 % {low:.1f} to {high:.1f})"

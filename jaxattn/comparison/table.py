@@ -1,0 +1,153 @@
+"""The table of a comparison: its variants, their differences to the baseline, and what may be claimed of each."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxattn.comparison.statistics import welch
+
+Kind = Literal["helps", "hurts", "equivalent", "cannot tell", "provisional", "none"]
+Scores = Mapping[int, float]  # accuracy, a fraction, by seed
+Points = Float[np.ndarray, " n"]
+
+
+class Variant(NamedTuple):
+    """A variant by itself.
+
+    Attributes:
+        name: such as "se".
+        n: number of seeds.
+        mean, sd: of the accuracies, fractions; None where there are no seeds, or fewer than two.
+    """
+
+    name: str
+    n: int
+    mean: float | None
+    sd: float | None
+
+
+class Difference(NamedTuple):
+    """A variant minus the baseline, over the n seeds that both have.
+
+    Attributes:
+        n: number of seeds.
+        mean: of the differences, in points.
+        interval: of the mean, in points, which decides (`Family.level`); None for one seed.
+        p: two-sided, of Welch's test; None for one seed.
+        corrected: p, times the number of variants in the family, at most 1; None for one seed.
+        wins: how probably a run of the variant is better than one of the baseline; ties count half.
+        correlation: of the accuracies of one seed; None for fewer than three seeds, or where one has no spread.
+        images: the mean as a number of test images; None where it is not known how many there are.
+    """
+
+    n: int
+    mean: float
+    interval: tuple[float, float] | None
+    p: float | None
+    corrected: float | None
+    wins: float
+    correlation: float | None
+    images: float | None
+
+
+class Verdict(NamedTuple):
+    """What may be claimed of a variant: its kind, and one sentence to quote."""
+
+    kind: Kind
+    text: str
+
+
+class Row(NamedTuple):
+    """A line of the table. The baseline has no difference and no verdict; without a common seed, no difference."""
+
+    variant: Variant
+    difference: Difference | None
+    verdict: Verdict | None
+
+
+class Family(NamedTuple):
+    """Intervals that hold together: those of all modules, or those of all controls.
+
+    Attributes:
+        variants: how many are compared with the baseline.
+        looks: at how many numbers of seeds.
+        alpha: the limit of p at one look, for all variants together.
+    """
+
+    variants: int
+    looks: int
+    alpha: float
+
+    @property
+    def level(self) -> float:
+        """The level of a single interval."""
+        return 1 - self.alpha / self.variants
+
+    @property
+    def words(self) -> str:
+        """How sure they are, such as "95 % for 3 variants and 2 looks together,"."""
+        several = [f"{n} {name}" for n, name in ((self.variants, "variants"), (self.looks, "looks")) if n > 1]
+        return f"95 % for {' and '.join(several)} together," if several else "95 %"
+
+
+class Comparison(NamedTuple):
+    """The table.
+
+    Attributes:
+        baseline: its name.
+        looks: numbers of seeds at which the variants are judged; the last is what was planned. Empty where nothing was.
+        rows: the baseline first, then the other variants in the order in which they were given.
+        balanced: mean balanced accuracy, a fraction, by variant; empty where the test set's classes are not unequal.
+    """
+
+    baseline: str
+    looks: tuple[int, ...]
+    rows: tuple[Row, ...]
+    balanced: Mapping[str, float] = MappingProxyType({})
+
+
+def summary(name: str, scores: Scores) -> Variant:
+    """A variant by itself, from its accuracies: fractions by seed."""
+    values = np.array(list(scores.values()), float)
+    mean = values.mean().item() if len(values) else None
+    return Variant(name, len(values), mean, values.std(ddof=1).item() if len(values) > 1 else None)
+
+
+def difference(values: Points, others: Points, family: Family, images: int | None = None) -> Difference | None:
+    """What is known of the mean difference of two variants, of n seeds in points; None where n is 0.
+
+    Args:
+        values, others: accuracies [n] of the variant and of the baseline, in points, by common seed.
+        family: which intervals hold together.
+        images: number of test images, where it is known.
+    """
+    n = len(values)
+    if n == 0:
+        return None
+    mean = (values - others).mean().item()
+    wins = float((np.sign(values[:, None] - others) / 2 + 0.5).mean())
+    counted = None if images is None else mean / 100 * images
+    if n < 2:
+        return Difference(n, mean, None, None, None, wins, None, counted)
+    test, spread = welch(values, others), min(np.ptp(values), np.ptp(others))
+    low, high = test.interval(family.level).tolist()
+    p = test.p().item()
+    correlation = float(np.corrcoef(values, others)[0, 1]) if n > 2 and spread else None
+    return Difference(n, mean, (low, high), p, min(1.0, family.variants * p), wins, correlation, counted)
+
+
+def points(scores: Scores, others: Scores, seeds: Iterable[int]) -> tuple[Points, Points]:
+    """The accuracies [n] of two variants in points, with those of the seeds that both have, in ascending order."""
+    common = [seed for seed in sorted(seeds) if seed in scores and seed in others]
+    one, other = (100 * np.array([values[seed] for seed in common], float) for values in (scores, others))
+    return one, other
+
+
+def explains(name: str) -> str | None:
+    """What explains the gain of a control; None for other variants."""
+    if name.startswith("wide:"):
+        return "capacity"
+    return "scaling" if name in ("constant", "random", "shuffled") else None

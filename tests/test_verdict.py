@@ -1,0 +1,357 @@
+"""The rule that says whether a variant helps: its sentences by hand, and how often it errs in simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from experiments.rule.__main__ import claimed, covered, draw, rule
+from jaxattn.comparison.statistics import seeds_range
+from jaxattn.comparison.table import Difference, Family, difference, points, summary
+from jaxattn.comparison.verdict import Earlier, judge, with_new_images
+from jaxattn.errors import InputError
+
+# Two variants of 8 seeds with the variance 8 / 7 s² each: Welch has 14 degrees of freedom, and the 95 %
+# interval is mean ± 2.14479 √(2 / 7) s = mean ± 1.14644 s.
+PATTERN = np.array([1, -1, 1, -1, 1, -1, 1, -1])
+ALONE = Family(1, 1, 0.05)
+
+
+def trained(spread=0.2, seeds=8, **effects):
+    """Accuracies of a baseline at 80 %, and of variants that lie so many points above it, all with the same spread."""
+    names = {"none": 0.0, **{name.replace("_", ":"): effect for name, effect in effects.items()}}
+    return {
+        name: {seed: 0.8 + (effect + spread * PATTERN[(seed + i) % 8]) / 100 for seed in range(seeds)}
+        for i, (name, effect) in zip((0, *[1] * 9), names.items(), strict=False)
+    }
+
+
+def verdict(effect, spread=0.2, seeds=8, looks=(8,), **options):
+    return judge(trained(spread, seeds, se=effect), "none", looks, **options).rows[1].verdict
+
+
+# the verdict, by hand
+
+
+def test_what_helps():
+    assert verdict(0.6) == (
+        "helps",
+        "helps: +0.6 points on these test images (95 % 0.4 to 0.8), 8 seeds; no control was run: scaling or capacity "
+        "may explain it",
+    )
+
+
+def test_what_hurts():
+    assert verdict(-0.6) == ("hurts", "hurts: -0.6 points on these test images (95 % -0.8 to -0.4), 8 seeds")
+
+
+def test_no_effect():
+    assert verdict(0.05, 0.1) == ("equivalent", "no effect larger than 0.3 points (95 % -0.1 to 0.2), 8 seeds")
+
+
+def test_an_end_near_the_margin_is_not_rounded_onto_it():
+    assert verdict(0.05, 0.21).text.startswith("no effect larger than 0.3 points (95 % -0.19 to 0.29)")
+    assert verdict(0.05, 0.2185).text.startswith("cannot tell: +0.0500 points (95 % -0.2005 to 0.3005)")
+    assert verdict(0.0, 0.3).text.startswith("cannot tell: +0.00 points (95 % -0.34 to 0.34)")
+
+
+def test_the_margin_can_be_another():
+    assert verdict(0.0, 0.3, margin=0.5).text == "no effect larger than 0.5 points (95 % -0.3 to 0.3), 8 seeds"
+    assert verdict(0.05, 0.1, margin=0.1).kind == "cannot tell"
+
+
+def test_what_cannot_be_told_says_about_how_many_seeds_it_takes():
+    sd = 0.67 * math.sqrt(8 / 7)
+    assert seeds_range(sd, 14, 0.5) == (23, 59)
+    wanted = "cannot tell: +0.2 points (95 % -0.6 to 1.0), 8 seeds; at this spread, seeing 0.5 points takes about "
+    assert verdict(0.2, 0.67).text == f"{wanted}23 to 59 seeds"
+    five = judge(trained(0.67, a=0.2, b=0.2, c=0.2, d=0.2, e=0.2), "none", (8,)).rows[1].verdict.text
+    assert five.endswith("about {} to {} seeds".format(*seeds_range(sd, 14, 0.5, 0.01)))
+
+
+def test_a_large_difference_is_not_measured_by_half_a_point():
+    found = verdict(-7, 4, 4, (4,)).text
+    assert found.startswith("cannot tell: -7.0 points (95 % -15.0 to 1.0), 4 seeds; ")
+    assert "at this spread, seeing 7 points takes about " in found
+
+
+def test_enough_seeds_for_half_a_point_are_said_to_be_enough():
+    found = verdict(0.2, 0.2).text
+    assert found.startswith("cannot tell: +0.20 points (95 % -0.03 to 0.43), 8 seeds; at this spread, they are enough")
+    assert found.endswith(" to see 0.5 points")
+
+
+def test_a_small_effect_that_is_shown_is_called_small():
+    found = verdict(0.2, 0.04).text
+    assert found.startswith("helps: +0.2 points on these test images (95 % 0.2 to 0.2), 8 seeds; less than 0.3 points")
+
+
+def test_two_seeds_show_nothing():
+    found = judge({"none": {0: 0.8, 1: 0.8}, "se": {0: 0.9, 1: 0.9}}, "none", (2,)).rows[1].verdict
+    wanted = "cannot tell: +10.0 points, 2 seeds, too few to show any difference, whatever its size; it takes 3"
+    assert found == ("cannot tell", wanted)
+
+
+def test_before_the_planned_seeds_are_complete_nothing_is_decided():
+    assert verdict(3, 0, 5) == ("provisional", "provisional, 5 of 8 seeds: +3.0 points so far")
+    assert verdict(0, 0, 5) == ("provisional", "provisional, 5 of 8 seeds: +0.0 points so far")
+
+
+def test_one_seed_has_no_verdict():
+    row = judge(trained(0, 1, se=0.3), "none", (8,), images=10_000).rows[1]
+    assert row.verdict == ("none", "one seed: no spread, no verdict")
+    assert row.variant == ("se", 1, pytest.approx(0.803), None)
+    assert row.difference == Difference(1, pytest.approx(0.3), None, None, None, 1.0, None, pytest.approx(30))
+
+
+def test_without_a_common_seed_there_is_no_difference():
+    found = judge({"none": {0: 0.8, 1: 0.8}, "se": {2: 0.9}, "eca": {}}, "none", (2,))
+    assert [row.difference for row in found.rows] == [None] * 3
+    assert found.rows[1].verdict == ("none", "no seed in common with the baseline, no verdict")
+    assert found.rows[2].variant == ("eca", 0, None, None)
+
+
+def test_identical_runs():
+    row = judge(trained(0, se=0.0), "none", (8,)).rows[1]
+    assert row.verdict == ("equivalent", "identical in all 8 seeds")
+    assert row.difference == (8, 0, (0, 0), 1, 1, 0.5, None, None)
+
+
+def test_runs_that_do_not_vary():
+    assert verdict(0.4, 0).text.startswith("helps: +0.4 points on these test images (95 % 0.4 to 0.4), 8 seeds")
+
+
+def test_only_seeds_that_both_have_are_compared():
+    scores, reference = {0: 0.81, 1: 0.83, 5: 0.1}, {1: 0.82, 0: 0.8, 7: 0.9}
+    found, others = points(scores, reference, scores)
+    np.testing.assert_allclose([found, others], [[81, 83], [80, 82]])
+    three = judge({"none": reference, "se": scores}, "none", (3,)).rows
+    assert three[1].verdict.text == "provisional, 2 of 3 seeds: +1.0 points so far"
+    assert [row.variant.n for row in three] == [3, 3]
+
+
+def test_without_a_plan_each_variant_is_judged_with_the_seeds_that_it_shares():
+    table = trained(se=0.6, eca=0.6)
+    table["eca"] = {seed: table["eca"][seed] for seed in (1, 2, 4, 7)}
+    rows = judge(table, "none").rows
+    assert [row.difference.n for row in rows[1:]] == [8, 4]
+    assert ", 8 seeds" in rows[1].verdict.text and ", 4 seeds" in rows[2].verdict.text
+
+
+def test_the_numbers_of_a_variant_and_of_a_difference():
+    assert summary("se", {0: 0.8, 3: 0.82, 1: 0.84}) == ("se", 3, pytest.approx(0.82), pytest.approx(0.02))
+    found = difference(np.array([81.0, 82, 83]), np.array([80.0, 81, 79]), Family(4, 1, 0.05), images=200)
+    # variances 1 and 1, so 4 degrees of freedom; t at 1 - 0.05 / 4 is 4.3147 (two-sided)
+    half = 4.31470 * math.sqrt(2 / 3)
+    assert found[:2] == (3, 2) and found.interval == pytest.approx((2 - half, 2 + half), abs=1e-3)
+    assert found.p == pytest.approx(0.0704840) and found.corrected == pytest.approx(4 * found.p)
+    assert found.wins == 8.5 / 9 and found.correlation == pytest.approx(-0.5) and found.images == 4
+    assert difference(np.zeros(0), np.zeros(0), ALONE) is None
+
+
+def test_the_baseline_comes_first_and_the_rest_as_given():
+    found = judge(trained(0, 2, se=0.0, eca=0.0), "se", (2,))
+    assert [row.variant.name for row in found.rows] == ["se", "none", "eca"]
+    assert found.rows[0][1:] == (None, None) and (found.baseline, found.looks) == ("se", (2,))
+
+
+# families
+
+
+def test_the_interval_that_is_printed_decides_and_says_what_it_is_for():
+    rows = judge(trained(0.4, se=0.5, eca=0.5, cbam=0.5, constant=0.5), "none", (8,)).rows
+    texts = {row.variant.name: row.verdict.text for row in rows if row.verdict}
+    # one control alone: 0.5 ± 0.459; three modules: t at 1 - 0.05 / 3 is 2.7178, ± 0.581
+    assert texts["constant"].startswith("helps: +0.50 points on these test images (95 % 0.04 to 0.96), 8 seeds")
+    assert texts["se"].startswith("cannot tell: +0.5 points (95 % for 3 variants together, -0.1 to 1.1), 8 seeds")
+    assert rows[1].difference.interval == pytest.approx((0.5 - 0.5811, 0.5 + 0.5811), abs=1e-3)
+
+
+@pytest.mark.parametrize("controls", [{}, {"constant": 0.0, "random": 0.1, "wide_se": -0.1}])
+def test_controls_cost_the_modules_nothing(controls):
+    row = judge(trained(0.4, se=0.5, **controls), "none", (8,)).rows[1]
+    assert row.verdict.kind == "helps" and row.difference.corrected == row.difference.p
+
+
+def test_an_unfinished_variant_counts_in_the_family():
+    table = trained(0.4, se=0.5, eca=0.5)
+    table["eca"] = {0: 0.8, 1: 0.9}
+    assert judge(table, "none", (8,)).rows[1].verdict.kind == "cannot tell"
+
+
+# controls
+
+
+def helped(**controls):
+    return judge(trained(0.2, se=0.6, **controls), "none", (8,)).rows[1].verdict
+
+
+def test_what_does_not_beat_a_control_is_said_to_be_explained_by_it():
+    assert helped(constant=0.5, wide_se=0.4, random=0.1).text == (
+        "helps: +0.6 points on these test images (95 % 0.4 to 0.8), 8 seeds, but it is not shown to beat the control "
+        "constant (+0.10 points, 95 % -0.13 to 0.33): scaling may explain it; it is not shown to beat the control "
+        "wide:se (+0.20 points, 95 % -0.03 to 0.43): capacity may explain it"
+    )
+
+
+def test_what_beats_all_controls_names_them():
+    assert helped(shuffled=0.2, wide_16=0.1).text.endswith(", 8 seeds; it also beats the controls shuffled, wide:16")
+    assert helped(wide_eca=0.1).text.endswith("; it also beats the control wide:eca (as large as eca, not as se)")
+
+
+def test_controls_that_are_not_complete_are_not_beaten():
+    table = trained(0.2, se=0.6, random=0.0)
+    table["random"] = {seed: 0.8 for seed in range(5)}
+    found = judge(table, "none", (8,)).rows[1].verdict.text
+    assert found.endswith(", 8 seeds, but it shares only 5 of 8 seeds with the control random so far")
+
+
+def test_a_control_is_compared_with_no_control():
+    found = judge(trained(constant=0.6, random=0.6), "none", (8,))
+    assert all(row.verdict.text.endswith("8 seeds") for row in found.rows[1:])
+
+
+def test_a_baseline_that_is_a_control_is_not_compared_twice():
+    table = {"constant" if name == "none" else name: scores for name, scores in trained(se=10).items()}
+    assert "no control was run" in judge(table, "constant", (8,)).rows[1].verdict.text
+
+
+# failures and outliers
+
+
+def test_a_run_that_failed_blocks_nothing():
+    table = trained(0.2, se=0.6, eca=0.0)
+    del table["se"][3]
+    assert judge(table, "none", (8,)).rows[1].verdict.kind == "provisional"
+    rows = judge(table, "none", (8,), failed={"se": {3}}).rows
+    assert rows[1].verdict.text.startswith("helps: ") and ", 7 of 8 seeds; no control" in rows[1].verdict.text
+    assert rows[2].difference.n == 8
+    assert judge(table, "none", (8,), failed={"none": {3}, "se": {3}}).rows[1].verdict.kind == "helps"
+
+
+def test_a_control_that_failed_once_is_compared_on_the_other_seeds():
+    table = trained(0.2, se=0.6, constant=0.0)
+    del table["constant"][5]
+    found = judge(table, "none", (8,), failed={"constant": {5}}).rows[1].verdict.text
+    assert found.endswith("; it also beats the control constant")
+
+
+def test_an_outlier_is_named():
+    table = trained(0.2, se=0.0)
+    table["se"][2] = 0.1
+    assert judge(table, "none", (8,)).rows[1].verdict.text.endswith("; se seed 2 (10.00 %) is an outlier")
+
+
+# looks
+
+
+def test_the_first_look_that_shows_something_decides():
+    table = trained(0.2, se=0.6)
+    table["se"].update({6: 0.75, 7: 0.75})  # later seeds change nothing
+    found = judge(table, "none", (6, 8)).rows[1]
+    wanted = (
+        "helps: +0.60 points on these test images (95 % for 2 looks together, 0.29 to 0.91), 6 seeds (a planned look"
+    )
+    assert found.difference.n == 6 and found.verdict.text.startswith(f"{wanted} before 8)")
+
+
+def test_a_look_that_shows_nothing_leaves_it_to_the_next():
+    six, seven, eight = (judge(trained(0.42, n, se=0.6), "none", (6, 8)).rows[1] for n in (6, 7, 8))
+    assert six.verdict.kind == "cannot tell" and "6 seeds (a planned look before 8)" in six.verdict.text
+    assert seven[1:] == six[1:] and seven.variant.n == 7
+    assert eight.verdict.kind == "helps" and ", 8 seeds;" in eight.verdict.text and eight.difference.n == 8
+
+
+def test_what_was_extended_without_a_plan_says_what_that_costs():
+    found = verdict(0.6, earlier=[Earlier((6,), ("none", "se"), "2026-08-01")]).text
+    assert found.endswith(
+        "; extended without a plan after 6 seeds on 2026-08-01: without any effect, 7.4 % of comparisons claim one, "
+        "not 5 %"
+    )
+    added = verdict(0.6, earlier=[Earlier((8,), ("none", "eca"))]).text
+    assert "after 8 seeds: without any effect, " in added
+
+
+# new images
+
+
+def test_a_claim_that_is_not_shown_for_new_images_says_so():
+    table = judge(trained(se=0.6, eca=0.6, cbam=0.0), "none", (8,))
+    found = with_new_images(table, {"se": (-0.1, 1.3), "eca": (0.1, 1.1), "cbam": (-0.5, 0.5)}).rows
+    assert found[1].verdict.text.endswith("; for new test images, too, it is not shown (95 % -0.1 to 1.3)")
+    assert found[0::2] == table.rows[0::2] and found[3] == table.rows[3]
+
+
+# what is refused
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.1, 84.3, math.inf])
+def test_an_accuracy_that_is_no_fraction_is_refused(value):
+    message = rf"^accuracy of se, seed 3, must be a fraction from 0 to 1, got {value}$"
+    with pytest.raises(InputError, match=message):
+        judge({"none": {0: 0.8}, "se": {0: 0.8, 3: value}}, "none", (2,))
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(InputError, match=r"^unknown baseline 'plain'; known are none, se$"):
+        judge(trained(se=1.0), "plain")
+    for few in ({}, {"none": {0: 0.8}}):
+        with pytest.raises(InputError, match=rf"^a comparison takes at least 2 variants, got {len(few)}$"):
+            judge(few, "none")
+    for looks in ((0,), (8, 6), (8, 8)):
+        with pytest.raises(InputError, match=r"^seeds must be numbers above 0 that grow, got "):
+            judge(trained(se=1.0), "none", looks)
+    for margin in (0, -1, math.nan, 100):
+        with pytest.raises(InputError, match=r"^margin must be above 0 and below 100 points, got "):
+            judge(trained(se=1.0), "none", margin=margin)
+
+
+# how often the rule errs
+
+
+def test_judge_decides_as_the_simulated_rule():
+    kinds = {"helps": 1, "hurts": -1, "equivalent": 2}
+    for looks in ((8,), (5, 8)):
+        values = draw(0, 30, 3, 8) + np.array([0, 0, 0.45, -0.45])[:, None]
+        found = []
+        for one in values:
+            names = zip(("none", "a", "b", "c"), one, strict=True)
+            rows = judge({name: dict(enumerate(0.8 + v / 100)) for name, v in names}, "none", looks).rows[1:]
+            found.append([kinds.get(row.verdict.kind, 0) for row in rows])
+        np.testing.assert_array_equal(found, rule(values, looks))
+        assert {1, -1, 0} <= set(np.ravel(found).tolist())
+
+
+@pytest.mark.parametrize("noise", ["normal", "t, 3 degrees", "exponential"])
+@pytest.mark.parametrize("correlation", [0, 0.5])
+@pytest.mark.parametrize(("seeds", "variants"), [(3, 1), (6, 1), (8, 5), (8, 9)])
+def test_without_an_effect_something_is_claimed_in_5_percent_at_most(noise, correlation, seeds, variants):
+    values = draw(0, 8000, variants, seeds, noise, correlation=correlation)
+    assert claimed(rule(values)).mean() <= 0.05
+    assert covered(values).mean() >= 0.945
+
+
+@pytest.mark.parametrize("seeds", [6, 8, 12])
+def test_a_single_interval_covers_95_percent(seeds):
+    assert covered(draw(0, 20_000, 1, seeds)).mean() == pytest.approx(0.95, abs=0.015)
+
+
+def test_effects_of_other_variants_do_not_add_errors():
+    values = draw(0, 8000, 5, 8) + np.array([0, 1, 1, 1, 0, 0])[:, None]
+    assert (np.abs(rule(values)[:, 3:]) == 1).any(axis=1).mean() <= 0.05
+
+
+def test_half_a_point_is_seen():
+    assert (rule(draw(0, 8000, 1, 6, effect=0.5)) == 1).mean() >= 0.85
+    assert (rule(draw(0, 8000, 5, 8, effect=0.5))[:, 0] == 1).mean() >= 0.8
+
+
+@pytest.mark.parametrize(("variants", "looks"), [(1, (6, 9, 12)), (5, (8, 12))])
+def test_planned_looks_claim_something_in_5_percent_at_most(variants, looks):
+    assert claimed(rule(draw(0, 8000, variants, looks[-1]), looks)).mean() <= 0.05
+
+
+def test_an_effect_at_the_margin_is_called_none_in_5_percent_at_most():
+    for variants in (1, 5):
+        values = draw(0, 8000, variants, 16) + np.array([0, *[0.3] * variants])[:, None]
+        assert (rule(values) == 2).any(axis=1).mean() <= 0.05
