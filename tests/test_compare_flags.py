@@ -21,6 +21,8 @@ BASE = "--attention none se --seeds 2 --out OUT --dataset tiny"
 FOLDER = BASE.replace("--dataset tiny", "--dataset folder:RUNS/images")
 ACTS = {
     "--attention": (BASE, BASE.replace("se", "eca", 1)),
+    "--variants": "--variants RUNS/variants.toml",
+    "--vary": "--vary ema=0,.5",
     "--baseline": "--baseline se",
     "--margin": "--margin 0.7",
     "--seeds": (BASE, BASE.replace("--seeds 2", "--seeds 3")),
@@ -112,6 +114,7 @@ def runs(tmp_path_factory):
         path = folder / "images" / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 40), (60 * i, 0, 0)).save(path)
+    (folder / "variants.toml").write_text('variants = ["eca"]')
     for name, accuracy in (("first", 0.6), ("second", 0.7)):
         (folder / f"{name}.csv").write_text(f"variant,seed,accuracy\nplain,0,0.5\nmine,0,{accuracy}\n")
     return folder

@@ -10,12 +10,13 @@ from jaxattn import runtime
 from jaxattn.comparison import MARGIN, cluster, results, sections
 from jaxattn.comparison.outlook import outlook
 from jaxattn.comparison.page import write_page
-from jaxattn.comparison.plan import Plan, check_planned, read_plan, variants, write_plan
+from jaxattn.comparison.plan import Plan, check_planned, check_variants, read_plan, write_plan
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.results import predictions
 from jaxattn.comparison.table import Comparison
 from jaxattn.comparison.train import train
+from jaxattn.comparison.variants import Variant, named
 from jaxattn.comparison.verdict import judge, with_new_images
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
@@ -31,7 +32,7 @@ from jaxattn.training.program import build
 def compare(  # noqa: PLR0913
     attention: Sequence[Any], seeds: int | Sequence[int] = 8, out: str | Path = "comparison",
     console: Console | None = None, executor: str = "here", mirror: str | Path | None = None,
-    retry_failed: bool = False, *, margin: float = MARGIN, baseline: str | None = None,
+    retry_failed: bool = False, *, margin: float = MARGIN, baseline: str | None = None, vary: Sequence[str] = (),
     accept_changed_code: bool = False, **flags: Any,
 ) -> Result:  # fmt: skip
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call resumes after a stop.
@@ -39,7 +40,7 @@ def compare(  # noqa: PLR0913
     A run that fails stops no other, and the same call does not train it again.
 
     Args:
-        attention: names of variants, or classes.
+        attention: names of variants, such as "none", "se@3" or "se:reduction=4", or classes.
         seeds: how many; or several numbers, ascending: at each the variants are judged, and more seeds are trained
             only where something is left to tell.
         out: folder of the comparison, with a run folder for each run.
@@ -49,6 +50,7 @@ def compare(  # noqa: PLR0913
         retry_failed: whether runs that failed before are trained again.
         margin: in points; a smaller difference counts as none.
         baseline: name of a variant; by default the first.
+        vary: settings that each variant is trained with, such as "learning_rate=.06,.12".
         accept_changed_code: whether runs count, and resume, with a module of your own whose code has changed since.
         flags: fields of `Config` that all runs have in common; the data set is cifar10 where none is named.
 
@@ -58,20 +60,26 @@ def compare(  # noqa: PLR0913
     """
     runtime.tune()
     console, folder = console or Console(), local_path(out, "out")
-    flags["dataset"] = flags.get("dataset") or "cifar10"  # never another one, which other runs might not have
-    looks = (seeds,) if isinstance(seeds, int) else tuple(seeds)
-    names = variants(attention, baseline)
-    judge({name: {} for name in names}, names[0], looks or (0,), margin=margin)  # refuses what it cannot judge
+    plan = _planned(named(attention, vary, baseline), seeds, margin, flags)
     mirror = _mirror(mirror, executor)
     with console.showing_log():
-        config, splits = _checked([with_absolute_paths(Config(**flags, attention=name)) for name in names], console)
+        config, splits = _checked(plan, console)
         seen = functools.partial(results.complete_looks, folder)
-        plan = write_plan(folder, Plan(config, names, looks, margin), splits.digest(), seen)
+        plan = write_plan(folder, dataclasses.replace(plan, config=config), splits.digest(), seen)
         console.line(outlook(plan))
         results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # refuses before more is trained
         failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
         runs = results.of_plan(folder, plan)
         return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, True, accept_changed_code))
+
+
+def _planned(variants: Sequence[Variant], seeds: int | Sequence[int], margin: float, flags: dict[str, Any]) -> Plan:
+    looks = (seeds,) if isinstance(seeds, int) else tuple(seeds) or (0,)
+    flags = {**flags, "dataset": flags.get("dataset") or "cifar10"}  # never another one, which other runs might lack
+    common = with_absolute_paths(Config(**flags, attention=variants[0].attention))
+    names = tuple(variant.name for variant in variants)
+    judge({name: {} for name in names}, names[0], looks, margin=margin)  # refuses what it cannot judge
+    return Plan(common, names, looks, margin)
 
 
 def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
@@ -80,12 +88,12 @@ def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
     return None if mirror is None else local_path(mirror, "mirror")
 
 
-def _checked(configs: Sequence[Config], console: Console) -> tuple[Config, Splits]:
-    """The baseline's configuration, with its data set's name, and the images; all variants are checked before."""
-    dataset = find(configs[0])
+def _checked(plan: Plan, console: Console) -> tuple[Config, Splits]:
+    """The common configuration, with its data set's name, and the images; all variants are checked before."""
+    configs, dataset = check_variants(plan), find(plan.config)
     if dataset.spec:
         _check_variants(configs, dataset.spec)
-    config, splits = load_data(configs[0], dataset, console)
+    config, splits = load_data(plan.config, dataset, console)
     if splits.spec != dataset.spec:
         _check_variants(configs, splits.spec)
     return config, splits
@@ -167,7 +175,7 @@ def _train_look(folder, plan, executor, console, mirror, retry_failed, accept_ch
     left = [
         (path, config)
         for path, config in plan.folders(folder)
-        if not any(config.seed in ended.get(config.attention, {}) for ended in (finished, failed))
+        if not any(config.seed in ended.get(plan.variant_of(config), {}) for ended in (finished, failed))
     ]
     try:
         with progress.shown():

@@ -12,7 +12,8 @@ USUAL_SD = 0.25  # points, the spread of runs of the tutorial's network on CIFAR
 def outlook(plan: Plan) -> str:
     """What so many seeds can show, printed before anything is trained."""
     seeds = " or ".join(map(str, plan.looks))
-    text = f"{len(plan.runs())} runs{' at most' * (len(plan.looks) > 1)}: {len(plan.variants)} variants, {seeds} seeds"
+    at_most = " at most" * (len(plan.looks) > 1)
+    text = f"{plan.count} runs{at_most}: {len(plan.variants)} variants, {seeds} seeds"
     if plan.seeds < FEWEST:
         return f"{text}: too few to show any difference, whatever its size; it takes {FEWEST}"
     *_, some = sorted(plan.variants[1:], key=lambda name: explains(name) is None)  # a module, if there is one

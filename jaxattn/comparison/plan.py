@@ -2,12 +2,14 @@
 
 import dataclasses
 import datetime
+import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
 from jaxattn.comparison import MARGIN
+from jaxattn.comparison.variants import config_of, parse
 from jaxattn.comparison.verdict import Earlier
 from jaxattn.config import Config
 from jaxattn.errors import InputError, first_line
@@ -28,8 +30,8 @@ class Plan:
     """The contents of `compare.json`.
 
     Attributes:
-        config: what all runs have in common; its attention is the baseline's, its seed 0.
-        variants: names of attention; the first is the baseline.
+        config: what all runs have in common; its attention is the baseline's, without the baseline's own settings.
+        variants: names, as `variants.parse` reads them; the first is the baseline.
         looks: numbers of seeds (0, 1, ...) at which the variants are judged, ascending; more are trained only where
             something is left to tell.
         margin: in points; a smaller difference counts as none.
@@ -47,12 +49,29 @@ class Plan:
         """How many seeds there may be."""
         return self.looks[-1]
 
+    @property
+    def count(self) -> int:
+        """How many runs there may be."""
+        return self.seeds * len(self.variants)
+
+    def config_of(self, variant: str, seed: int) -> Config:
+        """The configuration of a run of a variant."""
+        return config_of(parse(variant), self.config, seed)
+
+    def variant_of(self, config: Config) -> str:
+        """The name of the variant of a run, by its configuration."""
+        return self._names[dataclasses.replace(config, seed=0)]
+
+    @functools.cached_property
+    def _names(self):
+        return {self.config_of(name, 0): name for name in self.variants}
+
     def runs(self) -> list[tuple[str, Config]]:
         """The name of each run's folder, and its configuration; all variants of a seed come before the next seed."""
         return [
-            (run_name(variant, seed), dataclasses.replace(self.config, attention=variant, seed=seed))
+            (run_name(variant, seed), dataclasses.replace(config, seed=seed))
             for seed in range(self.seeds)
-            for variant in self.variants
+            for config, variant in self._names.items()
         ]
 
     def folders(self, folder: Path) -> list[tuple[Path, Config]]:
@@ -60,18 +79,21 @@ class Plan:
         return [(folder / name, config) for name, config in self.runs()]
 
 
-def variants(attention: Sequence[Any], baseline: str | None) -> tuple[str, ...]:
-    """The names of all variants of the attention, the baseline first, which is by default the first one.
+def check_variants(plan: Plan) -> list[Config]:
+    """The configuration of each variant, with seed 0.
 
     Raises:
-        InputError: where there are fewer than two, or the baseline is none of them.
+        InputError: where a setting breaks its rule, or two variants are the same, or have the same folder.
     """
-    names = [Config(attention=variant).attention for variant in attention]
-    if baseline is not None and baseline not in names:
-        raise InputError(f"baseline {baseline!r} must be one of the variants: {', '.join(names)}", "baseline")
-    if len(set(names)) < 2:
-        raise InputError(f"a comparison takes 2 or more variants, got {len(set(names))}")
-    return tuple(dict.fromkeys((baseline or names[0], *names)))
+    names: dict[Any, str] = {}
+    for name in plan.variants:
+        config, path = plan.config_of(name, 0), run_name(name, 0).lower()
+        for key in (config, path):
+            if key in names:
+                same = "settings" if key is config else "folder"
+                raise InputError(f"variants {names[key]} and {name} have the same {same}; leave one out", "attention")
+            names[key] = name
+    return [key for key in names if isinstance(key, Config)]
 
 
 def run_name(variant: str, seed: int) -> str:
@@ -159,8 +181,10 @@ def _parsed(values: dict[str, Any]) -> Plan:
     config, names = Config.from_json(completed(values["config"])), values["variants"]
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise ValueError("variants must be a list of names")
-    if len({run_name(name, 0) for name in names}) < len(names):
+    if len({run_name(name, 0).lower() for name in names}) < len(names):
         raise ValueError("two variants have the same name or folder")
+    for name in names:
+        config_of(parse(name), config, 0)
     if "looks" not in values:  # of earlier versions
         earlier = [Earlier(_parsed_looks([seeds])) for seeds in values["extended"]]
         return Plan(config, tuple(names), _parsed_looks([values["seeds"]]), earlier=tuple(earlier))

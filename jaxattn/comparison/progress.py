@@ -66,7 +66,7 @@ class Progress:
     def finished(self, config: Config, result: dict[str, Any]) -> None:
         """Adds a finished run, by its `result.json`."""
         with self._lock:
-            self._accuracies[config.attention][config.seed] = result["test_accuracy"]
+            self._accuracies[self._plan.variant_of(config)][config.seed] = result["test_accuracy"]
             self._seconds.append(result["seconds"])
             line = self._ended(config, f"{result['test_accuracy']:.2%}")
         self._console.line(line)
@@ -74,19 +74,22 @@ class Progress:
     def failed(self, config: Config, failure: Failure) -> None:
         """Adds a run that failed."""
         with self._lock:
-            self.failures[config.attention][config.seed] = failure
+            self.failures[self._plan.variant_of(config)][config.seed] = failure
             line = self._ended(config, f"failed: {failure.reason}")
         self._console.line(line)
 
     def _ended(self, config: Config, text: str) -> str:
         """The line on a run that has ended, which is no longer running."""
         self._running.pop(config, None)
-        runs = len(self._plan.runs())
-        return f"[{runs - self._missing()}/{runs}] {config.attention} seed {config.seed}: {text}   {self._time_left()}"
+        runs = self._plan.count
+        return f"[{runs - self._missing()}/{runs}] {self._name(config)}: {text}   {self._time_left()}"
+
+    def _name(self, config: Config) -> str:
+        return f"{self._plan.variant_of(config)} seed {config.seed}"
 
     def _missing(self) -> int:
         ended = sum(len(self._accuracies[variant]) + len(self.failures[variant]) for variant in self._plan.variants)
-        return len(self._plan.runs()) - ended
+        return self._plan.count - ended
 
     def _time_left(self) -> str:
         missing = self._missing()
@@ -105,7 +108,7 @@ class Progress:
                 mean = f"{statistics.mean(done.values()):.2%}" if done else ""
                 failed = f", {len(self.failures[variant])} failed" if self.failures[variant] else ""
                 table.add_row(variant, f"{len(done)} of {self._plan.seeds}{failed}", mean)
-            running = [f"{one.attention} seed {one.seed}: {text}" for one, text in self._running.items()]
+            running = [f"{self._name(config)}: {text}" for config, text in self._running.items()]
             return Group(table, Text("\n".join([*running, self._time_left()])))
 
 

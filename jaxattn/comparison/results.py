@@ -54,7 +54,7 @@ def of_plan(folder: Path, plan: Plan) -> Runs:
     for path, config in plan.folders(folder):
         with contextlib.suppress(InputError):  # `failures` has it
             if (path / "config.json").exists() and (run := _finished(path)) is not None:
-                runs[config.attention][config.seed] = run
+                runs[plan.variant_of(config)][config.seed] = run
     return runs
 
 
@@ -75,7 +75,7 @@ def failures(folder: Path, plan: Plan) -> Failures:
         except InputError as error:
             failure = failure_of(error, path)
         if failure is not None:
-            failed[config.attention][config.seed] = failure
+            failed[plan.variant_of(config)][config.seed] = failure
     return failed
 
 

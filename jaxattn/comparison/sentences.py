@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from jaxattn.comparison import statistics
 from jaxattn.comparison.statistics import FEWEST, welch
-from jaxattn.comparison.table import Family, explains
+from jaxattn.comparison.table import Family, attention_of, explains
 
 EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see them
 RESOLUTION = 0.05  # points, below which a spread makes no outlier
@@ -94,9 +94,9 @@ def against(name: str, beaten: Sequence[str], doubts: Sequence[str]) -> str:
 
 def _sized(control, name):
     """The name of a control; with a word where it has the parameters of another module."""
-    like = control.removeprefix("wide:")
-    is_other = control != like and not like.isdigit() and like != name
-    return f"{control} (as large as {like}, not as {name})" if is_other else control
+    wide, like = attention_of(control), attention_of(control).removeprefix("wide:")
+    is_other = wide != like and not like.isdigit() and like != attention_of(name)
+    return f"{control} (as large as {like}, not as {attention_of(name)})" if is_other else control
 
 
 def outliers(name: str, scores: Mapping[int, float]) -> str:

@@ -1,5 +1,6 @@
 """The table of a comparison: its variants, their differences to the baseline, and what may be claimed of each."""
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -148,6 +149,12 @@ def points(scores: Scores, others: Scores, seeds: Iterable[int]) -> tuple[Points
 
 def explains(name: str) -> str | None:
     """What explains the gain of a control; None for other variants."""
-    if name.startswith("wide:"):
+    attention = attention_of(name)
+    if attention.startswith("wide:"):
         return "capacity"
-    return "scaling" if name in ("constant", "random", "shuffled") else None
+    return "scaling" if attention in ("constant", "random", "shuffled") else None
+
+
+def attention_of(name: str) -> str:
+    """The attention of a variant, without its place and settings: "wide:se" of "wide:se@3" and "wide:se:ema=0"."""
+    return re.split(r"@|:(?=[a-z_]+=)", name, maxsplit=1)[0]

@@ -1,0 +1,152 @@
+"""Variants of a comparison, by name: attention and the settings in which it differs, such as `se@3:reduction=4`.
+
+`NAME@PLACE:SETTING=VALUE,...`: the place is `attention_at`; a setting is any field of the configuration but those that
+all runs of a comparison have in common. `position`, `start` and `at` are short for those of the attention.
+"""
+
+import dataclasses
+import itertools
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxattn.config import Config
+from jaxattn.errors import InputError, first_line
+from jaxattn.fields import kind
+from jaxattn.limits import TEXT, read_bytes
+from jaxattn.report.reproduce import changed
+
+SHORT = {"at": "attention_at", "position": "attention_position", "start": "attention_start"}
+COMMON = {"attention", "seed", "dataset", "network", "data_dir", "image_size", "skip_damaged"}  # no variant's own
+MOST = 200  # variants in a comparison
+_SETTINGS = re.compile(r":(?=\s*[a-z_]+=)")  # a name may hold colons, too
+_NEXT = re.compile(r",(?=\s*[a-z_]+=)")  # a value may hold commas
+
+
+class Variant(NamedTuple):
+    """A variant of a comparison.
+
+    Attributes:
+        attention: its name.
+        settings: other fields of the configuration, by name.
+    """
+
+    attention: str
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What the variant is called, such as "se@3:reduction=4"."""
+        short = {field: name for name, field in SHORT.items()}
+        place = self.settings.get("attention_at")
+        rest = {short.get(key, key): value for key, value in self.settings.items() if key != "attention_at"}
+        text = self.attention if place is None else f"{self.attention}@{place}"
+        return f"{text}:{','.join(f'{key}={_text(value)}' for key, value in rest.items())}" if rest else text
+
+
+def _text(value):
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parse(text: Any) -> Variant:
+    """A variant by its name, or by a class.
+
+    Raises:
+        InputError: where a setting is not known, is common to all runs, or has another type.
+    """
+    if not isinstance(text, str):
+        return Variant(Config(attention=text).attention, {})
+    if not text.strip().isprintable() or not text.strip():
+        raise InputError(f"a variant must be printable text, got {text!r:.80}", "attention")
+    head, *rest = _SETTINGS.split(text.strip(), maxsplit=1)
+    attention, at, place = (part.strip() for part in head.partition("@"))
+    settings = {"attention_at": place} if at else {}
+    for part in _NEXT.split(rest[0]) if rest else ():
+        key, _, value = (one.strip() for one in part.partition("="))
+        settings[SHORT.get(key, key)] = value
+    return Variant(attention, {key: _value(key, value, text) for key, value in settings.items()})
+
+
+def _value(key: str, text: str, variant: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(Config) if field.name not in COMMON}
+    if key not in fields:
+        why = "is common to all runs of a comparison" if key in COMMON else "is no setting of training"
+        raise InputError(f"variant {variant!r:.80}: {key} {why}; settings are {', '.join(sorted(fields))}", "attention")
+    wanted = kind(fields[key])
+    try:
+        return {"true": True, "false": False}[text] if wanted is bool else wanted(text)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"variant {variant!r:.80}: {key} must be {wanted.__name__}, got {text!r:.40}") from error
+
+
+def config_of(variant: Variant, common: Config, seed: int) -> Config:
+    """The configuration of a run: what all runs have in common, with the variant's own settings.
+
+    Another recipe sets whatever is not changed from the common one.
+
+    Raises:
+        InputError: where a setting breaks its rule.
+    """
+    if "recipe" in variant.settings:
+        given = {name: value for name, value in changed(common) if name not in variant.settings}
+        common = Config(**{**given, "attention": variant.attention, "recipe": variant.settings["recipe"]})
+    return dataclasses.replace(common, seed=seed, **{**variant.settings, "attention": variant.attention})
+
+
+def vary(variants: Iterable[Variant], settings: Sequence[str]) -> list[Variant]:
+    """Each variant with each combination of values of settings, such as "learning_rate=.06,.12"; the first come first.
+
+    Raises:
+        InputError: as of `parse`, or where a variant has a setting already.
+    """
+    variants = list(variants)
+    for text in settings:
+        key, equals, values = text.partition("=")
+        key = SHORT.get(key.strip(), key.strip())
+        if not equals or not values.strip():
+            raise InputError(f"vary must be SETTING=VALUE,VALUE, got {text!r:.80}", "vary")
+        parsed = [_value(key, value.strip(), text) for value in values.split(",")]
+        if any(key in variant.settings for variant in variants):
+            raise InputError(f"{key} varies already; leave it out of the names of the variants", "vary")
+        pairs = itertools.product(variants, parsed)
+        variants = [Variant(one.attention, {**one.settings, key: value}) for one, value in pairs]
+    return variants
+
+
+def read(path: Path) -> list[str]:
+    """The names of variants in a TOML file: `variants = ["none", "se@3"]`.
+
+    Raises:
+        InputError: where it cannot be read, or holds anything else.
+    """
+    try:
+        values = tomllib.loads(read_bytes(path, TEXT).decode())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {first_line(error)}", "variants") from error
+    names = values.get("variants")
+    if list(values) != ["variants"] or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise InputError(f'{path} must hold one list of names, variants = ["none", "se"], and nothing else', "variants")
+    return names
+
+
+def named(attention: Sequence[Any], settings: Sequence[str] = (), baseline: str | None = None) -> tuple[Variant, ...]:
+    """The variants of a comparison, each once, the baseline first.
+
+    Args:
+        attention: names of variants, or classes.
+        settings: that each variant is trained with, as of `vary`.
+        baseline: name of a variant; by default the first.
+
+    Raises:
+        InputError: as of `parse` and `vary`; and where there are fewer than two, or more than 200, or the baseline is
+            none of them.
+    """
+    variants = {variant.name: variant for variant in vary(map(parse, attention), settings)}
+    if not 1 < len(variants) <= MOST:
+        raise InputError(f"a comparison takes 2 to {MOST} variants, got {len(variants)}", "attention")
+    first = next(iter(variants)) if baseline is None else baseline.strip()
+    if first not in variants:
+        raise InputError(f"baseline {baseline!r:.80} must be one of the variants: {', '.join(variants)}", "baseline")
+    return tuple({first: variants[first], **variants}.values())

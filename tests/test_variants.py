@@ -1,0 +1,220 @@
+"""Variants of a comparison: their names, their configurations, and that each is trained and judged as what it is."""
+
+import json
+
+import pytest
+import tiny
+
+from jaxattn import Config
+from jaxattn.attention.se import SqueezeExcitation
+from jaxattn.comparison import page, train
+from jaxattn.comparison.compare import compare, show
+from jaxattn.comparison.plan import Plan, check_variants, read_plan, run_name
+from jaxattn.comparison.table import attention_of, explains
+from jaxattn.comparison.variants import Variant, named, parse, read, vary
+from jaxattn.errors import InputError
+from jaxattn.runs.fit import fit
+
+FLAGS = tiny.CONFIG | {"epochs": 1}
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    ("text", "attention", "settings", "name"),
+    [
+        ("se", "se", {}, "se"),
+        ("  se ", "se", {}, "se"),
+        ("wide:se", "wide:se", {}, "wide:se"),
+        ("se@3", "se", {"attention_at": "3"}, "se@3"),
+        ("se@1,3", "se", {"attention_at": "1,3"}, "se@1,3"),
+        ("se:at=last", "se", {"attention_at": "last"}, "se@last"),
+        ("wide:se@3", "wide:se", {"attention_at": "3"}, "wide:se@3"),
+        ("se:reduction=4", "se", {"reduction": 4}, "se:reduction=4"),
+        ("se+eca:position=pre", "se+eca", {"attention_position": "pre"}, "se+eca:position=pre"),
+        ("mine:Gate:reduction=4", "mine:Gate", {"reduction": 4}, "mine:Gate:reduction=4"),
+        (
+            "se@1,3 : learning_rate=.06, ema=0,at=2",
+            "se",
+            {"attention_at": "2", "learning_rate": 0.06, "ema": 0.0},
+            "se@2:learning_rate=0.06,ema=0",
+        ),
+        ("none:milestones=0.5,0.75", "none", {"milestones": "0.5,0.75"}, "none:milestones=0.5,0.75"),
+        ("none:recipe=original", "none", {"recipe": "original"}, "none:recipe=original"),
+    ],
+)
+def test_a_variant_is_read_from_its_name_and_named_in_one_way(text, attention, settings, name):
+    variant = parse(text)
+    assert variant == Variant(attention, settings) and variant.name == name
+    assert parse(variant.name) == variant and attention_of(variant.name) == attention
+
+
+def test_a_class_is_a_variant():
+    assert parse(SqueezeExcitation).name == "jaxattn.attention.se:SqueezeExcitation"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("se:foo=1", "foo is no setting of training; settings are attention_at, "),
+        ("se:seed=1", "seed is common to all runs of a comparison; settings are "),
+        ("se:dataset=shapes", "dataset is common to all runs"),
+        ("se:reduction=many", "reduction must be int, got 'many'"),
+        ("se:reduction=4,ema=", "ema must be float, got ''"),
+        ("", "a variant must be printable text, got ''"),
+        (" \n", "a variant must be printable text"),
+        ("s\0e", "a variant must be printable text"),
+        ("se\x1b[31m", "a variant must be printable text"),
+    ],
+)
+def test_a_name_that_means_nothing_is_refused(text, reason):
+    with pytest.raises(InputError, match=r"^(variant|a variant)") as caught:
+        parse(text)
+    assert reason in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_controls_are_known_with_settings_too():
+    assert explains("wide:se@3") == explains("wide:se:ema=0") == "capacity"
+    assert explains("constant@last") == explains("random:reduction=4") == "scaling"
+    assert explains("se@3") is explains("none:ema=0") is None
+
+
+# grids and files
+
+
+def test_settings_vary_for_each_variant():
+    found = [variant.name for variant in vary(map(parse, ("none", "se@3")), ["learning_rate=.06,.12", "ema=0,.99"])]
+    rates = [f"learning_rate={rate},ema={ema}" for rate in ("0.06", "0.12") for ema in ("0", "0.99")]
+    assert found == [*(f"none:{one}" for one in rates), *(f"se@3:{one}" for one in rates)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["learning_rate"], "^vary must be SETTING=VALUE,VALUE, got 'learning_rate'$"),
+        (["learning_rate="], "^vary must be SETTING=VALUE,VALUE"),
+        (["learning_rate=.1,x"], "learning_rate must be float, got 'x'"),
+        (["seed=1,2"], "seed is common to all runs"),
+        (["ema=0", "ema=.9"], "^ema varies already"),
+        (["at=1,2"], "^attention_at varies already"),
+    ],
+)
+def test_settings_that_cannot_vary_are_refused(settings, reason):
+    with pytest.raises(InputError, match=reason):
+        vary([parse("none"), parse("se@3")], settings)
+
+
+def test_the_baseline_comes_first_and_each_variant_once():
+    names = [variant.name for variant in named(["se", "none", " se", "se:at=3", "se@3"], (), "none")]
+    assert names == ["none", "se", "se@3"]
+    with pytest.raises(InputError, match=r"^a comparison takes 2 to 200 variants, got 1"):
+        named(["se", "se "])
+    with pytest.raises(InputError, match=r"^a comparison takes 2 to 200 variants, got 201"):
+        named(["se"], ["reduction=" + ",".join(map(str, range(1, 202)))])
+    with pytest.raises(InputError, match=r"^baseline 'eca' must be one of the variants: se, none"):
+        named(["se", "none"], (), "eca")
+
+
+def test_variants_are_read_from_a_file(tmp_path):
+    path = tmp_path / "variants.toml"
+    path.write_text('variants = ["none", "se@3"]')
+    assert read(path) == ["none", "se@3"]
+    for text in ("", "variants = 3", 'variants = ["none", 3]', 'variants = ["se"]\nseeds = 3', "variants = ["):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"variants.toml"):
+            read(path)
+    with pytest.raises(InputError, match=r"^cannot read .*nothing.toml"):
+        read(tmp_path / "nothing.toml")
+
+
+# configurations
+
+
+def test_a_run_is_trained_with_what_all_have_in_common_and_the_variants_own_settings():
+    common = Config(dataset="shapes", epochs=3, batch_size=7)
+    plan = Plan(common, ("none", "se@3:ema=0", "none:recipe=original"), (2,))
+    assert plan.config_of("se@3:ema=0", 1) == Config(
+        dataset="shapes", epochs=3, batch_size=7, attention="se", attention_at="3", ema=0.0, seed=1
+    )
+    assert plan.config_of("none:recipe=original", 0) == Config(
+        dataset="shapes", epochs=3, batch_size=7, attention="none", recipe="original"
+    )
+    assert [plan.variant_of(config) for _, config in plan.runs()] == [*plan.variants] * 2
+
+
+def test_each_run_has_a_folder_of_its_own():
+    assert [run_name(name, 1) for name in ("wide:se", "se@3:reduction=4")] == ["wide-se-s1", "se-3-reduction-4-s1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("se", "se:reduction=16"), "^variants se and se:reduction=16 have the same settings; leave one out"),
+        (("se@1,3", "se@1-3"), "^variants se@1,3 and se@1-3 have the same folder; leave one out"),
+        (("none", "none:learning_rate=-1"), "^learning_rate must be > 0, got -1"),
+    ],
+)
+def test_variants_that_are_not_told_apart_are_refused(names, reason):
+    with pytest.raises(InputError, match=reason):
+        check_variants(Plan(Config(dataset="shapes"), names, (1,)))
+
+
+# comparisons
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The configurations that were trained; the page is written without figures."""
+    monkeypatch.setattr(page, "_draw", lambda *arguments: {})
+    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
+    seen = []
+    monkeypatch.setattr(train, "fit", lambda config, *rest: seen.append(config) or fit(config, *rest))
+    return seen
+
+
+@pytest.mark.usefixtures("small_network")
+def test_where_how_much_and_with_what_are_asked_in_one_comparison(trained, tmp_path):
+    names = ["none", "se@1", "se@3:reduction=4", "none:label_smoothing=0"]
+    result = compare(names, 2, tmp_path, **FLAGS)
+    assert [row.variant.name for row in result.table.rows] == names
+    assert [(one.attention, one.attention_at, one.reduction, one.label_smoothing) for one in trained[:4]] == [
+        ("none", None, 16, 0.1), ("se", "1", 16, 0.1), ("se", "3", 4, 0.1), ("none", None, 16, 0.0)
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "compare.json").read_text())["variants"] == names
+    text = result.page.read_text()
+    assert "&#39;se@3:reduction=4&#39;" not in text and "se@3:reduction=4 none:label_smoothing=0 --seeds 2" in text
+    assert show(tmp_path).verdict == result.verdict and len(trained) == 8
+    compare(names, 2, tmp_path, **FLAGS)
+    assert len(trained) == 8  # nothing is trained again
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_setting_varies_for_all_variants(trained, tmp_path):
+    result = compare(["none", "se"], 1, tmp_path, vary=["learning_rate=.001,.003"], **FLAGS)
+    assert [row.variant.name for row in result.table.rows] == [
+        f"{name}:learning_rate={rate}" for name in ("none", "se") for rate in ("0.001", "0.003")
+    ]
+    assert [config.learning_rate for config in trained] == [0.001, 0.003] * 2
+    assert read_plan(tmp_path).config.learning_rate == FLAGS["learning_rate"]
+
+
+@pytest.mark.usefixtures("small_network")
+def test_more_seeds_are_trained_only_where_something_is_left_to_tell(trained, tmp_path, monkeypatch, capsys):
+    accuracy = {"none": 0.5, "se": 0.9}
+
+    def told_apart(config, *rest):
+        run = fit(config, *rest)
+        path = run.folder / "result.json"
+        path.write_text(json.dumps({**run.result, "test_accuracy": accuracy[config.attention]}))
+        return run
+
+    monkeypatch.setattr(train, "fit", lambda config, *rest: trained.append(config) or told_apart(config, *rest))
+    monkeypatch.setattr("jaxattn.comparison.results.check_accuracy", lambda *arguments: None)
+    result = compare(["none", "se"], [3, 4, 5], tmp_path / "apart", **FLAGS)
+    assert {config.seed for config in trained} == {0, 1, 2} and result.table.rows[1].verdict.kind == "helps"
+    assert "nothing is left to tell after 3 seeds, no more are trained" in capsys.readouterr().out
+    trained.clear()
+    accuracy["se"] = 0.5
+    compare(["none", "se", "eca"][:2], [2, 3], tmp_path / "alike", **FLAGS)
+    assert {config.seed for config in trained} == {0, 1}  # identical in all seeds, so equivalent
