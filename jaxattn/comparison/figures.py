@@ -48,29 +48,22 @@ class Cost(NamedTuple):
 
 
 def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figure":
-    """Test accuracy of every seed, by variant: dots, the mean as a bar, and lines that join the dots of one seed.
+    """Test accuracy of every seed, by variant: dots, and the mean as a bar.
 
     Args:
-        accuracies: fractions by variant, of which the first is the baseline, and seed.
+        accuracies: fractions by variant and seed.
         caption: what was compared.
     """
     names = [name for name, by_seed in accuracies.items() if by_seed]
     figure = canvas.figure("Test accuracy of each seed", caption, (0.9 * len(names), 3))
     axes = figure.subplots()
-    baseline, *_ = names
     for column, name in enumerate(names):
         by_seed = accuracies[name]
-        for seed in by_seed.keys() & accuracies[baseline].keys() if column else ():
-            pair = 100 * accuracies[baseline][seed], 100 * by_seed[seed]
-            if column == 1:  # lines over several columns would cross the dots of other variants
-                axes.plot((0, 1), pair, color="0.6", linewidth=0.8, zorder=1)
         values, mean = 100 * np.array(list(by_seed.values())), 100 * float(np.mean(list(by_seed.values())))
         axes.plot(np.full(len(values), column), values, "o", color=_colour(column), markersize=5, zorder=2)
         axes.plot((column - 0.18, column + 0.18), [mean] * 2, color=_colour(column), linewidth=2.5, zorder=3)
-        # the lines between seeds start on the baseline's other side
-        offset, align = (0.22, "left") if column else (-0.22, "right")
-        at = column + offset, mean
-        axes.annotate(f"{mean:.2f}", at, ha=align, va="center", fontsize=canvas.SMALL, color=canvas.INK)
+        at = column + 0.22, mean
+        axes.annotate(f"{mean:.2f}", at, ha="left", va="center", fontsize=canvas.SMALL, color=canvas.INK)
     axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 6 else 30)
     axes.set_xlim(-0.7, len(names) - 0.3)
     canvas.plain_axes(axes, "dot: one seed; bar: mean", "", "test accuracy, %")

@@ -10,6 +10,8 @@ import numpy as np
 
 from jaxattn import __version__
 from jaxattn.comparison import figures, sections
+from jaxattn.comparison.estimates import pairs
+from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs, accuracies, predictions
 from jaxattn.comparison.table import Comparison
@@ -96,6 +98,7 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
 
 
 def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
+    results = {name: {seed: run.result for seed, run in by_seed.items()} for name, by_seed in runs.items()}
     return {
         "title": f"{', '.join(plan.variants[1:])} against {plan.variants[0]} on {spec.name}",
         "baseline": table.baseline,
@@ -105,6 +108,8 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
         "rule": sections.rule(table),
         "margin": f"{plan.margin:g}",
         "rows": [sections.table_row(row, table, answers, test) for row in table.rows],
+        "outcomes": outcomes(results, table.baseline, bool(table.balanced)),
+        "pairs": pairs(accuracies(runs)),
         "costs": sections.costs(runs),
         "unequal": bool(table.balanced),
         "many": len(spec.classes) > MOST,
@@ -130,8 +135,9 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
         if row.difference
     ]
     if intervals:
-        title = f"Difference to {table.baseline}, with 95 % intervals"
-        drawn["differences"] = figures.forest(title, intervals, caption, plan.margin, "points of test accuracy")
+        drawn["differences"] = figures.forest(
+            f"Difference to {table.baseline}", intervals, caption, plan.margin, "points of test accuracy"
+        )
     if plan.config.monitored is not None:
         metrics = {name: [run.metrics for run in by_seed.values()] for name, by_seed in finished.items()}
         drawn["curves"] = figures.learning_curves(metrics, plan.config.monitored, caption)

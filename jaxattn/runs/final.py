@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxattn.attention.cost import parameters
 from jaxattn.data.splits import Split
-from jaxattn.metrics import balanced_accuracy, frequencies, superclass_accuracy
+from jaxattn.metrics import balanced_accuracy, frequencies, reliability, softmax, superclass_accuracy
 from jaxattn.runs import checkpoint
 from jaxattn.runs.environment import environment
 from jaxattn.runs.manifest import Manifest
@@ -45,6 +45,7 @@ def final_result(
     result = {
         "test_loss": loss,
         "test_accuracy": accuracy,
+        "test_calibration_error": reliability(softmax(logits), test.labels).error,
         **_by_class(logits, test, manifest.data.superclasses),
         "test_images": len(test),
         "best_epoch": best_epoch(metrics),
