@@ -41,7 +41,6 @@ def table_row(judged: Row, table: Comparison, answers: Answers, test: Split) -> 
             "images": difference.images,
             "interval": "–" if difference.interval is None else _range(*difference.interval),
             "crossed": _range(*crossed_interval(*_correct(answers, one.name, table.baseline, test))),
-            "p": "–" if difference.p is None else f"{difference.p:.3f}",
             "corrected": "–" if difference.corrected is None else f"{difference.corrected:.3f}",
             "wins": f"{difference.wins:.0%}",
             "correlation": "–" if difference.correlation is None else f"{difference.correlation:+.2f}",
