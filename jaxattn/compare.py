@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     own = {name: values.pop(name) for name in OWN}
     code = {name: values.pop(name) for name in CODE_FLAGS}
     own["seeds"] = None if own["seeds"] is None else parse_seeds(own["seeds"])
-    check(own, values)
+    check(own, values, code)
     console = Console()
     if own["attention"] or own["variants"]:
         console.note("loading JAX and the data")
@@ -35,19 +35,24 @@ def main(arguments: list[str]) -> None:
 
 def _result(own: dict[str, Any], values: dict[str, Any], code: dict[str, Any], console: Console) -> Any:
     """What the comparison found that the flags ask for."""
-    from jaxattn.comparison import compare, csv_file, variants
+    from jaxattn.comparison import compare, numbers, variants
 
     margin = MARGIN if own["margin"] is None else own["margin"]
     if own["csv"] is not None:
         seeds = own["seeds"] or (None,)
-        return csv_file.of_csv(own["csv"], seeds[-1], own["baseline"], margin)
+        return numbers.of_csv(own["csv"], seeds[-1], own["baseline"], margin, own["out"])
     if own["runs"] is not None:
         return compare.of_runs(own["runs"], own["out"], **values, **code)
     if own["dir"] is not None:
         return compare.show(own["dir"], **values, **code)
     names = (own["attention"] or []) + (variants.read(Path(own["variants"])) if own["variants"] else [])
     how = {name: own[name] for name in ("executor", "mirror", "retry_failed", "baseline")}
-    how |= {"vary": own["vary"] or (), "accept_changed_code": code["accept_changed_code"], "margin": margin}
+    how |= {
+        "executor": own["executor"] or "here",
+        "vary": own["vary"] or (),
+        "accept_changed_code": code["accept_changed_code"],
+        "margin": margin,
+    }
     return compare.compare(names, own["seeds"] or (SEEDS,), own["out"], console, **how, **values)
 
 

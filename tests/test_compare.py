@@ -22,7 +22,6 @@ from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
 from jaxattn.comparison import cluster, page, results, train
 from jaxattn.comparison.compare import compare, of_runs, show
-from jaxattn.comparison.csv_file import of_csv
 from jaxattn.comparison.plan import Plan, read_plan, run_name
 from jaxattn.comparison.progress import Progress
 from jaxattn.data import DATASETS
@@ -315,31 +314,6 @@ def test_predictions_are_kept_and_made_again_where_they_are_damaged(compared, tm
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("a,1,nan", "line 3: columns must be variant, seed"),
-        ("a,1,inf", "line 3: "),
-        ("a,1,1.01", "line 3: "),
-        ("a,1,-0.1", "line 3: "),
-        (f"a,{2**63},0.5", "line 3: "),
-        ("a,1e3,0.5", "line 3: "),
-        ("a\0b,1,0.5", "line 3: "),
-        ("a,1", "line 3: "),
-        ("a,0,0.5", "line 3: seed 0 of a is there twice"),
-        (f"{'x' * 200_000},1,0.5", "field larger than field limit"),
-        ("\n".join(f"a,{seed},0.5" for seed in range(1, 300)), "at most 200 variants and as many seeds"),
-        ("\n".join(f"b{variant},1,0.5" for variant in range(300)), "at most 200 variants and as many seeds"),
-        ("x" * (9 << 20), "must have at most 8,388,608 bytes"),
-    ],
-)
-def test_a_line_of_a_csv_file_that_cannot_be_judged_is_named(tmp_path, line, reason):
-    (tmp_path / "x.csv").write_text(f"variant,seed,accuracy\na,0,0.5\n{line}\n")
-    with pytest.raises(InputError, match=reason) as caught:
-        of_csv(tmp_path / "x.csv")
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
-
-
-@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"variants": "se"}, "variants must be a list of names"),
@@ -362,17 +336,6 @@ def test_a_damaged_plan_is_reported(compared, tmp_path, change, reason):
     (tmp_path / "compare.json").write_text(json.dumps(values | change))
     with pytest.raises(InputError, match=reason):
         read_plan(tmp_path).runs()
-
-
-def test_numbers_of_other_programs_are_judged(tmp_path):
-    path = tmp_path / "results.csv"
-    rows = [f"plain,{seed},{0.80 + 0.001 * seed}\nmine,{seed},{0.81 + 0.001 * seed}" for seed in range(8)]
-    path.write_text("\n".join(["variant,seed,accuracy", *rows]))
-    found = of_csv(path)
-    assert found.table.baseline == "plain" and found.verdict.startswith("mine helps: +1.0 points")
-    path.write_text("variant,seed,accuracy\nplain,0,high\n")
-    with pytest.raises(InputError, match=r"line 2: columns must be variant, seed .* got \{.*'high'\}"):
-        of_csv(path)
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -106,8 +106,8 @@ def test_on_one_device_of_several_a_run_uses_that_one():
         (["nowhere"], "nowhere holds no comparison"),
         (["--runs", "nowhere", "--out", "x"], "nowhere holds no run"),
         (["--csv", "nowhere"], "cannot read nowhere: No such file or directory; give a CSV file"),
-        (["nowhere", "--epochs", "3"], "flags of training go with --attention"),
-        (["nowhere", "--mirror", "x"], "flags of training go with --attention"),
+        (["nowhere", "--epochs", "3"], "--epochs does nothing with a folder alone; leave it out"),
+        (["nowhere", "--mirror", "x"], "--mirror does nothing with a folder alone; leave it out"),
     ],
 )
 def test_wrong_input_gets_one_line(capsys, monkeypatch, tmp_path, arguments, message):

@@ -127,6 +127,7 @@ def effect(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(DATASETS, "other", tiny.dataset(seed=1))
     monkeypatch.setattr(compare, "_check_variants", lambda configs, spec: None)
     monkeypatch.setattr(compare, "write_page", lambda *arguments: None)
+    monkeypatch.setattr(compare, "write_files", lambda *arguments: None)
     monkeypatch.setattr(compare, "predictions", lambda run, test: {"intact": test.labels})
     failed = {"se": {0: Failure("it failed", 1, False, {})}}
     monkeypatch.setattr(compare.results, "failures", lambda folder, plan: failed)

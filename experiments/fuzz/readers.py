@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 from experiments.fuzz import tfds_folder
 from jaxattn.comparison import results
-from jaxattn.comparison.csv_file import of_csv
+from jaxattn.comparison.numbers import of_csv
 from jaxattn.comparison.plan import read_plan
 from jaxattn.config import Config
 from jaxattn.convert import load_torch, to_torch

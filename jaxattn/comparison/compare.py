@@ -8,9 +8,10 @@ from typing import Any
 
 from jaxattn import runtime
 from jaxattn.comparison import MARGIN, cluster, results, sections
+from jaxattn.comparison.files import write_files
 from jaxattn.comparison.outlook import outlook
 from jaxattn.comparison.page import write_page
-from jaxattn.comparison.plan import Plan, check_planned, check_variants, read_plan, write_plan
+from jaxattn.comparison.plan import Plan, check_planned, check_variants, read_plan, write_plan, write_verdicts
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.results import predictions
@@ -216,6 +217,9 @@ def _judged(
     table = with_new_images(table, sections.crossed_intervals(table, answers, test))
     table = table._replace(balanced=results.balanced_accuracies(runs, test))
     page = write_page(folder, plan, runs, table, test, failures, notes)
+    write_files(folder, table, results.accuracies(runs), runs)
+    if failures is not None:
+        write_verdicts(folder, table)
     return Result(table, page, failures or {}, tuple(notes))
 
 

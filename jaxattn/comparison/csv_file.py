@@ -2,77 +2,74 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from jaxattn.comparison import MARGIN
-from jaxattn.comparison.result import Result
-from jaxattn.comparison.verdict import judge
 from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, read_bytes
-from jaxattn.paths import local_path
 
 MAX_COMPARED = 200  # variants, and seeds of each: memory grows with both
-
-
-def of_csv(path: str | Path, planned: int | None = None, baseline: str | None = None, margin: float = MARGIN) -> Result:
-    """Judges numbers that other programs made.
-
-    Args:
-        path: a CSV file with columns variant, seed, accuracy (a fraction).
-        planned: number of seeds that were planned; by default, each variant is judged with those that it has.
-        baseline: name of a variant; by default the first.
-        margin: in points; a smaller difference counts as none.
-
-    Raises:
-        InputError: where the file cannot be read as such.
-    """
-    accuracies = read_csv(local_path(path))
-    looks = () if planned is None else (planned,)
-    return Result(judge(accuracies, baseline or next(iter(accuracies), ""), looks, margin=margin), None, {})
+COLUMNS = ("variant", "seed", "accuracy")
 
 
 def read_csv(path: Path) -> dict[str, dict[int, float]]:
     """Accuracy (fraction) by variant and seed.
 
     Args:
-        path: of the file, with columns variant, seed, accuracy.
+        path: of the file: columns variant, seed and accuracy in any order and case, others are left alone, separated by
+            commas, semicolons or tabs. Accuracies are all fractions, or all percent.
 
     Raises:
         InputError: where it cannot be read, or a line holds anything else; it names the line.
     """
     accuracies: dict[str, dict[int, float]] = {}
     try:
-        text = read_bytes(path, TEXT).decode("utf-8-sig")
-        for number, line in enumerate(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True), 2):
-            try:
-                variant, seed, accuracy = _parse_line(line)
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"{path}, line {number}: columns must be variant, seed (a whole number of 64 bits) and accuracy (a "
-                    f"fraction from 0 to 1), got {str(dict(line))[:200]}"
-                ) from error
-            if seed in accuracies.setdefault(variant, {}):
-                raise InputError(f"{path}, line {number}: seed {seed} of {variant} is there twice")
-            accuracies[variant][seed] = accuracy
-            if len(accuracies) > MAX_COMPARED or len(accuracies[variant]) > MAX_COMPARED:
-                raise InputError(
-                    f"{path}, line {number}: there may be at most {MAX_COMPARED} variants and as many seeds"
-                )
+        lines = list(_lines(path, read_bytes(path, TEXT).decode("utf-8-sig")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"cannot read {path}: {reason}; give a CSV file with the columns variant, seed and accuracy"
+            f"cannot read {path}: {reason}; give a CSV file with the columns {', '.join(COLUMNS)}"
         ) from error
+    is_percent = any(line.accuracy > 1 for line in lines)
+    for number, variant, seed, accuracy in lines:
+        by_seed = accuracies.setdefault(variant, {})
+        if seed in by_seed:
+            raise InputError(f"{path}, line {number}: seed {seed} of {variant} is there twice")
+        if is_percent and 0 < accuracy <= 1:
+            rule = "accuracies must be all fractions or all percent"
+            raise InputError(f"{path}, line {number}: {rule}, got {accuracy:g} among percent")
+        by_seed[seed] = accuracy / 100 if is_percent else accuracy
+        if len(accuracies) > MAX_COMPARED or len(by_seed) > MAX_COMPARED:
+            raise InputError(f"{path}, line {number}: there may be at most {MAX_COMPARED} variants and as many seeds")
     return accuracies
 
 
-def _parse_line(line: dict[str, str]) -> tuple[str, int, float]:
-    """Variant, seed and accuracy of a line.
+class _Line(NamedTuple):
+    number: int
+    variant: str
+    seed: int
+    accuracy: float
 
-    Raises:
-        KeyError, TypeError, ValueError: where one is missing or is not what it must be.
-    """
-    variant, seed, accuracy = line["variant"], int(line["seed"]), float(line["accuracy"])
-    if not (variant.isprintable() and -(2**63) <= seed < 2**63 and 0 <= accuracy <= 1):
-        raise ValueError
-    return variant, seed, accuracy
+
+def _lines(path: Path, text: str) -> Iterator[_Line]:
+    header = text.partition("\n")[0]
+    separator = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    if not set(COLUMNS) <= set(reader.fieldnames):
+        raise InputError(f"{path}, line 1: columns must be {', '.join(COLUMNS)}, got {header.strip()[:200]!r}")
+    for line in reader:
+        cells = [(line[name] or "").strip() for name in COLUMNS]
+        try:
+            number = cells[2].removesuffix("%")
+            accuracy = float(number if separator == "," else number.replace(",", "."))
+            variant, seed = cells[0], int(cells[1])
+            if not (variant and variant.isprintable() and -(2**63) <= seed < 2**63 and 0 <= accuracy <= 100):
+                raise ValueError
+        except ValueError as error:
+            raise InputError(
+                f"{path}, line {reader.line_num}: it must hold a variant, a seed (a whole number of 64 bits) and an "
+                f"accuracy (a fraction from 0 to 1, or percent), got {', '.join(cells)[:200]!r}"
+            ) from error
+        yield _Line(reader.line_num, variant, seed, accuracy)

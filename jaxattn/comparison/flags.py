@@ -9,7 +9,11 @@ from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 
 SEEDS = 8
-WAYS = ("dir", "attention", "runs", "csv")
+TAKES = {  # what goes with what is there already
+    "dir": {"data_dir", "trust_code", "accept_changed_code"},
+    "runs": {"data_dir", "trust_code", "accept_changed_code", "out"},
+    "csv": {"out", "baseline", "seeds", "margin"},
+}
 EXECUTORS = ("here", "local", "slurm")
 OWN = (  # not of the training
     "dir", "attention", "variants", "vary", "baseline", "seeds", "margin", "out", "executor", "mirror", "retry_failed",
@@ -29,7 +33,11 @@ def parser() -> Parser:
     _add_what(parser)
     made_by_others = parser.add_argument_group("what is there already")
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
-    made_by_others.add_argument("--csv", metavar="FILE", help="results of any program: columns variant, seed, accuracy")
+    made_by_others.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="results of any program: columns variant, seed, accuracy (fractions, or percent); with --out, a page, too",
+    )
     add_code_flags(parser)
     add_cache_flag(parser)
     add_config_flags(parser, DATASETS, without=("attention", "seed"))
@@ -66,8 +74,7 @@ def _add_what(parser: Parser) -> None:
     what.add_argument(
         "--executor",
         metavar="NAME",
-        default="here",
-        help=f"where runs are trained: {', '.join(EXECUTORS)} (the last two: a job a run, by submitit, "
+        help=f"where runs are trained: {', '.join(EXECUTORS)} (default: here; the last two: a job a run, by submitit, "
         "which needs the extra cluster; local: processes on this machine's CPU)",
     )
     what.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
@@ -89,24 +96,28 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return looks
 
 
-def check(own: dict[str, Any], flags: dict[str, Any]) -> None:
-    """Checks that the flags go together; `own` are those in `OWN`, `flags` the others that were given.
+def check(own: dict[str, Any], flags: dict[str, Any], code: dict[str, bool]) -> None:
+    """Checks that the flags go together.
+
+    Args:
+        own: those in `OWN`.
+        flags: those of training that were given.
+        code: those of `add_code_flags`.
 
     Raises:
-        InputError: where they do not.
+        InputError: where they do not, or one would be ignored.
     """
-    of_variants = own["attention"] or own["variants"]
-    ways = [name for name, value in {**own, "attention": of_variants}.items() if name in WAYS and value is not None]
+    given = {name for name, value in {**own, **flags, **code}.items() if value not in (None, False)}
+    ways = {"attention" if name == "variants" else name for name in given & {*TAKES, "attention", "variants"}}
     if len(ways) != 1:
         raise InputError("name one of: --attention with --out, --runs with --out, --csv, or the folder of a comparison")
     (way,) = ways
-    judged = any(own[name] is not None for name in ("seeds", "margin", "baseline")) and way != "csv"
-    own_flags = own["mirror"] is not None or own["retry_failed"] or own["vary"] or judged
-    if way != "attention" and (flags.keys() - {"data_dir"} or own_flags):
-        raise InputError("flags of training go with --attention; runs that are there already keep their own")
+    if way in TAKES and (ignored := sorted(given - TAKES[way] - {way})):
+        what = "a folder alone" if way == "dir" else f"--{way}"
+        raise InputError(f"--{ignored[0].replace('_', '-')} does nothing with {what}; leave it out")
     if way in ("attention", "runs") and own["out"] is None:
         raise InputError("--out must name the folder of the comparison")
-    if own["executor"] not in EXECUTORS:
+    if own["executor"] not in (None, *EXECUTORS):
         raise InputError(f"unknown executor {own['executor']!r}; known are {', '.join(EXECUTORS)}")
     if way == "csv" and len(own["seeds"] or ()) > 1:
         raise InputError("--seeds must be one number with --csv: how many were planned")

@@ -2,7 +2,7 @@
 
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from jaxattn.comparison.estimates import pairs
 from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs, accuracies, predictions
-from jaxattn.comparison.table import Comparison
+from jaxattn.comparison.table import Comparison, Scores
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis
@@ -67,13 +67,42 @@ def write_page(
     """
     spec = next(run.manifest.data for by_seed in runs.values() for run in by_seed.values())
     answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    values = _values(folder, plan, runs, table, answers, test, spec)
+    values = _common(table, accuracies(runs), plan.margin) | _values(folder, plan, runs, table, answers, test, spec)
+    values |= {"failed": sections.failed(failures or {}), "notes": notes, "extended": sections.extended(plan)}
     values["command"] = None if failures is None else sections.command(folder, plan)
-    values["failed"] = sections.failed(failures or {})
-    values["notes"] = notes
     gates = _gates(runs, test)
     values["gates"] = list(gates)
     drawn = _draw(plan, runs, table, values, spec.name) | {f"gates-{name}": figure for name, figure in gates.items()}
+    return _finish(folder, values, drawn)
+
+
+def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies: Mapping[str, Scores]) -> Path:
+    """Writes the same page of numbers that other programs made, without what only runs have.
+
+    Args:
+        folder: to write to.
+        source: the file that they are from.
+        table: of `verdict.judge`.
+        accuracies: fractions by variant and seed.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
+    names = [row.variant.name for row in table.rows]
+    values = _common(table, accuracies, table.margin) | {
+        "title": f"{', '.join(names[1:])} against {names[0]}",
+        "rows": [sections.table_row(row, table, None) for row in table.rows],
+        "settings": f"These accuracies are from {source.name}; the runs are not here.",
+    }
+    caption = f"{source.name}, {max(row.variant.n for row in table.rows)} seeds"
+    return _finish(folder, values, _draw_table(table, accuracies, table.margin, caption))
+
+
+def _finish(folder, values, drawn) -> Path:
+    """Writes the page and its figures."""
     shown = {"differences", "reproduce", *drawn, *(name for name in ("classes", "knockout", "gates") if values[name])}
     templates = importlib.resources.files("jaxattn.report") / "templates"
     values |= {
@@ -97,21 +126,31 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
             canvas.write(figure, folder / "figures" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.{form}")
 
 
+def _common(table, accuracies, margin) -> dict[str, Any]:
+    """What every page shows, and nothing where only runs have something."""
+    nothing: dict[str, Any] = {"command": None, "extended": "", "trained_on": "", "many": False, "superclasses": False}
+    nothing |= {name: [] for name in ("classes", "knockout", "gates", "failed", "notes", "runs", "costs")}
+    return nothing | {
+        "outcomes": {},
+        "baseline": table.baseline,
+        "planned": max(table.looks, default=0),
+        "provisional": sections.provisional(table),
+        "rule": sections.rule(table),
+        "margin": f"{margin:g}",
+        "pairs": pairs(accuracies),
+        "unequal": bool(table.balanced),
+        "version": __version__,
+    }
+
+
 def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
     results = {name: {seed: run.result for seed, run in by_seed.items()} for name, by_seed in runs.items()}
+    crossed = sections.crossed_intervals(table, answers, test)
     return {
         "title": f"{', '.join(plan.variants[1:])} against {plan.variants[0]} on {spec.name}",
-        "baseline": table.baseline,
-        "planned": plan.seeds,
-        "provisional": sections.provisional(table),
-        "extended": sections.extended(plan),
-        "rule": sections.rule(table),
-        "margin": f"{plan.margin:g}",
-        "rows": [sections.table_row(row, table, answers, test) for row in table.rows],
+        "rows": [sections.table_row(row, table, crossed.get(row.variant.name)) for row in table.rows],
         "outcomes": outcomes(results, table.baseline, bool(table.balanced)),
-        "pairs": pairs(accuracies(runs)),
         "costs": sections.costs(runs),
-        "unequal": bool(table.balanced),
         "many": len(spec.classes) > MOST,
         "superclasses": bool(spec.superclasses),
         "classes": sections.by_class(table, answers, test, spec),
@@ -119,7 +158,6 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
         "settings": sections.settings(plan.config, spec.name),
         "trained_on": sections.trained_on(runs),
         "runs": sections.listed(folder, runs),
-        "version": __version__,
     }
 
 
@@ -128,16 +166,7 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
     seeds = max((len(by_seed) for by_seed in runs.values()), default=0)
     caption = f"{data}, network {plan.config.network}, recipe {plan.config.recipe}, {seeds} seeds"
     finished = {name: by_seed for name, by_seed in runs.items() if by_seed}
-    drawn = {"seeds": figures.seeds(accuracies(finished), caption)}
-    intervals = [
-        figures.Interval(row.variant.name, row.difference.mean, *(row.difference.interval or (np.nan, np.nan)))
-        for row in table.rows
-        if row.difference
-    ]
-    if intervals:
-        drawn["differences"] = figures.forest(
-            f"Difference to {table.baseline}", intervals, caption, plan.margin, "points of test accuracy"
-        )
+    drawn = _draw_table(table, accuracies(finished), plan.margin, caption)
     if plan.config.monitored is not None:
         metrics = {name: [run.metrics for run in by_seed.values()] for name, by_seed in finished.items()}
         drawn["curves"] = figures.learning_curves(metrics, plan.config.monitored, caption)
@@ -145,6 +174,20 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
     for one in values["classes"]:
         title, x = f"{one['name']}: difference by class", "points of accuracy, simultaneous 95 %"
         drawn[f"classes-{one['name']}"] = figures.forest(title, one["rows"], caption, x=x)
+    return drawn
+
+
+def _draw_table(table, accuracies, margin, caption) -> dict[str, "Figure"]:
+    """The figures that need no more than the table and the accuracies."""
+    drawn = {"seeds": figures.seeds(accuracies, caption)}
+    intervals = [
+        figures.Interval(row.variant.name, row.difference.mean, *(row.difference.interval or (np.nan, np.nan)))
+        for row in table.rows
+        if row.difference
+    ]
+    if intervals:
+        title, x = f"Difference to {table.baseline}", "points of test accuracy"
+        drawn["differences"] = figures.forest(title, intervals, caption, margin, x)
     return drawn
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from jaxattn.comparison import MARGIN
+from jaxattn.comparison.table import Comparison
 from jaxattn.comparison.variants import config_of, parse
 from jaxattn.comparison.verdict import Earlier
 from jaxattn.config import Config
@@ -124,13 +125,34 @@ def write_plan(folder: Path, wanted: Plan, dataset_hash: str, seen: Callable[[Pl
             raise InputError(f"{folder} holds no comparison; choose an empty or a new folder", "out")
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(folder, wait=True):
-            plan = _merged(folder, read_plan(folder), wanted, seen) if (folder / "compare.json").exists() else wanted
+            old = read_plan(folder) if (folder / "compare.json").exists() else None
+            plan = wanted if old is None else _merged(folder, old, wanted, seen)
             check_planned(folder, plan, dataset_hash)
-            earlier = [plan_before._asdict() for plan_before in plan.earlier]
-            write_json(folder / "compare.json", dataclasses.asdict(plan) | {"earlier": earlier})
+            if plan != old:  # what has verdicts keeps them
+                earlier = [plan_before._asdict() for plan_before in plan.earlier]
+                write_json(folder / "compare.json", dataclasses.asdict(plan) | {"earlier": earlier})
             return plan
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror}; choose another folder", "out") from error
+
+
+def write_verdicts(folder: Path, table: Comparison) -> None:
+    """Adds the verdicts to the plan in a folder, for other programs to read.
+
+    Raises:
+        InputError: where it cannot be written.
+    """
+    rows = [
+        {"variant": row.variant.name, **row.verdict._asdict(), "n": row.difference.n if row.difference else 0}
+        | ({"mean": row.difference.mean, "interval": row.difference.interval} if row.difference else {})
+        for row in table.rows
+        if row.verdict
+    ]
+    try:
+        with exclusive_lock(folder, wait=True):
+            write_json(folder / "compare.json", read_json(folder / "compare.json") | {"verdicts": rows})
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; free space", "out") from error
 
 
 def check_planned(folder: Path, plan: Plan, dataset_hash: str | None = None) -> None:

@@ -29,8 +29,14 @@ NAMED = ("dataset", "network", "recipe")  # settings that the sentence names any
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
 
 
-def table_row(judged: Row, table: Comparison, answers: Answers, test: Split) -> dict[str, Any]:
-    """A line of the table: a variant, and its difference to the baseline if they have a seed in common."""
+def table_row(judged: Row, table: Comparison, crossed: tuple[float, float] | None) -> dict[str, Any]:
+    """A line of the table: a variant, and its difference to the baseline if they have a seed in common.
+
+    Args:
+        judged: of the table.
+        table: of `verdict.judge`.
+        crossed: the interval for new seeds and new images, in points; None where it is not known.
+    """
     one, difference, balanced = judged.variant, judged.difference, table.balanced.get(judged.variant.name)
     mean, sd = (None if value is None else 100 * value for value in (one.mean, one.sd))
     spoken = f"{one.name}: " + ("no finished run." if mean is None else f"mean {mean:.2f} % of {one.n} seeds.")
@@ -38,9 +44,9 @@ def table_row(judged: Row, table: Comparison, answers: Answers, test: Split) -> 
     if difference is not None:
         shown = {
             "mean": difference.mean,
-            "images": difference.images,
+            "images": difference.images,  # None where their number is not known
             "interval": "–" if difference.interval is None else _range(*difference.interval),
-            "crossed": _range(*crossed_interval(*_correct(answers, one.name, table.baseline, test))),
+            "crossed": "–" if crossed is None else _range(*crossed),
             "corrected": "–" if difference.corrected is None else f"{difference.corrected:.3f}",
             "wins": f"{difference.wins:.0%}",
             "correlation": "–" if difference.correlation is None else f"{difference.correlation:+.2f}",

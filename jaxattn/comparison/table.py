@@ -100,12 +100,14 @@ class Comparison(NamedTuple):
     Attributes:
         baseline: its name.
         looks: numbers of seeds at which the variants are judged; the last is what was planned. Empty where nothing was.
+        margin: in points; a smaller difference counts as none.
         rows: the baseline first, then the other variants in the order in which they were given.
         balanced: mean balanced accuracy, a fraction, by variant; empty where the test set's classes are not unequal.
     """
 
     baseline: str
     looks: tuple[int, ...]
+    margin: float
     rows: tuple[Row, ...]
     balanced: Mapping[str, float] = MappingProxyType({})
 

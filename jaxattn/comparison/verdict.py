@@ -94,7 +94,7 @@ def judge(
     rule = _Rule(accuracies, baseline, tuple(looks), failed, margin, tuple(earlier), images)
     others = [name for name in accuracies if name != baseline]
     rows = [Row(summary(name, accuracies[name]), *_judged(name, rule)) for name in others]
-    return Comparison(baseline, rule.looks, (Row(summary(baseline, reference), None, None), *rows))
+    return Comparison(baseline, rule.looks, margin, (Row(summary(baseline, reference), None, None), *rows))
 
 
 def _check(accuracies, looks, margin):

@@ -1,0 +1,86 @@
+"""What a comparison found, as files that other programs and papers take: a long CSV file, and the table."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxattn.comparison.results import Runs
+from jaxattn.comparison.table import Comparison, Scores
+from jaxattn.errors import InputError
+from jaxattn.runs.store import write_text
+
+HEADER = ("variant", "seed", "split", "metric", "value")
+OF_TEST = ("accuracy", "loss", "balanced_accuracy", "calibration_error", "superclass_accuracy")
+_LATEX = str.maketrans({one: f"\\{one}" for one in "_%&#${}"})
+
+
+def write_files(folder: Path, table: Comparison, accuracies: Mapping[str, Scores], runs: Runs | None = None) -> None:
+    """Writes `results.csv`, `table.md` and `table.tex`.
+
+    Args:
+        folder: to write to; it is there.
+        table: of `verdict.judge`.
+        accuracies: fractions by variant and seed.
+        runs: that they are of, if there are any; `results.csv` then has their other metrics, too.
+
+    Raises:
+        InputError: where they cannot be written.
+    """
+    rows = _of_runs(runs) if runs else _of_accuracies(accuracies)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+    try:
+        write_text(folder / "results.csv", text.getvalue())
+        write_text(folder / "table.md", markdown(table))
+        write_text(folder / "table.tex", latex(table))
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; free space", "out") from error
+
+
+def _of_accuracies(accuracies) -> Iterator[tuple[Any, ...]]:
+    for variant, by_seed in accuracies.items():
+        for seed, value in by_seed.items():
+            yield variant, seed, "test", "accuracy", value
+
+
+def _of_runs(runs) -> Iterator[tuple[Any, ...]]:
+    for variant, by_seed in runs.items():
+        for seed, run in by_seed.items():
+            for metric in OF_TEST:
+                if f"test_{metric}" in run.result:
+                    yield variant, seed, "test", metric, run.result[f"test_{metric}"]
+            for metric in ("accuracy", "loss"):
+                if f"val_{metric}" in (last := run.metrics[-1]):
+                    yield variant, seed, run.config.monitored, metric, last[f"val_{metric}"]
+
+
+def _cells(table: Comparison, plus_minus: str) -> Iterator[list[str]]:
+    for one, difference, verdict in table.rows:
+        mean = "–" if one.mean is None else f"{100 * one.mean:.2f}"
+        mean += "" if one.sd is None else f" {plus_minus} {100 * one.sd:.2f}"
+        if difference is None or difference.interval is None or verdict is None:
+            yield [one.name, str(one.n), mean, "–", "–"]
+        else:
+            low, high = difference.interval
+            yield [one.name, str(one.n), mean, f"{difference.mean:+.2f} ({low:+.2f} to {high:+.2f})", verdict.kind]
+
+
+def markdown(table: Comparison) -> str:
+    """The table for a page in Markdown; accuracies are percent, differences points."""
+    header = ["variant", "seeds", "accuracy, % (mean ± sd)", f"less {table.baseline}, points", "verdict"]
+    rows = [header, ["---", "---:", "---:", "---:", "---"], *_cells(table, "±")]
+    sentences = [f"* {row.variant.name} {row.verdict.text}" for row in table.rows if row.verdict]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([*lines, "", *sentences, ""])
+
+
+def latex(table: Comparison) -> str:
+    """The table for a paper, for the package booktabs; the verdicts are comments."""
+    header = ["variant", "seeds", r"accuracy, \%", f"less {table.baseline.translate(_LATEX)}, points", "verdict"]
+    rows = [[cell.translate(_LATEX).replace("–", "--") for cell in row] for row in _cells(table, "PLUSMINUS")]
+    lines = [" & ".join(row).replace("PLUSMINUS", r"$\pm$") + r" \\" for row in (header, *rows)]
+    comments = [f"% {row.variant.name} {row.verdict.text}" for row in table.rows if row.verdict]
+    begin, end = r"\begin{tabular}{lrrrl}", r"\end{tabular}"
+    return "\n".join([*comments, begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", end, ""])

@@ -1,0 +1,39 @@
+"""`of_csv`: judges numbers that other programs made."""
+
+from pathlib import Path
+
+from jaxattn.comparison import MARGIN
+from jaxattn.comparison.csv_file import read_csv
+from jaxattn.comparison.files import write_files
+from jaxattn.comparison.page import write_numbers_page
+from jaxattn.comparison.result import Result
+from jaxattn.comparison.verdict import judge
+from jaxattn.paths import local_path
+
+
+def of_csv(
+    path: str | Path, planned: int | None = None, baseline: str | None = None, margin: float = MARGIN,
+    out: str | Path | None = None,
+) -> Result:  # fmt: skip
+    """Judges numbers that other programs made.
+
+    Args:
+        path: a CSV file with columns variant, seed, accuracy (see `read_csv`).
+        planned: number of seeds that were planned; by default, each variant is judged with those that it has.
+        baseline: name of a variant; by default the first.
+        margin: in points; a smaller difference counts as none.
+        out: folder for a page and its figures.
+
+    Raises:
+        InputError: where the file cannot be read as such.
+    """
+    source = local_path(path)
+    accuracies = read_csv(source)
+    first = next(iter(accuracies), "") if baseline is None else baseline
+    table = judge(accuracies, first, () if planned is None else (planned,), margin=margin)
+    ordered = {row.variant.name: accuracies[row.variant.name] for row in table.rows}
+    if out is None:
+        return Result(table, None, {})
+    page = write_numbers_page(local_path(out, "out"), source, table, ordered)
+    write_files(page.parent, table, ordered)
+    return Result(table, page, {})

@@ -1,0 +1,167 @@
+"""Files of a comparison: numbers of other programs, which are judged, and what others read."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import tiny
+
+from jaxattn.cli.command import run_command
+from jaxattn.comparison import page
+from jaxattn.comparison.compare import compare
+from jaxattn.comparison.csv_file import read_csv
+from jaxattn.comparison.files import HEADER
+from jaxattn.comparison.numbers import of_csv
+from jaxattn.comparison.plan import read_plan
+from jaxattn.errors import InputError
+
+ROWS = [(name, seed, base + 0.001 * (seed % 3)) for seed in range(8) for name, base in (("plain", 0.8), ("mine", 0.81))]
+
+
+def written(path, separator=",", header="variant,seed,accuracy", shown=str):
+    lines = [header.replace(",", separator)]
+    lines += [separator.join((name, str(seed), shown(value))) for name, seed, value in ROWS]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr(page, "_draw", lambda *arguments: {})
+    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
+
+
+# numbers of other programs
+
+
+@pytest.mark.parametrize(
+    ("separator", "header", "shown"),
+    [
+        (",", "variant,seed,accuracy", str),
+        (";", "Variant,SEED, Accuracy ", lambda value: f"{value:.4f}".replace(".", ",")),
+        ("\t", "variant,seed,accuracy", lambda value: f"{100 * value:.2f}"),
+        (",", "variant,seed,accuracy", lambda value: f"{100 * value:.2f} %"),
+        (",", "variant,seed,accuracy,note", lambda value: f"{value:.4f},looks fine"),
+        (";", "variant,seed,accuracy", lambda value: f"{100 * value:.2f}%".replace(".", ",")),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(tmp_path, separator, header, shown):
+    found = read_csv(written(tmp_path / "x.csv", separator, header, shown))
+    assert list(found) == ["plain", "mine"]
+    for name, seed, value in ROWS:
+        assert found[name][seed] == pytest.approx(value)
+
+
+def test_numbers_of_other_programs_are_judged(tmp_path):
+    found = of_csv(written(tmp_path / "x.csv"))
+    assert found.table.baseline == "plain" and found.page is None
+    assert found.verdict.startswith("mine helps: +1.0 points on these test images")
+    assert of_csv(tmp_path / "x.csv", baseline="mine").verdict.startswith("plain hurts: -1.0 points")
+    assert of_csv(tmp_path / "x.csv", planned=9).verdict.startswith("mine provisional, 8 of 9 seeds")
+    with pytest.raises(InputError, match=r"^unknown baseline 'other'; known are plain, mine$"):
+        of_csv(tmp_path / "x.csv", baseline="other")
+
+
+def test_the_columns_are_named(tmp_path):
+    path = written(tmp_path / "x.csv", header="model,seed,accuracy")
+    with pytest.raises(InputError, match=r"line 1: columns must be variant, seed, accuracy, got 'model,"):
+        read_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a,1,nan", r"line 3: it must hold a variant, a seed \(a whole number of 64 bits\) and an accuracy"),
+        ("a,1,inf", "line 3: "),
+        ("a,1,1.01", "line 2: accuracies must be all fractions or all percent, got 0.5 among percent"),
+        ("a,1,100.1", "line 3: "),
+        (",1,0.5", "line 3: "),
+        ("a,1,-0.1", "line 3: "),
+        (f"a,{2**63},0.5", "line 3: "),
+        ("a,1e3,0.5", "line 3: "),
+        ("a\0b,1,0.5", "line 3: "),
+        ("a,1", "line 3: "),
+        ("a,0,0.5", "line 3: seed 0 of a is there twice"),
+        (f"{'x' * 200_000},1,0.5", "field larger than field limit"),
+        ("\n".join(f"a,{seed},0.5" for seed in range(1, 300)), "at most 200 variants and as many seeds"),
+        ("\n".join(f"b{variant},1,0.5" for variant in range(300)), "at most 200 variants and as many seeds"),
+        ("x" * (9 << 20), "must have at most 8,388,608 bytes"),
+    ],
+)
+def test_a_line_of_a_csv_file_that_cannot_be_judged_is_named(tmp_path, line, reason):
+    (tmp_path / "x.csv").write_text(f"variant,seed,accuracy\na,0,0.5\n{line}\n")
+    with pytest.raises(InputError, match=reason) as caught:
+        of_csv(tmp_path / "x.csv")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_numbers_get_a_page_too(tmp_path):
+    found = of_csv(written(tmp_path / "x & y.csv"), out=tmp_path / "page")
+    html = found.page.read_text()
+    text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<svg.*?</svg>|<[^>]+>", " ", html, flags=re.DOTALL))
+    assert "mine against plain" in text and "mine helps: +1.0 points" in text
+    assert "These accuracies are from x &amp; y.csv; the runs are not here." in text
+    assert "Gate knock-out" not in text and "{{" not in html
+    assert {path.name for path in (tmp_path / "page" / "figures").iterdir()} == {
+        f"{name}.{form}" for name in ("seeds", "differences") for form in ("png", "svg")
+    }
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {
+        "compare.html", "figures", "results.csv", "table.md", "table.tex"
+    }  # fmt: skip
+    assert read_csv_rows(tmp_path / "page")[1:] == [
+        [name, str(seed), "test", "accuracy", str(value)] for want in ("plain", "mine") for name, seed, value in ROWS
+        if name == want
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--data-dir x", "--executor here", "--retry-failed", "--mirror m", "--trust-code", "--epochs 3", "--vary ema=0"],
+)
+def test_a_flag_that_would_be_ignored_is_refused(tmp_path, capsys, flags):
+    from importlib import import_module
+
+    arguments = ["--csv", str(written(tmp_path / "x.csv")), *flags.split()]
+    with pytest.raises(SystemExit):
+        run_command(lambda _: import_module("jaxattn.compare").main(arguments))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: {flags.split()[0]} does nothing with --csv; leave it out"
+
+
+# what others read
+
+
+def read_csv_rows(folder):
+    with (folder / "results.csv").open() as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.usefixtures("small_network", "no_figures")
+def test_a_comparison_leaves_files_for_programs_and_papers(tmp_path):
+    result = compare(["none", "se@3"], 3, tmp_path, **tiny.CONFIG | {"epochs": 1})
+    header, *rows = read_csv_rows(tmp_path)
+    assert header == list(HEADER) and {row[2] for row in rows} == {"test", "validation"}
+    accuracies = [float(row[4]) for row in rows if row[0] == "se@3" and row[2:4] == ["test", "accuracy"]]
+    assert np.mean(accuracies) == result.table.rows[1].variant.mean
+    assert {row[3] for row in rows} == {"accuracy", "loss", "balanced_accuracy", "calibration_error"}
+    verdicts = json.loads((tmp_path / "compare.json").read_text())["verdicts"]
+    assert [(one["variant"], one["kind"], one["n"]) for one in verdicts] == [
+        ("se@3", result.table.rows[1].verdict.kind, 3)
+    ]
+    assert read_plan(tmp_path).variants == ("none", "se@3")  # it is still a plan
+    markdown, latex = ((tmp_path / f"table.{form}").read_text() for form in ("md", "tex"))
+    assert markdown.startswith("| variant | seeds | accuracy, % (mean ± sd) | less none, points | verdict |\n| --- |")
+    assert f"* {result.verdict}" in markdown
+    assert latex.count(r"\\") == 3 and r"accuracy, \%" in latex and "$\\pm$" in latex
+    assert latex.splitlines()[0].startswith("% se@3 ")
+
+
+def test_names_are_escaped_in_tables(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("variant,seed,accuracy\na_b,0,0.5\na_b,1,0.6\n50%|x,0,0.5\n50%|x,1,0.6\n")
+    of_csv(path, out=tmp_path / "page")
+    assert r"| 50%\|x | 2 |" in (tmp_path / "page" / "table.md").read_text()
+    latex = (tmp_path / "page" / "table.tex").read_text()
+    assert r"a\_b & 2" in latex and r"50\%|x & 2" in latex
