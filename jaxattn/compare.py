@@ -35,12 +35,12 @@ def main(arguments: list[str]) -> None:
 
 def _result(own: dict[str, Any], values: dict[str, Any], code: dict[str, Any], console: Console) -> Any:
     """What the comparison found that the flags ask for."""
-    from jaxattn.comparison import compare, numbers, variants
+    from jaxattn.comparison import compare, numbers, transfer, variants
 
     margin = MARGIN if own["margin"] is None else own["margin"]
     if own["csv"] is not None:
-        seeds = own["seeds"] or (None,)
-        return numbers.of_csv(own["csv"], seeds[-1], own["baseline"], margin, own["out"])
+        (*_, planned) = own["seeds"] or (None,)
+        return numbers.of_csv(own["csv"], planned, own["baseline"], margin, own["out"])
     if own["runs"] is not None:
         return compare.of_runs(own["runs"], own["out"], **values, **code)
     if own["dir"] is not None:
@@ -53,7 +53,11 @@ def _result(own: dict[str, Any], values: dict[str, Any], code: dict[str, Any], c
         "accept_changed_code": code["accept_changed_code"],
         "margin": margin,
     }
-    return compare.compare(names, own["seeds"] or (SEEDS,), own["out"], console, **how, **values)
+    networks, datasets = own["network"] or ["cnn"], own["dataset"] or ["cifar10"]
+    seeds, out = own["seeds"] or (SEEDS,), own["out"]
+    if len(networks) * len(datasets) > 1:
+        return transfer.compare_all(networks, datasets, names, seeds, out, console, **how, **values)
+    return compare.compare(names, seeds, out, console, network=networks[0], dataset=datasets[0], **how, **values)
 
 
 if __name__ == "__main__":

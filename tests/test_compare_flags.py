@@ -8,7 +8,7 @@ import tiny
 from PIL import Image
 from report_runs import metrics, result
 
-from jaxattn.comparison import compare
+from jaxattn.comparison import compare, prepare
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
 from jaxattn.runs.failure import Failure
@@ -125,7 +125,7 @@ def effect(runs, tmp_path, monkeypatch, capsys):
     """A function from a command line to what it prints, writes and trains; nothing is trained, no page is drawn."""
     monkeypatch.setitem(DATASETS, "tiny", tiny.dataset())
     monkeypatch.setitem(DATASETS, "other", tiny.dataset(seed=1))
-    monkeypatch.setattr(compare, "_check_variants", lambda configs, spec: None)
+    monkeypatch.setattr(prepare, "_check_variants", lambda configs, spec: None)
     monkeypatch.setattr(compare, "write_page", lambda *arguments: None)
     monkeypatch.setattr(compare, "write_files", lambda *arguments: None)
     monkeypatch.setattr(compare, "predictions", lambda run, test: {"intact": test.labels})

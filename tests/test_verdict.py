@@ -211,6 +211,13 @@ def test_a_control_is_compared_with_no_control():
     assert all(row.verdict.text.endswith("8 seeds") for row in found.rows[1:])
 
 
+def test_what_differs_in_settings_alone_needs_no_control():
+    table = {name: scores for name, scores in trained(0.2, se=0.6, constant=0.5).items()}
+    table["none:ema=0"] = table.pop("se")
+    found = judge(table, "none", (8,)).rows
+    assert found[2].variant.name == "none:ema=0" and found[2].verdict.text.endswith("8 seeds")
+
+
 def test_a_baseline_that_is_a_control_is_not_compared_twice():
     table = {"constant" if name == "none" else name: scores for name, scores in trained(se=10).items()}
     assert "no control was run" in judge(table, "constant", (8,)).rows[1].verdict.text

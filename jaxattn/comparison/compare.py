@@ -11,23 +11,19 @@ from jaxattn.comparison import MARGIN, cluster, results, sections
 from jaxattn.comparison.files import write_files
 from jaxattn.comparison.outlook import outlook
 from jaxattn.comparison.page import write_page
-from jaxattn.comparison.plan import Plan, check_planned, check_variants, read_plan, write_plan, write_verdicts
+from jaxattn.comparison.plan import Plan, check_planned, read_plan, write_plan, write_verdicts
+from jaxattn.comparison.prepare import plan_of, read_data
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.results import predictions
 from jaxattn.comparison.table import Comparison
 from jaxattn.comparison.train import train
-from jaxattn.comparison.variants import Variant, named
 from jaxattn.comparison.verdict import judge, with_new_images
-from jaxattn.config import Config
-from jaxattn.data.spec import Spec
-from jaxattn.data.splits import Split, Splits
+from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.paths import local_path
-from jaxattn.runs import compiled
 from jaxattn.runs.console import Console
-from jaxattn.runs.data import find, load_data, read_test, with_absolute_paths
-from jaxattn.training.program import build
+from jaxattn.runs.data import read_test
 
 
 def compare(  # noqa: PLR0913
@@ -61,10 +57,10 @@ def compare(  # noqa: PLR0913
     """
     runtime.tune()
     console, folder = console or Console(), local_path(out, "out")
-    plan = _planned(named(attention, vary, baseline), seeds, margin, flags)
+    plan = plan_of(attention, seeds, margin=margin, baseline=baseline, vary=vary, **flags)
     mirror = _mirror(mirror, executor)
     with console.showing_log():
-        config, splits = _checked(plan, console)
+        config, splits = read_data(plan, console)
         seen = functools.partial(results.complete_looks, folder)
         plan = write_plan(folder, dataclasses.replace(plan, config=config), splits.digest(), seen)
         console.line(outlook(plan))
@@ -74,36 +70,10 @@ def compare(  # noqa: PLR0913
         return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, True, accept_changed_code))
 
 
-def _planned(variants: Sequence[Variant], seeds: int | Sequence[int], margin: float, flags: dict[str, Any]) -> Plan:
-    looks = (seeds,) if isinstance(seeds, int) else tuple(seeds) or (0,)
-    flags = {**flags, "dataset": flags.get("dataset") or "cifar10"}  # never another one, which other runs might lack
-    common = with_absolute_paths(Config(**flags, attention=variants[0].attention))
-    names = tuple(variant.name for variant in variants)
-    judge({name: {} for name in names}, names[0], looks, margin=margin)  # refuses what it cannot judge
-    return Plan(common, names, looks, margin)
-
-
 def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
     if mirror is not None and executor != "here":
         raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
     return None if mirror is None else local_path(mirror, "mirror")
-
-
-def _checked(plan: Plan, console: Console) -> tuple[Config, Splits]:
-    """The common configuration, with its data set's name, and the images; all variants are checked before."""
-    configs, dataset = check_variants(plan), find(plan.config)
-    if dataset.spec:
-        _check_variants(configs, dataset.spec)
-    config, splits = load_data(plan.config, dataset, console)
-    if splits.spec != dataset.spec:
-        _check_variants(configs, splits.spec)
-    return config, splits
-
-
-def _check_variants(configs: Sequence[Config], spec: Spec) -> None:
-    """Finds wrong names and modules before anything is trained."""
-    for config in configs:
-        compiled.check(config, build(config, spec, 1), spec.image_shape)
 
 
 def show(

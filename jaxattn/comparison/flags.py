@@ -14,10 +14,11 @@ TAKES = {  # what goes with what is there already
     "runs": {"data_dir", "trust_code", "accept_changed_code", "out"},
     "csv": {"out", "baseline", "seeds", "margin"},
 }
+LISTS = ("network", "dataset")  # of which there may be several
 EXECUTORS = ("here", "local", "slurm")
 OWN = (  # not of the training
     "dir", "attention", "variants", "vary", "baseline", "seeds", "margin", "out", "executor", "mirror", "retry_failed",
-    "runs", "csv",
+    "runs", "csv", *LISTS,
 )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def parser() -> Parser:
     )
     add_code_flags(parser)
     add_cache_flag(parser)
-    add_config_flags(parser, DATASETS, without=("attention", "seed"))
+    add_config_flags(parser, DATASETS, without=("attention", "seed", *LISTS))
     return parser
 
 
@@ -60,6 +61,13 @@ def _add_what(parser: Parser) -> None:
         action="append",
         help="train each variant with each of these values, such as learning_rate=.06,.12; may be given again",
     )
+    for name, known in (("network", "`python -m jaxattn.networks` lists them"), ("dataset", ", ".join(DATASETS))):
+        what.add_argument(
+            f"--{name}",
+            metavar="NAME",
+            nargs="+",
+            help=f"{name}: {known}; of several, a comparison each, and whether the verdict transfers",
+        )
     what.add_argument("--baseline", metavar="NAME", help="the variant that the others are compared with")
     what.add_argument(
         "--seeds",

@@ -25,6 +25,7 @@ from jaxattn.comparison.table import (
     Row,
     Scores,
     Verdict,
+    attention_of,
     difference,
     explains,
     points,
@@ -160,7 +161,8 @@ def _decided(name, look, seeds, family, rule) -> Verdict:
     counted = sentences.counted(len(values), look, rule.looks[-1] if rule.looks else look)
     rest = _outliers(name, seeds, rule) + _extended(look, family, rule)
     if len(values) >= FEWEST and low > 0:
-        against = "" if explains(name) else _against(name, seeds, family, rule)
+        is_attention = explains(name) is None and attention_of(name) != attention_of(rule.baseline)
+        against = _against(name, seeds, family, rule) if is_attention else ""
         return Verdict("helps", sentences.shown("helps", values, others, family, rule.margin, counted) + against + rest)
     if len(values) >= FEWEST and high < 0:
         return Verdict("hurts", sentences.shown("hurts", values, others, family, rule.margin, counted) + rest)

@@ -1,0 +1,122 @@
+"""The same variants in several networks, on several data sets: a comparison for each, and what transfers."""
+
+import importlib.resources
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxattn import __version__
+from jaxattn.comparison.compare import compare
+from jaxattn.comparison.prepare import check_plan, plan_of
+from jaxattn.comparison.result import Result
+from jaxattn.errors import InputError
+from jaxattn.paths import local_path
+from jaxattn.runs.console import Console
+from jaxattn.runs.store import write_text
+from jaxattn.templates import pages
+
+SHOWN = ("helps", "hurts", "equivalent")  # kinds of verdicts that say something
+Kinds = Mapping[str, str]  # the kind of a verdict, by where it was given
+
+
+class Transfer(NamedTuple):
+    """What several comparisons of the same variants found; nothing is averaged over them.
+
+    Attributes:
+        results: by network and data set, such as "resnet20 on cifar100".
+        page: the HTML page.
+    """
+
+    results: Mapping[str, Result]
+    page: Path
+
+    def __str__(self) -> str:
+        """All tables in plain text, and a line for each variant that says whether its verdict transfers."""
+        tables = [f"{where}\n{result}" for where, result in self.results.items()]
+        rows = [f"{name} {transfers(kinds)}" for name, kinds in kinds_of(self.results).items()]
+        return "\n\n".join([*tables, "\n".join([*rows, f"page: {self.page}"])])
+
+
+def compare_all(
+    networks: Sequence[str], datasets: Sequence[str], attention: Sequence[Any], seeds: int | Sequence[int] = 8,
+    out: str | Path = "comparison", console: Console | None = None, **options: Any,
+) -> Transfer:  # fmt: skip
+    """Compares the variants in each network on each data set, in a folder each; all are checked before one is trained.
+
+    Args:
+        networks, datasets: names.
+        attention, seeds, console, options: as of `compare`.
+        out: folder with a folder for each comparison.
+
+    Raises:
+        InputError: as `compare`, or where two comparisons would have one folder.
+    """
+    folder, console = local_path(out, "out"), console or Console()
+    chosen = {(network, data): _name(network, data) for network in networks for data in datasets}
+    if len(set(chosen.values())) < len(chosen):
+        raise InputError(f"two of {', '.join(chosen.values())} have one folder; name each once", "network")
+    for network, data in chosen:
+        check_plan(plan_of(attention, seeds, network=network, dataset=data, **options))
+    results = {}
+    for (network, data), name in chosen.items():
+        where = f"{network} on {data}"
+        console.line(f"{where}:")
+        results[where] = compare(attention, seeds, folder / name, console, network=network, dataset=data, **options)
+    return Transfer(results, _write_page(folder, results))
+
+
+def _name(network, data):
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", f"{network}-{data}")
+
+
+def kinds_of(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:
+    """The kind of each variant's verdict, by variant and by where it was given."""
+    kinds: dict[str, dict[str, str]] = {}
+    for where, result in results.items():
+        for row in result.table.rows:
+            if row.verdict:
+                kinds.setdefault(row.variant.name, {})[where] = row.verdict.kind
+    return kinds
+
+
+def transfers(kinds: Kinds) -> str:
+    """Whether a variant's verdict is the same everywhere, in words."""
+    count = len(kinds)
+    waiting = [where for where, kind in kinds.items() if kind in ("provisional", "none")]
+    if waiting:
+        return f"is not judged everywhere yet ({', '.join(waiting)})"
+    if len(set(kinds.values())) == 1:
+        return f"transfers: {_said(next(iter(kinds.values())))} in all {count}"
+    parts = []
+    for kind in (*SHOWN, "cannot tell"):
+        places = [where for where, one in kinds.items() if one == kind]
+        if places:
+            parts.append(f"{_said(kind)} in {len(places)} of {count} ({', '.join(places)})")
+    return f"does not transfer: {'; '.join(parts)}"
+
+
+def _said(kind):
+    return {"equivalent": "has no effect", "cannot tell": "is not told apart"}.get(kind, kind)
+
+
+def _write_page(folder: Path, results: Mapping[str, Result]) -> Path:
+    """Writes `transfer.html`: every verdict, with links to the comparisons."""
+    kinds = kinds_of(results)
+    values = {
+        "css": (importlib.resources.files("jaxattn.report") / "templates" / "report.css").read_text("utf-8"),
+        "variants": {name: (transfers(by_place), by_place) for name, by_place in kinds.items()},
+        "places": {
+            where: (
+                result.page.relative_to(folder).as_posix() if result.page else "",
+                {row.variant.name: row for row in result.table.rows},
+            )
+            for where, result in results.items()
+        },
+        "version": __version__,
+    }
+    try:
+        write_text(folder / "transfer.html", pages("jaxattn.comparison").get_template("transfer.html").render(**values))
+    except OSError as error:
+        raise InputError(f"cannot write {folder / 'transfer.html'}: {error.strerror}; free space", "out") from error
+    return folder / "transfer.html"
