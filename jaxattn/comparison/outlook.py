@@ -13,7 +13,7 @@ def outlook(plan: Plan) -> str:
     """What so many seeds can show, printed before anything is trained."""
     seeds = " or ".join(map(str, plan.looks))
     at_most = " at most" * (len(plan.looks) > 1)
-    text = f"{plan.count} runs{at_most}: {len(plan.variants)} variants, {seeds} seeds"
+    text = f"{plan.count} runs{at_most}: {len(plan.variants)} variants, {seeds} seed{'s' * (plan.seeds > 1)}"
     if plan.seeds < FEWEST:
         return f"{text}: too few to show any difference, whatever its size; it takes {FEWEST}"
     *_, some = sorted(plan.variants[1:], key=lambda name: explains(name) is None)  # a module, if there is one

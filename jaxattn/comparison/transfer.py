@@ -55,7 +55,7 @@ def compare_all(
     folder, console = local_path(out, "out"), console or Console()
     chosen = {(network, data): _name(network, data) for network in networks for data in datasets}
     if len(set(chosen.values())) < len(chosen):
-        raise InputError(f"two of {', '.join(chosen.values())} have one folder; name each once", "network")
+        raise InputError(f"two of {', '.join(chosen.values())} have one folder; rename one of them", "network")
     for network, data in chosen:
         check_plan(plan_of(attention, seeds, network=network, dataset=data, **options))
     results = {}
