@@ -12,9 +12,9 @@ from report_runs import QUICKLY, drawn
 
 from jaxattn.attention import Gate, resolve
 from jaxattn.data.augment import to_input
-from jaxattn.explain import inference
+from jaxattn.explain import inference, knockout
 from jaxattn.explain.capture import capture
-from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, knockout_predictions
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, knockout_predictions, sites_of
 from jaxattn.networks import CNN
 from jaxattn.training.evaluation import BATCH
 
@@ -179,3 +179,56 @@ def test_accuracy_lost_by_hand_in_points():
     predictions = {"intact": np.array([0, 1, 2, 0]), "one": np.zeros(4, int), "mean": labels}
     assert accuracy_lost(predictions, labels) == {"one": 50, "mean": -25}
     assert accuracy_lost({"intact": labels}, labels) == {}
+
+
+# by site
+
+
+@functools.cache
+def found_by_site(name):
+    return knockout_predictions(*with_spec(name), images(), by_site=True)
+
+
+@pytest.mark.parametrize("name", ["se", "cbam"])
+def test_each_site_is_knocked_out_alone_too(name):
+    by_site = found_by_site(name)
+    assert tuple(by_site) == (*CONDITIONS, *(at(one, site) for site in ("block1", "block2") for one in CONDITIONS[1:]))
+    assert sites_of(by_site) == ["block1", "block2"] and sites_of(CONDITIONS) == []
+    for condition in CONDITIONS:
+        np.testing.assert_array_equal(by_site[condition], found(name)[condition])
+    for site in ("block1", "block2"):
+        assert np.mean(by_site[at("one", site)] != by_site["intact"]) > 0.01
+
+
+@pytest.mark.parametrize(("site", "kept"), [("block1", 2), ("block2", 1)])
+def test_with_gates_of_one_at_a_site_the_network_has_attention_at_the_others_alone(site, kept):
+    model, variables = network("se")
+    params = {name: dict(values) for name, values in variables["params"].items()}
+    del params[site.replace("block", "block_")]["attention"]
+    other = model.clone(attention_at=(kept,))
+    np.testing.assert_array_equal(
+        found_by_site("se")[at("one", site)], predicted(other, variables | {"params": params})
+    )
+
+
+def test_what_is_knocked_out_at_one_site_is_not_what_is_at_all():
+    for condition in ("mean", "other image"):
+        changed = found_by_site("se")[at(condition, "block1")]
+        assert np.mean(changed != found("se")[condition]) > 0 and np.mean(changed != found("se")["intact"]) > 0
+
+
+def test_a_network_with_one_site_has_no_other_parts():
+    model, variables = network("se")
+    params = {name: dict(values) for name, values in variables["params"].items()}
+    del params["block_1"]["attention"]
+    one = model.clone(attention_at=(2,))
+    found = knockout_predictions(one, tiny.SPEC, variables | {"params": params}, images(), by_site=True)
+    assert tuple(found) == CONDITIONS
+
+
+def test_of_many_sites_those_of_a_stage_are_replaced_together(monkeypatch):
+    monkeypatch.setattr(knockout, "MOST_SITES", 1)
+    found = knockout_predictions(*with_spec("se"), images(), by_site=True)
+    assert sites_of(found) == ["stage1", "stage2"]  # of this network, each block is a stage
+    for condition in CONDITIONS[1:]:
+        np.testing.assert_array_equal(found[at(condition, "stage2")], found_by_site("se")[at(condition, "block2")])

@@ -33,6 +33,8 @@ CANDIDATES = {
     "quick-padding-1-ema-0.99": f"{QUICK} --crop-padding 1 --ema 0.99",
     "quick-padding-1-warm-0.5-ema-0.99": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 --ema 0.99",
     "quick-padding-1-warm-0.5-rate-0.2": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 --learning-rate 0.2",
+    "quick-padding-1-warm-0.5-rate-0.2-ema-0.99": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 "
+    "--learning-rate 0.2 --ema 0.99",
     "quick-padding-1-warm-0.2": "--epochs 4 --warmup-epochs 0.2 --crop-padding 1",
     "quick-padding-1-warm-0.5-bias-32": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 --norm-bias-rate 32",
     "standard": "",

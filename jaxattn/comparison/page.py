@@ -129,7 +129,7 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
 def _common(table, accuracies, margin) -> dict[str, Any]:
     """What every page shows, and nothing where only runs have something."""
     nothing: dict[str, Any] = {"command": None, "extended": "", "trained_on": "", "many": False, "superclasses": False}
-    nothing |= {name: [] for name in ("classes", "knockout", "gates", "failed", "notes", "runs", "costs")}
+    nothing |= {name: [] for name in ("classes", "knockout", "by_site", "gates", "failed", "notes", "runs", "costs")}
     return nothing | {
         "outcomes": {},
         "baseline": table.baseline,
@@ -155,6 +155,7 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
         "superclasses": bool(spec.superclasses),
         "classes": sections.by_class(table, answers, test, spec),
         "knockout": sections.knockout(answers, test),
+        "by_site": sections.knockout_by_site(answers, test),
         "settings": sections.settings(plan.config, spec.name),
         "trained_on": sections.trained_on(runs),
         "runs": sections.listed(folder, runs),

@@ -12,7 +12,7 @@ from jaxattn.comparison.plan import Plan, difference
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.explain.knockout import CONDITIONS, knockout_predictions
+from jaxattn.explain.knockout import CONDITIONS, MOST_SITES, at, knockout_predictions, sites_of
 from jaxattn.limits import read_bytes
 from jaxattn.metrics import are_unequal, balanced_accuracy
 from jaxattn.runs import checkpoint
@@ -23,6 +23,7 @@ from jaxattn.runs.result import check_accuracy, read_own_result
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_metrics
 
+VERSION = "2"  # of what is kept in it
 PREDICTIONS = "predictions.npz"
 
 
@@ -200,7 +201,7 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     """
     code = digests(run.config).values()
     weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
-    made_of = " ".join([run.result["dataset_hash"], weights, *code])
+    made_of = " ".join([VERSION, run.result["dataset_hash"], weights, *code])
     path = run.folder / PREDICTIONS
     stored = _read_predictions(path, made_of, len(test), len(run.manifest.data.classes))
     predicted = stored or _predicted(run, test, path, made_of)
@@ -211,7 +212,7 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
 
 def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str, np.ndarray]:
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked that
-    predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images)
+    predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images, by_site=True)
     draft = path.with_name(path.name + ".part")
     with draft.open("wb") as file:
         np.savez_compressed(file, of=np.array(made_of), **predicted)  # type: ignore[arg-type]  # NumPy's stubs
@@ -221,13 +222,15 @@ def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str
 
 def _read_predictions(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
     """The predictions in a file; None where there are none, they are of other weights or images, or it is damaged."""
-    limit = (1 << 16) + 8 * len(CONDITIONS) * images
+    limit = (1 << 16) + 8 * len(CONDITIONS) * (1 + MOST_SITES) * images
     try:
         arrays = parse_npz(read_bytes(path, 2 * limit), limit)
         is_current = str(arrays.pop("of")) == made_of
     except Exception:  # NumPy and zipfile raise many types
         return None
-    complete = list(arrays) in (["intact"], list(CONDITIONS))  # a network without a gate has only one
+    whole = [name for name in arrays if " at " not in name]
+    by_site = [at(condition, site) for site in sites_of(arrays) for condition in CONDITIONS[1:]]
+    complete = whole in (["intact"], list(CONDITIONS)) and list(arrays) == [*whole, *by_site]  # without a gate, one
     possible = (
         array.shape == (images,) and array.dtype.kind in "iu" and array.min() >= 0 and array.max() < classes
         for array in arrays.values()

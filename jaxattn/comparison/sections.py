@@ -12,14 +12,14 @@ from jaxattn.comparison import MARGIN
 from jaxattn.comparison.figures import Cost, Interval
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs
-from jaxattn.comparison.statistics import class_differences, crossed_interval, t_interval
+from jaxattn.comparison.statistics import ALPHA, class_differences, crossed_interval, t_interval
 from jaxattn.comparison.table import Comparison, Row
 from jaxattn.comparison.verdict import family_of
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.explain.groups import MOST
-from jaxattn.explain.knockout import CONDITIONS, accuracy_lost
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, sites_of
 from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
 from jaxattn.report.reproduce import changed, flag, setting
@@ -128,8 +128,21 @@ def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
     return rows
 
 
-def _lost(values):
-    low, high = t_interval(values)
+def knockout_by_site(answers: Answers, test: Split) -> list[dict[str, Any]]:
+    """The same for the gates of each site alone; the intervals of a variant hold together for all of its sites."""
+    rows = []
+    for name, by_seed in answers.items():
+        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
+        sites = sites_of(lost[0]) if lost else []
+        for site in sites:
+            losses = [[one[at(condition, site)] for one in lost] for condition in CONDITIONS[1:]]
+            cells = [_lost(np.array(values), 1 - ALPHA / len(sites)) for values in losses]
+            rows.append({"name": f"{name}, {site}", "n": len(lost), "cells": cells})
+    return rows
+
+
+def _lost(values, level=1 - ALPHA):
+    low, high = t_interval(values, level)
     return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if len(values) > 1 else "")
 
 

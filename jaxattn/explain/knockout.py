@@ -3,12 +3,14 @@
 import contextlib
 import functools
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax import traverse_util
 from jaxtyping import Integer, UInt8
 
 from jaxattn.data.augment import to_input
@@ -19,12 +21,13 @@ from jaxattn.runtime import jit
 
 CONDITIONS = ("intact", "one", "mean", "other image")
 MEANS = "gate_means"  # a collection, and its variable in each module with a gate: a tuple, one mean for each call
+MOST_SITES = 12  # with a gate; of more, those of a stage are replaced together
 
 
 def knockout_predictions(
-    model: Network, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"]
+    model: Network, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"], by_site: bool = False
 ) -> dict[str, Integer[np.ndarray, " N"]]:
-    """The predicted classes where all gates of all blocks are replaced at once, in evaluation mode.
+    """The predicted classes where all gates are replaced at once, or those of one site, in evaluation mode.
 
     * "one": by ones. `bam` then doubles its input, and `sk` takes its wide branch.
     * "mean": by the mean of the intact network's gate over the images, not over channels or positions.
@@ -37,19 +40,45 @@ def knockout_predictions(
     Args:
         model, spec, variables: the network, of any attention, its data set, and its variables.
         images: uint8 [N, H, W, 3].
+        by_site: whether the gates of each site are replaced alone, too, where there are several sites with one; of more
+            than 12, those of each stage together.
 
     Returns:
         {condition: int [N]}, as `CONDITIONS`; only "intact", as `inference.predict` has it, where nothing is a gate.
+        By site, also {"mean at block2": int [N], ...}, as `at` names it.
     """
     predictions = {"intact": inference.predict(model, spec, variables, images)[0].argmax(axis=1)}
     batches = list(inference.tested_batches(model, len(images)))
     means = _means(model, spec, batches, variables, images)
-    if means:
-        ones = jax.tree.map(np.ones_like, means)
+    if not means:
+        return predictions
+    parts = _parts(model, means)
+    masks = {"": np.ones(len(parts) + 1, bool)}
+    if by_site and len(parts) > 1:
+        masks |= {name: np.arange(len(parts) + 1) == i for i, (name, _) in enumerate(parts)}
+    ones = jax.tree.map(np.ones_like, means)
+    for place, mask in masks.items():
         for name, replace, gates in (("one", _stored, ones), ("mean", _stored, means), ("other image", _rolled, {})):
-            logits = inference.in_batches(_logits(model, spec, replace), batches, variables | {MEANS: gates}, images)
-            predictions[name] = logits.argmax(axis=1)
+            knocked_out = functools.partial(_logits(model, spec, replace, parts), mask)
+            logits = inference.in_batches(knocked_out, batches, variables | {MEANS: gates}, images)
+            predictions[at(name, place) if place else name] = logits.argmax(axis=1)
     return predictions
+
+
+def at(condition: str, site: str) -> str:
+    """The name of a condition in which only the gates of a site, or of a stage, are replaced: "mean at block2"."""
+    return f"{condition} at {site}"
+
+
+def _parts(model, means):
+    """The sites with a gate, or the stages where they are many: pairs of a name and the paths of attention modules."""
+    gated = [path[:-1] for path in traverse_util.flatten_dict(means)]
+    sites = [site for site in model.sites() if any(path[: len(site.path)] == site.path for path in gated)]
+    parts: dict[str, tuple] = {}
+    for site in sites:
+        name = site.name if len(sites) <= MOST_SITES else f"stage{site.stage}"
+        parts[name] = (*parts.get(name, ()), site.path)
+    return tuple(parts.items())
 
 
 def accuracy_lost(
@@ -62,6 +91,11 @@ def accuracy_lost(
     """
     right = {name: np.mean(predicted == labels) for name, predicted in predictions.items()}
     return {name: float(100 * (right["intact"] - one)) for name, one in right.items() if name != "intact"}
+
+
+def sites_of(predictions: Iterable[str]) -> list[str]:
+    """The sites, or stages, whose gates were replaced alone, by the names of conditions."""
+    return list(dict.fromkeys(name.partition(" at ")[2] for name in predictions if " at " in name))
 
 
 def _means(model, spec, batches, variables, images):
@@ -79,8 +113,21 @@ def _sums(model, spec):
 
 
 @functools.lru_cache(maxsize=8 * 2)
-def _logits(model, spec, replace):
-    return jit(_with_gates_changed(replace)(lambda variables, x: model.apply(variables, to_input(x, spec))))
+def _logits(model, spec, replace, parts):
+    """A function of a mask bool [parts and the rest], variables and images, where only the gates in the mask change."""
+
+    def run(mask, variables, x):
+        def change(module, call, gate):
+            place = next((i for i, (_, paths) in enumerate(parts) if _within(module.path, paths)), len(parts))
+            return jax.tree.map(lambda new, old: jnp.where(mask[place], new, old), replace(module, call, gate), gate)
+
+        return _with_gates_changed(change)(model.apply)(variables, to_input(x, spec))
+
+    return jit(run)
+
+
+def _within(path, paths):
+    return any(path[: len(one)] == one for one in paths)
 
 
 @contextlib.contextmanager
