@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
 
 def _result(own: dict[str, Any], values: dict[str, Any], code: dict[str, Any], console: Console) -> Any:
     """What the comparison found that the flags ask for."""
-    from jaxattn.comparison import compare, numbers, transfer, variants
+    from jaxattn.comparison import compare, numbers, transfer, tune, variants
 
     margin = MARGIN if own["margin"] is None else own["margin"]
     if own["csv"] is not None:
@@ -57,7 +57,10 @@ def _result(own: dict[str, Any], values: dict[str, Any], code: dict[str, Any], c
     seeds, out = own["seeds"] or (SEEDS,), own["out"]
     if len(networks) * len(datasets) > 1:
         return transfer.compare_all(networks, datasets, names, seeds, out, console, **how, **values)
-    return compare.compare(names, seeds, out, console, network=networks[0], dataset=datasets[0], **how, **values)
+    how |= {"network": networks[0], "dataset": datasets[0]}
+    if own["tune"]:
+        return tune.compare_tuned(names, own["tune"], seeds, out, console, **how, **values)
+    return compare.compare(names, seeds, out, console, **how, **values)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,8 @@ AIRBENCH: Values = {
     "label_smoothing": 0.2,
     "ema": 0.99,
 }
+# The attention with which a recipe was chosen, by family and recipe; others are from papers, on plain networks.
+CHOSEN_WITH = {("cnn", STANDARD): "se", ("cnn", "quick"): "se"}
 FAMILIES: dict[str, dict[str, Values]] = {
     "airbench94": {STANDARD: AIRBENCH},
     "cnn": {STANDARD: CNN, "quick": QUICK, "original": ORIGINAL},
@@ -125,6 +127,11 @@ def recipes(network: str) -> dict[str, Values]:
     """The recipes of a network, by name, each with all of its values."""
     family = FAMILIES[next((name for name in FAMILIES if network.startswith(name) and ":" not in network), "other")]
     return {name: {**family[STANDARD], **values} for name, values in family.items()}
+
+
+def chosen_with(network: str, name: str) -> str:
+    """The attention that a recipe was made for."""
+    return CHOSEN_WITH.get((network, name), "none")
 
 
 def recipe(network: str, name: str) -> Values:

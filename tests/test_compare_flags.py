@@ -8,7 +8,7 @@ import tiny
 from PIL import Image
 from report_runs import metrics, result
 
-from jaxattn.comparison import compare, prepare
+from jaxattn.comparison import compare, prepare, tune
 from jaxattn.config import Config
 from jaxattn.data import DATASETS
 from jaxattn.runs.failure import Failure
@@ -23,6 +23,7 @@ ACTS = {
     "--attention": (BASE, BASE.replace("se", "eca", 1)),
     "--variants": "--variants RUNS/variants.toml",
     "--vary": "--vary ema=0,.5",
+    "--tune": "--tune ema=0,.5",
     "--baseline": "--baseline se",
     "--margin": "--margin 0.7",
     "--seeds": (BASE, BASE.replace("--seeds 2", "--seeds 3")),
@@ -138,6 +139,7 @@ def effect(runs, tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(compare, "train", lambda left, progress, *rest: stop("here", left, *rest))
+    monkeypatch.setattr(tune, "train", lambda left, progress, *rest: stop("tune", left, *rest))
     monkeypatch.setattr(compare.cluster, "submit", lambda jobs, left, name, progress, *rest: stop(name, left, *rest))
 
     def of(number, words):
@@ -148,7 +150,7 @@ def effect(runs, tmp_path, monkeypatch, capsys):
             command.main(
                 [word.replace("OUT", str(folder / "out")).replace("RUNS", str(runs)) for word in words.split()]
             )
-        except compare.Interrupted as stopped:
+        except (compare.Interrupted, KeyboardInterrupt) as stopped:
             trained.append(str(stopped))
         files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
         seen = json.dumps([capsys.readouterr().out, files, trained])

@@ -45,7 +45,7 @@ def test_a_recipe_may_be_a_file_whose_values_are_kept(tmp_path):
     [
         ("epochs = ", "cannot be read"),
         ("epoch = 3", "has the unknown key epoch; a recipe may set epochs, batch_size"),
-        ('parent = "fast"', "parent in .* must be one of standard, original, got 'fast'"),
+        ('parent = "fast"', "parent in .* must be one of standard, quick, original, got 'fast'"),
         ("epochs = 0", "epochs must be >= 1, got 0"),
         ("epochs = 2.5", "epochs must be of type int, got 2.5"),
         (None, "cannot be read: No such file"),
@@ -71,7 +71,7 @@ def test_config_comes_back_from_json(network, recipe):
     [
         (
             {"recipe": "fast"},
-            "unknown recipe 'fast'; known are standard, original for the network cnn, and a file NAME.toml",
+            "unknown recipe 'fast'; known are standard, quick, original for the network cnn, and a file NAME.toml",
         ),
         ({"epochs": 0}, "epochs must be >= 1, got 0"),
         ({"epochs": 1.5}, "epochs must be of type int, got 1.5"),

@@ -17,8 +17,8 @@ TAKES = {  # what goes with what is there already
 LISTS = ("network", "dataset")  # of which there may be several
 EXECUTORS = ("here", "local", "slurm")
 OWN = (  # not of the training
-    "dir", "attention", "variants", "vary", "baseline", "seeds", "margin", "out", "executor", "mirror", "retry_failed",
-    "runs", "csv", *LISTS,
+    "dir", "attention", "variants", "vary", "tune", "baseline", "seeds", "margin", "out", "executor", "mirror",
+    "retry_failed", "runs", "csv", *LISTS,
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ def parser() -> Parser:
     )
     parser.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw what there is")
     _add_what(parser)
+    _add_how(parser)
     made_by_others = parser.add_argument_group("what is there already")
     made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
     made_by_others.add_argument(
@@ -61,6 +62,13 @@ def _add_what(parser: Parser) -> None:
         action="append",
         help="train each variant with each of these values, such as learning_rate=.06,.12; may be given again",
     )
+    what.add_argument(
+        "--tune",
+        metavar="SETTING=X,...",
+        action="append",
+        help="choose one of these values for each variant on held-out images, with a seed of its own, and compare the "
+        "variants with and without; may be given again",
+    )
     for name, known in (("network", "`python -m jaxattn.networks` lists them"), ("dataset", ", ".join(DATASETS))):
         what.add_argument(
             f"--{name}",
@@ -78,15 +86,19 @@ def _add_what(parser: Parser) -> None:
     what.add_argument(
         "--margin", metavar="X", type=float, help=f"points; a smaller difference counts as none (default: {MARGIN})"
     )
-    what.add_argument("--out", metavar="DIR", help="folder of the comparison; each run gets a folder in it")
-    what.add_argument(
+
+
+def _add_how(parser: Parser) -> None:
+    how = parser.add_argument_group("how it is trained")
+    how.add_argument("--out", metavar="DIR", help="folder of the comparison; each run gets a folder in it")
+    how.add_argument(
         "--executor",
         metavar="NAME",
         help=f"where runs are trained: {', '.join(EXECUTORS)} (default: here; the last two: a job a run, by submitit, "
         "which needs the extra cluster; local: processes on this machine's CPU)",
     )
-    what.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
-    what.add_argument("--retry-failed", action="store_true", help="train runs that failed again (default: leave them)")
+    how.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
+    how.add_argument("--retry-failed", action="store_true", help="train runs that failed again (default: leave them)")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -123,6 +135,8 @@ def check(own: dict[str, Any], flags: dict[str, Any], code: dict[str, bool]) -> 
     if way in TAKES and (ignored := sorted(given - TAKES[way] - {way})):
         what = "a folder alone" if way == "dir" else f"--{way}"
         raise InputError(f"--{ignored[0].replace('_', '-')} does nothing with {what}; leave it out")
+    if own["tune"] and any(len(own[name] or ()) > 1 for name in LISTS):
+        raise InputError("--tune takes one network and one data set")
     if way in ("attention", "runs") and own["out"] is None:
         raise InputError("--out must name the folder of the comparison")
     if own["executor"] not in (None, *EXECUTORS):

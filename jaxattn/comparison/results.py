@@ -54,7 +54,7 @@ def of_plan(folder: Path, plan: Plan) -> Runs:
     runs: Runs = {variant: {} for variant in plan.variants}
     for path, config in plan.folders(folder):
         with contextlib.suppress(InputError):  # `failures` has it
-            if (path / "config.json").exists() and (run := _finished(path)) is not None:
+            if (run := finished_or_none(path)) is not None:
                 runs[plan.variant_of(config)][config.seed] = run
     return runs
 
@@ -71,7 +71,7 @@ def failures(folder: Path, plan: Plan) -> Failures:
     failed: Failures = {variant: {} for variant in plan.variants}
     for path, config in plan.folders(folder):
         try:
-            finished = (path / "config.json").exists() and _finished(path) is not None
+            finished = finished_or_none(path) is not None
             failure = None if finished else read_failure(path)
         except InputError as error:
             failure = failure_of(error, path)
@@ -106,6 +106,15 @@ def of_folders(folders: Iterable[Path]) -> Runs:
             )
         same[run.config.seed] = run
     return runs
+
+
+def finished_or_none(folder: Path) -> Finished | None:
+    """The run in a folder if it is finished.
+
+    Raises:
+        InputError: where a file of it is damaged.
+    """
+    return _finished(folder) if (folder / "config.json").exists() else None
 
 
 def _finished(folder: Path) -> Finished | None:

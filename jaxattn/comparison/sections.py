@@ -22,6 +22,7 @@ from jaxattn.explain.groups import MOST
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, sites_of
 from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
+from jaxattn.recipes import chosen_with
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
@@ -205,7 +206,9 @@ def settings(config: Config, data: str) -> str:
     """The configuration that all runs have in common, in a sentence; `data` is the data set's name."""
     settings = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name not in NAMED]
     text = f"Network {config.network}, recipe {config.recipe}, {config.epochs} epochs, on {data}"
-    return f"{text}; changed from the recipe: {', '.join(settings)}." if settings else f"{text}; nothing changed."
+    text += f"; changed from the recipe: {', '.join(settings)}." if settings else "; nothing changed."
+    made_for = chosen_with(config.network, config.recipe)
+    return f"{text} The recipe was made for {made_for}; it was tuned for no variant that has no settings of its own."
 
 
 def command(folder: Path, plan: Plan) -> str:

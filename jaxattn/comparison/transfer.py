@@ -1,21 +1,19 @@
 """The same variants in several networks, on several data sets: a comparison for each, and what transfers."""
 
-import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxattn import __version__
 from jaxattn.comparison.compare import compare
+from jaxattn.comparison.overview import write_overview
 from jaxattn.comparison.prepare import check_plan, plan_of
 from jaxattn.comparison.result import Result
 from jaxattn.errors import InputError
 from jaxattn.paths import local_path
 from jaxattn.runs.console import Console
-from jaxattn.runs.store import write_text
-from jaxattn.templates import pages
 
+NOTE = "One verdict for each network and data set; nothing is averaged over them, and none is corrected for the others."
 SHOWN = ("helps", "hurts", "equivalent")  # kinds of verdicts that say something
 Kinds = Mapping[str, str]  # the kind of a verdict, by where it was given
 
@@ -63,7 +61,9 @@ def compare_all(
         where = f"{network} on {data}"
         console.line(f"{where}:")
         results[where] = compare(attention, seeds, folder / name, console, network=network, dataset=data, **options)
-    return Transfer(results, _write_page(folder, results))
+    sentences = {name: transfers(kinds) for name, kinds in kinds_of(results).items()}
+    title = f"Does it transfer? {', '.join(sentences)}"
+    return Transfer(results, write_overview(folder / "transfer.html", title, sentences, NOTE, results, {}))
 
 
 def _name(network, data):
@@ -98,25 +98,3 @@ def transfers(kinds: Kinds) -> str:
 
 def _said(kind):
     return {"equivalent": "has no effect", "cannot tell": "is not told apart"}.get(kind, kind)
-
-
-def _write_page(folder: Path, results: Mapping[str, Result]) -> Path:
-    """Writes `transfer.html`: every verdict, with links to the comparisons."""
-    kinds = kinds_of(results)
-    values = {
-        "css": (importlib.resources.files("jaxattn.report") / "templates" / "report.css").read_text("utf-8"),
-        "variants": {name: (transfers(by_place), by_place) for name, by_place in kinds.items()},
-        "places": {
-            where: (
-                result.page.relative_to(folder).as_posix() if result.page else "",
-                {row.variant.name: row for row in result.table.rows},
-            )
-            for where, result in results.items()
-        },
-        "version": __version__,
-    }
-    try:
-        write_text(folder / "transfer.html", pages("jaxattn.comparison").get_template("transfer.html").render(**values))
-    except OSError as error:
-        raise InputError(f"cannot write {folder / 'transfer.html'}: {error.strerror}; free space", "out") from error
-    return folder / "transfer.html"

@@ -1,0 +1,107 @@
+"""Variants with settings of their own: chosen for each by the same small budget on held-out images, then compared.
+
+Whoever compares a module with the recipe that was made for another one compares recipes, too. So each candidate is
+trained once, with a seed that no comparison uses, on the training images alone; the validation accuracy chooses. The
+variants are compared twice, with fresh seeds: as the recipe says, and each with what was chosen for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxattn.comparison import results
+from jaxattn.comparison.compare import compare
+from jaxattn.comparison.overview import write_overview
+from jaxattn.comparison.plan import MAX_SEEDS, Plan, run_name
+from jaxattn.comparison.prepare import plan_of, read_data
+from jaxattn.comparison.progress import Progress
+from jaxattn.comparison.result import Result
+from jaxattn.comparison.train import train
+from jaxattn.comparison.variants import parse, vary
+from jaxattn.errors import InputError
+from jaxattn.paths import local_path
+from jaxattn.runs.console import Console
+from jaxattn.runs.store import write_json
+
+SEED = MAX_SEEDS  # above those of any comparison
+RECIPE, TUNED = "as the recipe says", "each with its own settings"
+NOTE = (
+    "Each candidate was trained once, with a seed of its own, and the accuracy on held-out training images chose; no "
+    "test image did. Nothing is averaged over the two comparisons."
+)
+
+
+class Tuned(NamedTuple):
+    """What two comparisons of the same variants found.
+
+    Attributes:
+        results: by what they are called: with the recipe's settings, and with those that were chosen.
+        chosen: what each variant is called with the settings that were chosen for it.
+        page: the HTML page.
+    """
+
+    results: Mapping[str, Result]
+    chosen: Mapping[str, str]
+    page: Path
+
+    def __str__(self) -> str:
+        """Both tables in plain text, and what was chosen."""
+        tables = [f"{where}\n{result}" for where, result in self.results.items()]
+        chosen = ", ".join(self.chosen.values())
+        return "\n\n".join([*tables, f"chosen: {chosen}\npage: {self.page}"])
+
+
+def compare_tuned(
+    attention: Sequence[Any], settings: Sequence[str], seeds: int | Sequence[int] = 8,
+    out: str | Path = "comparison", console: Console | None = None, **options: Any,
+) -> Tuned:  # fmt: skip
+    """Chooses settings for each variant, and compares the variants with and without them. The same call resumes.
+
+    Args:
+        attention, seeds, console, options: as of `compare`.
+        settings: the candidates, as of `vary`: "learning_rate=.03,.06,.12".
+        out: folder with the folders `tuning`, `recipe` and `tuned`.
+
+    Raises:
+        InputError: as `compare`, or where no training images are held out, or a candidate failed.
+    """
+    folder, console = local_path(out, "out"), console or Console()
+    plan = plan_of(attention, seeds, **options)
+    if plan.config.monitored != "validation":
+        raise InputError("tune needs images that are held out: validation above 0, monitored", "validation")
+    candidates = {name: [one.name for one in vary([parse(name)], settings)] for name in plan.variants}
+    accuracy = _train(folder / "tuning", plan, candidates, console, options)
+    chosen = {name: max(names, key=accuracy.__getitem__) for name, names in candidates.items()}
+    write_json(folder / "tuning.json", {"seed": SEED, "validation_accuracy": accuracy, "chosen": chosen})
+    console.line(f"chosen on held-out images: {', '.join(chosen.values())}")
+    options = {name: value for name, value in options.items() if name not in ("vary", "baseline")}  # names have them
+    found = {
+        RECIPE: compare(list(chosen), seeds, folder / "recipe", console, **options),
+        TUNED: compare(list(chosen.values()), seeds, folder / "tuned", console, **options),
+    }
+    first, *others = chosen
+    sentences = {name: f"was trained with {chosen[name]}, {first} with {chosen[first]}" for name in others}
+    names = {TUNED: {own: name for name, own in chosen.items()}}
+    title = f"{', '.join(others)} against {first}, each tuned"
+    return Tuned(found, chosen, write_overview(folder / "tuned.html", title, sentences, NOTE, found, names))
+
+
+def _train(folder, plan, candidates, console, options) -> dict[str, float]:
+    """The validation accuracy (fraction) of each candidate, at the epoch that would be tested."""
+    plan = Plan(plan.config, tuple(name for names in candidates.values() for name in names), (1,))
+    config, _ = read_data(plan, console)
+    plan = Plan(config, plan.variants, plan.looks)
+    paths = {name: folder / run_name(name, SEED) for name in plan.variants}
+    done = {name: run for name, path in paths.items() if (run := results.finished_or_none(path)) is not None}
+    progress = Progress(plan, {name: {SEED: run.result["test_accuracy"]} for name, run in done.items()}, {}, console)
+    left = [(path, plan.config_of(name, SEED)) for name, path in paths.items() if name not in done]
+    console.line(f"tuning: {len(left)} of {len(paths)} candidates are to be trained")
+    with progress.shown():
+        train(left, progress, None, options.get("accept_changed_code", False))
+    accuracy = {}
+    for name, path in paths.items():
+        run = results.finished_or_none(path)
+        if run is None:
+            raise InputError(f"the candidate {name} is not finished: see {path}", "tune")
+        accuracy[name] = run.metrics[run.result["tested_epoch"] - 1]["val_accuracy"]
+    return accuracy
