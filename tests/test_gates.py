@@ -3,21 +3,47 @@
 import numpy as np
 import pytest
 
-from jaxattn.explain.gates import class_means, gate_limits, spread
+from jaxattn.explain.gates import Signs, class_means, describe, gate_limits, signs
 
 
 def test_spread_by_hand():
     labels = np.array([0, 0, 1, 1])
     by_class = np.array([[0.2, 0.9], [0.2, 0.9], [0.4, 0.5], [0.4, 0.5]])
-    found = spread(by_class, labels)
+    found = signs(by_class, labels)
     assert found.between_images == pytest.approx(np.sqrt((0.1**2 + 0.2**2) / 2))
     assert found.between_channels == pytest.approx(0.2)  # means .3 and .7
     assert found.by_class == pytest.approx(1)
-    assert spread(by_class, np.array([0, 1, 0, 1])).by_class == pytest.approx(0)
+    assert signs(by_class, np.array([0, 1, 0, 1])).by_class == pytest.approx(0)
 
 
 def test_a_constant_gate_has_no_spread():
-    assert spread(np.full((5, 3), 0.3, np.float32), np.array([0, 1, 0, 1, 2])) == (0, 0, 0)
+    found = signs(np.full((5, 3), 0.3, np.float32), np.array([0, 1, 0, 1, 2]))
+    assert found[1:7] == (0, 0, 0, 0, 0, 0) and found.mean == pytest.approx(0.3)
+    assert found.effective_channels == pytest.approx(3) and found.channels == 3
+
+
+def test_signs_by_hand():
+    found = signs(np.array([[0.0, 1.0], [0.04, 0.96], [0.5, 0.5], [0.5, 0.5]]), np.array([0, 0, 1, 2]))
+    assert (found.dead, found.saturated, found.mean) == (2 / 8, 2 / 8, 0.5)
+    assert found.within_class == pytest.approx(np.sqrt(4 * 0.02**2 / 8))
+    means = np.array([1.04 / 4, 2.96 / 4])
+    assert found.effective_channels == pytest.approx(means.sum() ** 2 / (means**2).sum())
+    assert signs(np.zeros((2, 3)), np.array([0, 1])).effective_channels == 0
+
+
+def test_a_gate_in_a_sentence():
+    fixed = Signs(0.5, 0.001, 0.001, 0.1, 0.9, 0.0, 0.0, 30.0, 32.0)
+    assert describe(fixed) == "is a fixed scale"
+    assert describe(fixed._replace(between_channels=0.001)) == "is one number for all channels and images"
+    varying = fixed._replace(between_images=0.1, by_class=0.6, dead=0.25)
+    assert describe(varying, 0.8) == (
+        "depends on the image, mostly by its class; 25% of its weights are below 0.05; with its mean instead, "
+        "-0.80 points"
+    )
+    assert describe(varying._replace(by_class=0.2, dead=0.0, saturated=0.5), -0.001) == (
+        "depends on the image, less than half by its class; 50% of its weights are above 0.95; with its mean instead, "
+        "+0.00 points"
+    )
 
 
 def test_class_means_by_hand():

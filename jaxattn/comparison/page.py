@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxattn import __version__
-from jaxattn.comparison import figures, sections
+from jaxattn.comparison import figures, sections, usage
 from jaxattn.comparison.estimates import pairs
 from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs, accuracies, predictions
 from jaxattn.comparison.table import Comparison, Scores
+from jaxattn.comparison.vital_signs import vital_signs
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis
@@ -70,6 +71,7 @@ def write_page(
     values = _common(table, accuracies(runs), plan.margin) | _values(folder, plan, runs, table, answers, test, spec)
     values |= {"failed": sections.failed(failures or {}), "notes": notes, "extended": sections.extended(plan)}
     values["command"] = None if failures is None else sections.command(folder, plan)
+    values["signs"] = usage.gates(vital_signs(runs, test), answers, test)
     gates = _gates(runs, test)
     values["gates"] = list(gates)
     drawn = _draw(plan, runs, table, values, spec.name) | {f"gates-{name}": figure for name, figure in gates.items()}
@@ -129,7 +131,9 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
 def _common(table, accuracies, margin) -> dict[str, Any]:
     """What every page shows, and nothing where only runs have something."""
     nothing: dict[str, Any] = {"command": None, "extended": "", "trained_on": "", "many": False, "superclasses": False}
-    nothing |= {name: [] for name in ("classes", "knockout", "by_site", "gates", "failed", "notes", "runs", "costs")}
+    nothing |= {
+        name: [] for name in ("classes", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
+    }
     return nothing | {
         "outcomes": {},
         "baseline": table.baseline,
@@ -154,8 +158,8 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
         "many": len(spec.classes) > MOST,
         "superclasses": bool(spec.superclasses),
         "classes": sections.by_class(table, answers, test, spec),
-        "knockout": sections.knockout(answers, test),
-        "by_site": sections.knockout_by_site(answers, test),
+        "knockout": usage.knockout(answers, test),
+        "by_site": usage.knockout_by_site(answers, test),
         "settings": sections.settings(plan.config, spec.name),
         "trained_on": sections.trained_on(runs),
         "runs": sections.listed(folder, runs),

@@ -12,14 +12,13 @@ from jaxattn.comparison import MARGIN
 from jaxattn.comparison.figures import Cost, Interval
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs
-from jaxattn.comparison.statistics import ALPHA, class_differences, crossed_interval, t_interval
+from jaxattn.comparison.statistics import class_differences, crossed_interval
 from jaxattn.comparison.table import Comparison, Row
 from jaxattn.comparison.verdict import family_of
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.explain.groups import MOST
-from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, sites_of
 from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
 from jaxattn.recipes import chosen_with
@@ -116,35 +115,6 @@ def _every_class(spec, means, ends, counts):
         }
         for i, name in enumerate(spec.classes)
     ]
-
-
-def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
-    """Points of accuracy lost under each condition, mean and interval over the seeds, of each variant with gates."""
-    rows = []
-    for name, by_seed in answers.items():
-        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
-        if lost:
-            cells = [_lost(np.array([one[condition] for one in lost])) for condition in CONDITIONS[1:]]
-            rows.append({"name": name, "n": len(lost), "cells": cells})
-    return rows
-
-
-def knockout_by_site(answers: Answers, test: Split) -> list[dict[str, Any]]:
-    """The same for the gates of each site alone; the intervals of a variant hold together for all of its sites."""
-    rows = []
-    for name, by_seed in answers.items():
-        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
-        sites = sites_of(lost[0]) if lost else []
-        for site in sites:
-            losses = [[one[at(condition, site)] for one in lost] for condition in CONDITIONS[1:]]
-            cells = [_lost(np.array(values), 1 - ALPHA / len(sites)) for values in losses]
-            rows.append({"name": f"{name}, {site}", "n": len(lost), "cells": cells})
-    return rows
-
-
-def _lost(values, level=1 - ALPHA):
-    low, high = t_interval(values, level)
-    return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if len(values) > 1 else "")
 
 
 def costs(runs: Runs) -> list[Cost]:

@@ -7,25 +7,37 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 CONSTANT = 0.01  # of a weight: a gate that varies less between images is nearly constant
+DEAD, SATURATED = 0.05, 0.95
 
 
-class Spread(NamedTuple):
-    """How much a gate varies, as standard deviations of weights.
+class Signs(NamedTuple):
+    """The vital signs of a gate, of its weights by channel; spreads are standard deviations of weights.
 
     Attributes:
+        mean: of all weights.
         between_images: of one channel's weight between images, root mean square over channels. Near 0, the gate is a
             constant that ignores its input.
+        within_class: the same between images of one class.
         between_channels: of the channels' mean weights. Near 0, all channels have the same weight.
         by_class: fraction of the variance between images that the class explains, in [0, 1].
+        dead, saturated: fractions of weights below 0.05 and above 0.95.
+        effective_channels: how many of the channels carry the weight: (sum w)^2 / sum w^2 of their mean weights.
+        channels: how many there are.
     """
 
+    mean: float
     between_images: float
+    within_class: float
     between_channels: float
     by_class: float
+    dead: float
+    saturated: float
+    effective_channels: float
+    channels: float
 
 
-def spread(profiles: Float[np.ndarray, "N C"], labels: Integer[np.ndarray, " N"]) -> Spread:
-    """How a gate varies: between images, between channels, and how much of the former the class explains.
+def signs(profiles: Float[np.ndarray, "N C"], labels: Integer[np.ndarray, " N"]) -> Signs:
+    """The vital signs of a gate.
 
     Args:
         profiles: weight of each channel for each image, [N, C].
@@ -34,10 +46,35 @@ def spread(profiles: Float[np.ndarray, "N C"], labels: Integer[np.ndarray, " N"]
     profiles = profiles.astype(np.float64)
     mean = profiles.mean(axis=0)
     within = sum(((profiles[labels == k] - profiles[labels == k].mean(axis=0)) ** 2).sum() for k in np.unique(labels))
-    total = ((profiles - mean) ** 2).sum()
+    total, squares = ((profiles - mean) ** 2).sum(), (mean**2).sum()
     between = float(np.sqrt(total / profiles.size))
-    explained = 1 - within / total if between > 1e-6 else 0.0  # weights are float32: less is rounding
-    return Spread(between, float(mean.std()), float(explained))
+    return Signs(
+        mean=float(mean.mean()),
+        between_images=between,
+        within_class=float(np.sqrt(within / profiles.size)),
+        between_channels=float(mean.std()),
+        by_class=float(1 - within / total) if between > 1e-6 else 0.0,  # weights are float32: less is rounding
+        dead=float((profiles < DEAD).mean()),
+        saturated=float((profiles > SATURATED).mean()),
+        effective_channels=float(mean.sum() ** 2 / squares) if squares else 0.0,
+        channels=float(len(mean)),
+    )
+
+
+def describe(one: Signs, lost: float | None = None) -> str:
+    """A sentence on a gate from its vital signs.
+
+    Args:
+        one: the signs.
+        lost: points of accuracy that are lost where the gate is replaced by its mean; None where it is not known.
+    """
+    if one.between_images >= CONSTANT:
+        text = f"depends on the image, {'mostly' if one.by_class > 0.5 else 'less than half'} by its class"
+    else:
+        text = "is a fixed scale" if one.between_channels >= CONSTANT else "is one number for all channels and images"
+    ends = (("below 0.05", one.dead), ("above 0.95", one.saturated))
+    parts = [text, *(f"{share:.0%} of its weights are {where}" for where, share in ends if share > 0.1)]
+    return "; ".join(parts if lost is None else [*parts, f"with its mean instead, {-lost:+z.2f} points"])
 
 
 def class_means(

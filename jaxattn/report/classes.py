@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxattn.explain.analysis import Analysis
-from jaxattn.explain.gates import CONSTANT, class_means, gate_limits, spread
+from jaxattn.explain.gates import CONSTANT, class_means, describe, gate_limits, signs
 from jaxattn.explain.groups import confusion, grouped
 from jaxattn.metrics import are_unequal, frequencies, per_class_accuracy
 from jaxattn.plots.labels import class_names
@@ -121,7 +121,7 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
     for gate, weights in profiles.items():
         order = np.argsort(weights.mean(axis=0), kind="stable")
         means = class_means(weights, rows, len(names) + 1)[:-1, order]
-        spreads = spread(weights, analysis.test_labels)
+        found = signs(weights, analysis.test_labels)
         tables.append(
             {
                 "gate": str(gate),
@@ -133,8 +133,9 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
                 "limits": limits,
                 "low": float(weights.mean(axis=0).min()),
                 "high": float(weights.mean(axis=0).max()),
-                "spread": spreads._asdict(),
-                "constant": spreads.between_images < CONSTANT,
+                "signs": found._asdict(),
+                "sentence": describe(found),
+                "constant": found.between_images < CONSTANT,
             }
         )
     return tables

@@ -1,0 +1,53 @@
+"""Whether trained networks use their gates, as plain numbers and text: knock-out, and vital signs."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxattn.comparison.sections import Answers
+from jaxattn.comparison.statistics import ALPHA, t_interval
+from jaxattn.data.splits import Split
+from jaxattn.explain.gates import Signs, describe
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, sites_of
+
+
+def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
+    """Points of accuracy lost under each condition, mean and interval over the seeds, of each variant with gates."""
+    rows = []
+    for name, by_seed in answers.items():
+        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
+        if lost:
+            cells = [_lost(np.array([one[condition] for one in lost])) for condition in CONDITIONS[1:]]
+            rows.append({"name": name, "n": len(lost), "cells": cells})
+    return rows
+
+
+def knockout_by_site(answers: Answers, test: Split) -> list[dict[str, Any]]:
+    """The same for the gates of each site alone; the intervals of a variant hold together for all of its sites."""
+    rows = []
+    for name, by_seed in answers.items():
+        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
+        sites = sites_of(lost[0]) if lost else []
+        for site in sites:
+            losses = [[one[at(condition, site)] for one in lost] for condition in CONDITIONS[1:]]
+            cells = [_lost(np.array(values), 1 - ALPHA / len(sites)) for values in losses]
+            rows.append({"name": f"{name}, {site}", "n": len(lost), "cells": cells})
+    return rows
+
+
+def gates(signs: dict[str, dict[str, Signs]], answers: Answers, test: Split) -> list[dict[str, Any]]:
+    """The vital signs of each gate, with a sentence that says what is lost with its mean at its site."""
+    rows = []
+    for name, by_gate in signs.items():
+        lost = [accuracy_lost(predicted, test.labels) for predicted in answers[name].values() if len(predicted) > 1]
+        for gate, one in by_gate.items():
+            site = at("mean", gate.partition("/")[0])
+            known = [losses[site] for losses in lost if site in losses]
+            sentence = describe(one, float(np.mean(known)) if known else None)
+            rows.append({"name": f"{name}, {gate}", "signs": one, "sentence": sentence})
+    return rows
+
+
+def _lost(values, level=1 - ALPHA):
+    low, high = t_interval(values, level)
+    return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if len(values) > 1 else "")

@@ -1,0 +1,61 @@
+"""The vital signs of gates over the seeds of a comparison, kept in the run folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxattn.comparison.results import Finished, Runs
+from jaxattn.data.splits import Split
+from jaxattn.explain import inference
+from jaxattn.explain.gates import Signs, signs
+from jaxattn.limits import read_json
+from jaxattn.runs import checkpoint
+from jaxattn.runs.code import digests
+from jaxattn.runs.run import load_run
+from jaxattn.runs.store import write_json
+
+KEPT = "gates.json"
+
+
+def vital_signs(runs: Runs, test: Split) -> dict[str, dict[str, Signs]]:
+    """The mean signs of each gate over the seeds of each variant with one, by variant and gate.
+
+    Args:
+        runs: that are finished.
+        test: their test images.
+    """
+    found = {}
+    for name, by_seed in runs.items():
+        every = [_of_run(run, test) for run in by_seed.values()]
+        gates = [gate for gate in every[0] if all(gate in one for one in every)] if every else []
+        means = {gate: Signs(*np.mean([list(one[gate]) for one in every], axis=0).tolist()) for gate in gates}
+        if means:
+            found[name] = means
+    return found
+
+
+def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
+    weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
+    made_of = " ".join(["1", run.result["dataset_hash"], weights, *digests(run.config).values()])
+    stored = _read(run.folder / KEPT, made_of)
+    if stored is not None:
+        return stored
+    loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `results.notes` has checked that
+    _, profiles = inference.predict(loaded.model, loaded.spec, loaded.variables, test.images)
+    found = {str(gate): signs(weights, test.labels) for gate, weights in sorted(profiles.items())}
+    values = {"of": made_of, "gates": {gate: one._asdict() for gate, one in found.items()}}
+    write_json(run.folder / KEPT, values)
+    return found
+
+
+def _read(path: Path, made_of: str) -> dict[str, Signs] | None:
+    """The signs in a file; None where there are none, they are of other weights or images, or it is damaged."""
+    try:
+        values: Any = read_json(path)
+        found = {gate: Signs(**one) for gate, one in values["gates"].items()} if values["of"] == made_of else None
+        numbers = [] if found is None else [value for one in found.values() for value in one]
+        return found if all(isinstance(value, (int, float)) and np.isfinite(value) for value in numbers) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, json.JSONDecodeError):
+        return None
