@@ -66,14 +66,14 @@ def test_numbers_of_other_programs_are_judged(tmp_path):
 
 def test_the_columns_are_named(tmp_path):
     path = written(tmp_path / "x.csv", header="model,seed,accuracy")
-    with pytest.raises(InputError, match=r"line 1: columns must be variant, seed, accuracy, got 'model,"):
+    with pytest.raises(InputError, match=r"line 1: columns must be variant, seed, accuracy, each once, got 'model,"):
         read_csv(path)
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("a,1,nan", r"line 3: it must hold a variant, a seed \(a whole number of 64 bits\) and an accuracy"),
+        ("a,1,nan", r"line 3: it must hold a variant \(at most 100 characters\), a seed \(a whole number of 64"),
         ("a,1,inf", "line 3: "),
         ("a,1,1.01", "line 2: accuracies must be all fractions or all percent, got 0.5 among percent"),
         ("a,1,100.1", "line 3: "),
@@ -97,6 +97,50 @@ def test_a_line_of_a_csv_file_that_cannot_be_judged_is_named(tmp_path, line, rea
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "variant,seed,accuracy\na,0,93,51\nb,0,93,72",
+            "line 2: it has more cells than columns; quote what holds a ','",
+        ),
+        ("variant,seed,accuracy,Accuracy\na,0,1,1", "each once"),
+        ("variant,seed,accuracy\n", "must hold at least 2 variants, it holds 0"),
+        ("variant,seed,accuracy\na,0,0.5", "must hold at least 2 variants, it holds 1"),
+        ("variant,seed,accuracy\na,0,0.9%\nb,0,0.5", "line 3: accuracies must be all fractions or all percent"),
+    ],
+)
+def test_a_file_that_could_be_misread_is_refused(tmp_path, text, reason):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(InputError, match=reason):
+        read_csv(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "b"),
+    [
+        ("\r\n\r\nvariant,seed,accuracy\r\n,,\r\na,0,0.5\r\nb,0,0.7\r\n", "utf-8", 0.7),
+        ("variant,seed,accuracy\na,0,0.5\nb,0,0.7", "utf-16", 0.7),
+        ('variant,seed,accuracy\na,0,"0,5"\nb,0,"0,7"', "utf-8", 0.7),
+        ("variant;seed;accuracy;a,b,c,d\na;0;0.5;\nb;0;0.7;x,y", "utf-8", 0.7),
+        ("variant,seed,accuracy\na,0,0.9%\nb,0,0.7%", "utf-8", 0.007),
+    ],
+)
+def test_files_as_spreadsheets_write_them_are_read(tmp_path, text, encoding, b):
+    (tmp_path / "x.csv").write_text(text, encoding)
+    assert read_csv(tmp_path / "x.csv")["b"] == {0: pytest.approx(b)}
+
+
+def test_a_page_replaces_no_comparison_and_not_the_file_itself(tmp_path):
+    path = written(tmp_path / "results.csv")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "compare.json").write_text("{}")
+    for out in (tmp_path, tmp_path / "c"):
+        with pytest.raises(InputError, match="holds a comparison, or the file itself; choose another folder"):
+            of_csv(path, out=out)
+    assert {one.name for one in tmp_path.iterdir()} == {"results.csv", "c"}
+
+
 def test_numbers_get_a_page_too(tmp_path):
     found = of_csv(written(tmp_path / "x & y.csv"), out=tmp_path / "page")
     html = found.page.read_text()
@@ -104,6 +148,7 @@ def test_numbers_get_a_page_too(tmp_path):
     assert "mine against plain" in text and "mine helps: +1.0 points" in text
     assert "These accuracies are from x &amp; y.csv; the runs are not here." in text
     assert "Gate knock-out" not in text and "{{" not in html
+    assert "Every variant was trained" not in text and "before training" not in text and "0 runs" not in text
     assert {path.name for path in (tmp_path / "page" / "figures").iterdir()} == {
         f"{name}.{form}" for name in ("seeds", "differences") for form in ("png", "svg")
     }
@@ -160,8 +205,11 @@ def test_a_comparison_leaves_files_for_programs_and_papers(tmp_path):
 
 def test_names_are_escaped_in_tables(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_text("variant,seed,accuracy\na_b,0,0.5\na_b,1,0.6\n50%|x,0,0.5\n50%|x,1,0.6\n")
+    names = {"a_b": 2, "50%|x": 2, "[1]\\|": 1}
+    rows = [f"{name},{seed},0.{5 + seed}" for name, seeds in names.items() for seed in range(seeds)]
+    path.write_text("\n".join(["variant,seed,accuracy", *rows]))
     of_csv(path, out=tmp_path / "page")
-    assert r"| 50%\|x | 2 |" in (tmp_path / "page" / "table.md").read_text()
+    markdown = (tmp_path / "page" / "table.md").read_text()
+    assert r"| 50%\|x | 2 |" in markdown and r"| \[1\]\\\| | 1 |" in markdown and r"| a\_b | 2 |" in markdown
     latex = (tmp_path / "page" / "table.tex").read_text()
-    assert r"a\_b & 2" in latex and r"50\%|x & 2" in latex
+    assert r"a\_b & 2" in latex and r"50\%|x & 2" in latex and r"{}[1]\textbackslash{}| & 1" in latex

@@ -35,11 +35,12 @@ FLAGS = tiny.CONFIG | {"epochs": 1}
         ("se+eca:position=pre", "se+eca", {"attention_position": "pre"}, "se+eca:position=pre"),
         ("mine:Gate:reduction=4", "mine:Gate", {"reduction": 4}, "mine:Gate:reduction=4"),
         (
-            "se@1,3 : learning_rate=.06, ema=0,at=2",
+            "se@1,3 : learning_rate=.06, ema=0",
             "se",
-            {"attention_at": "2", "learning_rate": 0.06, "ema": 0.0},
-            "se@2:learning_rate=0.06,ema=0",
+            {"attention_at": "1,3", "learning_rate": 0.06, "ema": 0.0},
+            "se@1,3:learning_rate=0.06,ema=0",
         ),
+        ("se:ema=0.9999999", "se", {"ema": 0.9999999}, "se:ema=0.9999999"),
         ("none:milestones=0.5,0.75", "none", {"milestones": "0.5,0.75"}, "none:milestones=0.5,0.75"),
         ("none:recipe=original", "none", {"recipe": "original"}, "none:recipe=original"),
     ],
@@ -61,8 +62,12 @@ def test_a_class_is_a_variant():
         ("se:seed=1", "seed is common to all runs of a comparison; settings are "),
         ("se:dataset=shapes", "dataset is common to all runs"),
         ("se:reduction=many", "reduction must be int, got 'many'"),
-        ("se:reduction=4,ema=", "ema must be float, got ''"),
-        ("", "a variant must be printable text, got ''"),
+        ("se:reduction=4,ema=", "ema has no value"),
+        ("se:init=", "init has no value"),
+        ("se@3:at=4", "at is set twice"),
+        ("se:position=pre,attention_position=post", "attention_position is set twice"),
+        ("x" * 101, "a variant must be printable text of at most 100 characters"),
+        ("", "a variant must be printable text of at most 100 characters, got ''"),
         (" \n", "a variant must be printable text"),
         ("s\0e", "a variant must be printable text"),
         ("se\x1b[31m", "a variant must be printable text"),
@@ -98,6 +103,7 @@ def test_settings_vary_for_each_variant():
         (["seed=1,2"], "seed is common to all runs"),
         (["ema=0", "ema=.9"], "^ema varies already"),
         (["at=1,2"], "^attention_at varies already"),
+        (["milestones=.5,.75"], "^milestones are numbers with commas"),
     ],
 )
 def test_settings_that_cannot_vary_are_refused(settings, reason):
@@ -112,6 +118,7 @@ def test_the_baseline_comes_first_and_each_variant_once():
         named(["se", "se "])
     with pytest.raises(InputError, match=r"^a comparison takes 2 to 200 variants, got 201"):
         named(["se"], ["reduction=" + ",".join(map(str, range(1, 202)))])
+    assert named(["se", "none", "se:at=3"], (), "se:at=3")[0].name == "se@3"
     with pytest.raises(InputError, match=r"^baseline 'eca' must be one of the variants: se, none"):
         named(["se", "none"], (), "eca")
 
@@ -201,12 +208,12 @@ def test_a_setting_varies_for_all_variants(trained, tmp_path):
 
 @pytest.mark.usefixtures("small_network")
 def test_more_seeds_are_trained_only_where_something_is_left_to_tell(trained, tmp_path, monkeypatch, capsys):
-    accuracy = {"none": 0.5, "se": 0.9}
+    accuracy, spread = {"none": 0.5, "se": 0.9}, 0.01
 
     def told_apart(config, *rest):
         run = fit(config, *rest)
         path = run.folder / "result.json"
-        path.write_text(json.dumps({**run.result, "test_accuracy": accuracy[config.attention]}))
+        path.write_text(json.dumps({**run.result, "test_accuracy": accuracy[config.attention] + spread * config.seed}))
         return run
 
     monkeypatch.setattr(train, "fit", lambda config, *rest: trained.append(config) or told_apart(config, *rest))
@@ -216,5 +223,9 @@ def test_more_seeds_are_trained_only_where_something_is_left_to_tell(trained, tm
     assert "nothing is left to tell after 3 seeds, no more are trained" in capsys.readouterr().out
     trained.clear()
     accuracy["se"] = 0.5
-    compare(["none", "se", "eca"][:2], [2, 3], tmp_path / "alike", **FLAGS)
-    assert {config.seed for config in trained} == {0, 1}  # identical in all seeds, so equivalent
+    compare(["none", "se"], [3, 4], tmp_path / "alike", **FLAGS)
+    assert {config.seed for config in trained} == {0, 1, 2}  # identical in all seeds, so equivalent
+    trained.clear()
+    accuracy["se"] = 0.505
+    compare(["none", "se"], [3, 4], tmp_path / "unclear", **FLAGS)
+    assert {config.seed for config in trained} == {0, 1, 2, 3}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from experiments.rule.__main__ import claimed, covered, draw, rule
+from jaxattn.comparison.sections import with_new_images
 from jaxattn.comparison.statistics import seeds_range
 from jaxattn.comparison.table import Difference, Family, difference, points, summary
-from jaxattn.comparison.verdict import Earlier, judge, with_new_images
+from jaxattn.comparison.verdict import Earlier, judge
 from jaxattn.errors import InputError
 
 # Two variants of 8 seeds with the variance 8 / 7 s² each: Welch has 14 degrees of freedom, and the 95 %
@@ -111,6 +112,12 @@ def test_without_a_common_seed_there_is_no_difference():
     assert found.rows[2].variant == ("eca", 0, None, None)
 
 
+def test_two_identical_seeds_show_nothing():
+    table = {"none": {0: 0.9, 1: 0.9, 2: 0.8, 3: 0.81}, "se": {0: 0.9, 1: 0.9, 2: 0.9, 3: 0.92}}
+    assert judge(table, "none", (2, 4)).rows[1].verdict.kind != "equivalent"
+    assert judge({name: {0: 0.9, 1: 0.9} for name in table}, "none").rows[1].verdict.kind == "cannot tell"
+
+
 def test_identical_runs():
     row = judge(trained(0, se=0.0), "none", (8,)).rows[1]
     assert row.verdict == ("equivalent", "identical in all 8 seeds")
@@ -118,7 +125,10 @@ def test_identical_runs():
 
 
 def test_runs_that_do_not_vary():
-    assert verdict(0.4, 0).text.startswith("helps: +0.4 points on these test images (95 % 0.4 to 0.4), 8 seeds")
+    text = "cannot tell: +0.40 points, 8 seeds, which do not differ within a variant: their spread is not known"
+    assert verdict(0.4, 0) == ("cannot tell", text)
+    rounded = {"none": dict.fromkeys(range(3), 0.90), "se": dict.fromkeys(range(3), 0.91)}
+    assert judge(rounded, "none").rows[1].verdict.kind == "cannot tell"
 
 
 def test_only_seeds_that_both_have_are_compared():
@@ -220,7 +230,16 @@ def test_what_differs_in_settings_alone_needs_no_control():
 
 def test_a_baseline_that_is_a_control_is_not_compared_twice():
     table = {"constant" if name == "none" else name: scores for name, scores in trained(se=10).items()}
-    assert "no control was run" in judge(table, "constant", (8,)).rows[1].verdict.text
+    assert judge(table, "constant", (8,)).rows[1].verdict.text.endswith(", 8 seeds")
+    back = {"se" if name == "none" else "none": scores for name, scores in trained(se=10).items()}
+    assert judge(back, "se", (8,)).rows[1].verdict.text.endswith(", 8 seeds")  # nothing is added, so nothing explains
+
+
+def test_names_of_other_programs_are_no_modules():
+    table = trained(0.4, sgd=0.5, adam=0.5, random=0.0)
+    rows = judge(table, "none", (8,), modules=False).rows
+    assert all("95 % for 3 variants together" in row.verdict.text for row in rows[1:])
+    assert "control" not in judge(trained(0.2, sgd=0.6, random=0.1), "none", modules=False).rows[1].verdict.text
 
 
 # failures and outliers
@@ -241,6 +260,9 @@ def test_a_control_that_failed_once_is_compared_on_the_other_seeds():
     del table["constant"][5]
     found = judge(table, "none", (8,), failed={"constant": {5}}).rows[1].verdict.text
     assert found.endswith("; it also beats the control constant")
+    table["random"] = {seed: 0.79 + 0.001 * (-1) ** seed for seed in range(3)}
+    found = judge(table, "none", (8,), failed={"constant": {5}, "random": set(range(3, 8))}).rows[1].verdict.text
+    assert found.endswith("; it also beats the controls constant, random (3 seeds)")
 
 
 def test_an_outlier_is_named():
@@ -275,6 +297,9 @@ def test_what_was_extended_without_a_plan_says_what_that_costs():
         "; extended without a plan after 6 seeds on 2026-08-01: without any effect, 7.4 % of comparisons claim one, "
         "not 5 %"
     )
+    many = [Earlier((4, 8)), Earlier((4, 8)), Earlier((6,), ("none", "se", "eca"))]
+    assert "after 8 seeds, then 8 seeds, then 6 seeds: without any effect, " in verdict(0.6, earlier=many).text
+    assert "extended" not in verdict(0.6, earlier=[Earlier(()), Earlier((12,))]).text
     added = verdict(0.6, earlier=[Earlier((8,), ("none", "eca"))]).text
     assert "after 8 seeds: without any effect, " in added
 
@@ -305,8 +330,8 @@ def test_what_cannot_be_compared_is_refused():
     for few in ({}, {"none": {0: 0.8}}):
         with pytest.raises(InputError, match=rf"^a comparison takes at least 2 variants, got {len(few)}$"):
             judge(few, "none")
-    for looks in ((0,), (8, 6), (8, 8)):
-        with pytest.raises(InputError, match=r"^seeds must be numbers above 0 that grow, got "):
+    for looks in ((0,), (8, 6), (8, 8), (1, 8)):
+        with pytest.raises(InputError, match=r"^seeds must be numbers above 0 that grow, and the first of several ab"):
             judge(trained(se=1.0), "none", looks)
     for margin in (0, -1, math.nan, 100):
         with pytest.raises(InputError, match=r"^margin must be above 0 and below 100 points, got "):

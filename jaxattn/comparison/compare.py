@@ -18,7 +18,7 @@ from jaxattn.comparison.result import Result
 from jaxattn.comparison.results import predictions
 from jaxattn.comparison.table import Comparison
 from jaxattn.comparison.train import train
-from jaxattn.comparison.verdict import judge, with_new_images
+from jaxattn.comparison.verdict import judge
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.paths import local_path
@@ -184,7 +184,7 @@ def _judged(
     else:
         table = _judge(plan, runs, failures, len(test))
     answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    table = with_new_images(table, sections.crossed_intervals(table, answers, test))
+    table = sections.with_new_images(table, sections.crossed_intervals(table, answers, test))
     table = table._replace(balanced=results.balanced_accuracies(runs, test))
     page = write_page(folder, plan, runs, table, test, failures, notes)
     write_files(folder, table, results.accuracies(runs), runs)

@@ -1,11 +1,13 @@
 """Accuracies that other programs measured, from a CSV file."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxattn.comparison.variants import LONGEST
 from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, read_bytes
 
@@ -25,23 +27,27 @@ def read_csv(path: Path) -> dict[str, dict[int, float]]:
     """
     accuracies: dict[str, dict[int, float]] = {}
     try:
-        lines = list(_lines(path, read_bytes(path, TEXT).decode("utf-8-sig")))
+        content = read_bytes(path, TEXT)
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        lines = list(_lines(path, content.decode("utf-16" if wide else "utf-8-sig")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"cannot read {path}: {reason}; give a CSV file with the columns {', '.join(COLUMNS)}"
         ) from error
-    is_percent = any(line.accuracy > 1 for line in lines)
-    for number, variant, seed, accuracy in lines:
+    is_percent = any(line.accuracy > 1 or line.is_marked for line in lines)
+    for number, variant, seed, accuracy, is_marked in lines:
         by_seed = accuracies.setdefault(variant, {})
         if seed in by_seed:
             raise InputError(f"{path}, line {number}: seed {seed} of {variant} is there twice")
-        if is_percent and 0 < accuracy <= 1:
+        if is_percent and 0 < accuracy <= 1 and not is_marked:
             rule = "accuracies must be all fractions or all percent"
             raise InputError(f"{path}, line {number}: {rule}, got {accuracy:g} among percent")
         by_seed[seed] = accuracy / 100 if is_percent else accuracy
         if len(accuracies) > MAX_COMPARED or len(by_seed) > MAX_COMPARED:
             raise InputError(f"{path}, line {number}: there may be at most {MAX_COMPARED} variants and as many seeds")
+    if len(accuracies) < 2:
+        raise InputError(f"{path} must hold at least 2 variants, it holds {len(accuracies)}")
     return accuracies
 
 
@@ -50,26 +56,36 @@ class _Line(NamedTuple):
     variant: str
     seed: int
     accuracy: float
+    is_marked: bool  # as percent
 
 
 def _lines(path: Path, text: str) -> Iterator[_Line]:
+    blank = len(text) - len(text.lstrip("\r\n"))
+    skipped, text = text[:blank].count("\n"), text[blank:]
     header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
+    separator = max(",;\t", key=lambda one: sum(cell.strip().lower() in COLUMNS for cell in header.split(one)))
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-    if not set(COLUMNS) <= set(reader.fieldnames):
-        raise InputError(f"{path}, line 1: columns must be {', '.join(COLUMNS)}, got {header.strip()[:200]!r}")
+    names = reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    if any(names.count(name) != 1 for name in COLUMNS):
+        got = f"got {header.strip()[:200]!r}"
+        raise InputError(f"{path}, line {1 + skipped}: columns must be {', '.join(COLUMNS)}, each once, {got}")
     for line in reader:
+        number = reader.line_num + skipped
+        if None in line:
+            raise InputError(f"{path}, line {number}: it has more cells than columns; quote what holds a {separator!r}")
         cells = [(line[name] or "").strip() for name in COLUMNS]
+        if not any(cells):
+            continue
         try:
-            number = cells[2].removesuffix("%")
-            accuracy = float(number if separator == "," else number.replace(",", "."))
-            variant, seed = cells[0], int(cells[1])
-            if not (variant and variant.isprintable() and -(2**63) <= seed < 2**63 and 0 <= accuracy <= 100):
+            text_of = cells[2].removesuffix("%")
+            variant, seed, accuracy = cells[0], int(cells[1]), float(text_of.replace(",", "."))
+            if not 0 < len(variant) <= LONGEST or not variant.isprintable():
+                raise ValueError
+            if not (-(2**63) <= seed < 2**63 and 0 <= accuracy <= 100):
                 raise ValueError
         except ValueError as error:
             raise InputError(
-                f"{path}, line {reader.line_num}: it must hold a variant, a seed (a whole number of 64 bits) and an "
-                f"accuracy (a fraction from 0 to 1, or percent), got {', '.join(cells)[:200]!r}"
+                f"{path}, line {number}: it must hold a variant (at most {LONGEST} characters), a seed (a whole number "
+                f"of 64 bits) and an accuracy (a fraction from 0 to 1, or percent), got {', '.join(cells)[:200]!r}"
             ) from error
-        yield _Line(reader.line_num, variant, seed, accuracy)
+        yield _Line(number, variant, seed, accuracy, cells[2].endswith("%"))

@@ -13,7 +13,11 @@ from jaxattn.runs.store import write_text
 
 HEADER = ("variant", "seed", "split", "metric", "value")
 OF_TEST = ("accuracy", "loss", "balanced_accuracy", "calibration_error", "superclass_accuracy")
-_LATEX = str.maketrans({one: f"\\{one}" for one in "_%&#${}"})
+_LATEX = str.maketrans(
+    {one: f"\\{one}" for one in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+_MARKDOWN = str.maketrans({one: f"\\{one}" for one in "\\`*_[]<>|"})
 
 
 def write_files(folder: Path, table: Comparison, accuracies: Mapping[str, Scores], runs: Runs | None = None) -> None:
@@ -36,7 +40,7 @@ def write_files(folder: Path, table: Comparison, accuracies: Mapping[str, Scores
         write_text(folder / "table.md", markdown(table))
         write_text(folder / "table.tex", latex(table))
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; free space", "out") from error
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder", "out") from error
 
 
 def _of_accuracies(accuracies) -> Iterator[tuple[Any, ...]]:
@@ -56,31 +60,42 @@ def _of_runs(runs) -> Iterator[tuple[Any, ...]]:
                     yield variant, seed, run.config.monitored, metric, last[f"val_{metric}"]
 
 
-def _cells(table: Comparison, plus_minus: str) -> Iterator[list[str]]:
+def _cells(table: Comparison, escapes: dict[int, str], plus_minus: str) -> Iterator[list[str]]:
     for one, difference, verdict in table.rows:
         mean = "–" if one.mean is None else f"{100 * one.mean:.2f}"
         mean += "" if one.sd is None else f" {plus_minus} {100 * one.sd:.2f}"
         if difference is None or difference.interval is None or verdict is None:
-            yield [one.name, str(one.n), mean, "–", "–"]
+            yield [one.name.translate(escapes), str(one.n), mean, "–", "–"]
         else:
             low, high = difference.interval
-            yield [one.name, str(one.n), mean, f"{difference.mean:+.2f} ({low:+.2f} to {high:+.2f})", verdict.kind]
+            seeds = "" if difference.n == one.n else f", {difference.n} seeds"
+            less = f"{difference.mean:+.2f} ({low:+.2f} to {high:+.2f}){seeds}"
+            yield [one.name.translate(escapes), str(one.n), mean, less, verdict.kind]
 
 
 def markdown(table: Comparison) -> str:
     """The table for a page in Markdown; accuracies are percent, differences points."""
-    header = ["variant", "seeds", "accuracy, % (mean ± sd)", f"less {table.baseline}, points", "verdict"]
-    rows = [header, ["---", "---:", "---:", "---:", "---"], *_cells(table, "±")]
-    sentences = [f"* {row.variant.name} {row.verdict.text}" for row in table.rows if row.verdict]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    header = [
+        "variant",
+        "seeds",
+        "accuracy, % (mean ± sd)",
+        f"less {table.baseline.translate(_MARKDOWN)}, points",
+        "verdict",
+    ]
+    rows = [header, ["---", "---:", "---:", "---:", "---"], *_cells(table, _MARKDOWN, "±")]
+    sentences = [
+        f"* {f'{row.variant.name} {row.verdict.text}'.translate(_MARKDOWN)}" for row in table.rows if row.verdict
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", *sentences, ""])
 
 
 def latex(table: Comparison) -> str:
     """The table for a paper, for the package booktabs; the verdicts are comments."""
     header = ["variant", "seeds", r"accuracy, \%", f"less {table.baseline.translate(_LATEX)}, points", "verdict"]
-    rows = [[cell.translate(_LATEX).replace("–", "--") for cell in row] for row in _cells(table, "PLUSMINUS")]
-    lines = [" & ".join(row).replace("PLUSMINUS", r"$\pm$") + r" \\" for row in (header, *rows)]
+    rows = [["--" if cell == "–" else cell for cell in row] for row in _cells(table, _LATEX, r"$\pm$")]
+    # after \\, a bracket or a star would be read as its argument
+    lines = ["{}" * row[0].startswith(("[", "*")) + " & ".join(row) + r" \\" for row in (header, *rows)]
     comments = [f"% {row.variant.name} {row.verdict.text}" for row in table.rows if row.verdict]
     begin, end = r"\begin{tabular}{lrrrl}", r"\end{tabular}"
     return "\n".join([*comments, begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", end, ""])

@@ -135,6 +135,8 @@ def check(own: dict[str, Any], flags: dict[str, Any], code: dict[str, bool]) -> 
     if way in TAKES and (ignored := sorted(given - TAKES[way] - {way})):
         what = "a folder alone" if way == "dir" else f"--{way}"
         raise InputError(f"--{ignored[0].replace('_', '-')} does nothing with {what}; leave it out")
+    if own["out"] == "" or own["csv"] == "":
+        raise InputError("--out and --csv must name a folder and a file")
     if own["tune"] and any(len(own[name] or ()) > 1 for name in LISTS):
         raise InputError("--tune takes one network and one data set")
     if way in ("attention", "runs") and own["out"] is None:

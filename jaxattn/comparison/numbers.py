@@ -8,6 +8,7 @@ from jaxattn.comparison.files import write_files
 from jaxattn.comparison.page import write_numbers_page
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.verdict import judge
+from jaxattn.errors import InputError
 from jaxattn.paths import local_path
 
 
@@ -28,12 +29,15 @@ def of_csv(
         InputError: where the file cannot be read as such.
     """
     source = local_path(path)
+    folder = None if out is None else local_path(out, "out")
     accuracies = read_csv(source)
     first = next(iter(accuracies), "") if baseline is None else baseline
-    table = judge(accuracies, first, () if planned is None else (planned,), margin=margin)
+    table = judge(accuracies, first, () if planned is None else (planned,), margin=margin, modules=False)
     ordered = {row.variant.name: accuracies[row.variant.name] for row in table.rows}
-    if out is None:
+    if folder is None:
         return Result(table, None, {})
-    page = write_numbers_page(local_path(out, "out"), source, table, ordered)
+    if (folder / "compare.json").exists() or (folder / "results.csv").resolve() == source.resolve():
+        raise InputError(f"{folder} holds a comparison, or the file itself; choose another folder", "out")
+    page = write_numbers_page(folder, source, table, ordered)
     write_files(page.parent, table, ordered)
     return Result(table, page, {})

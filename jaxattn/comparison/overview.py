@@ -48,5 +48,5 @@ def write_overview(
     try:
         write_text(path, template.render(**values, version=__version__))
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; free space", "out") from error
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder", "out") from error
     return path

@@ -98,6 +98,8 @@ def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies
         "title": f"{', '.join(names[1:])} against {names[0]}",
         "rows": [sections.table_row(row, table, None) for row in table.rows],
         "settings": f"These accuracies are from {source.name}; the runs are not here.",
+        "rule": sections.rule(table, modules=False),
+        "trained": False,
     }
     caption = f"{source.name}, {max(row.variant.n for row in table.rows)} seeds"
     return _finish(folder, values, _draw_table(table, accuracies, table.margin, caption))
@@ -122,7 +124,9 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "compare.html", html)
     except OSError as error:
-        raise InputError(f"cannot write {folder / 'compare.html'}: {error.strerror}; free space", "out") from error
+        raise InputError(
+            f"cannot write {folder / 'compare.html'}: {error.strerror}; choose another folder", "out"
+        ) from error
     for name, figure in drawn.items():
         for form in ("png", "svg"):
             canvas.write(figure, folder / "figures" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.{form}")
@@ -135,6 +139,7 @@ def _common(table, accuracies, margin) -> dict[str, Any]:
         name: [] for name in ("classes", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
     }
     return nothing | {
+        "trained": True,
         "outcomes": {},
         "baseline": table.baseline,
         "planned": max(table.looks, default=0),

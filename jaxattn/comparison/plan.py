@@ -152,7 +152,7 @@ def write_verdicts(folder: Path, table: Comparison) -> None:
         with exclusive_lock(folder, wait=True):
             write_json(folder / "compare.json", read_json(folder / "compare.json") | {"verdicts": rows})
     except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror}; free space", "out") from error
+        raise InputError(f"cannot write {folder}: {error.strerror}; choose another folder", "out") from error
 
 
 def check_planned(folder: Path, plan: Plan, dataset_hash: str | None = None) -> None:

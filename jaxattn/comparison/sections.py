@@ -2,13 +2,14 @@
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxattn.attention.cost import cost
-from jaxattn.comparison import MARGIN
+from jaxattn.comparison import MARGIN, sentences
 from jaxattn.comparison.figures import Cost, Interval
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.results import Failures, Runs
@@ -82,6 +83,23 @@ def crossed_intervals(table: Comparison, answers: Answers, test: Split) -> dict[
     return {name: crossed_interval(*_correct(answers, name, table.baseline, test)) for name in names}
 
 
+def with_new_images(table: Comparison, crossed: Mapping[str, tuple[float, float]]) -> Comparison:
+    """The table, in which a claim says where it is not shown for new test images.
+
+    Args:
+        table: of `judge`.
+        crossed: the 95 % interval of each variant's difference for new seeds and new images, in points.
+    """
+
+    def extended(row):
+        low, high = crossed.get(row.variant.name, (np.nan, np.nan))
+        if row.verdict is None or row.verdict.kind not in ("helps", "hurts") or not low <= 0 <= high:
+            return row
+        return row._replace(verdict=row.verdict._replace(text=row.verdict.text + sentences.only_here(low, high)))
+
+    return table._replace(rows=tuple(map(extended, table.rows)))
+
+
 def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> list[dict[str, Any]]:
     """Differences by class of each variant with two pairs or more: a figure's rows, and the table of all classes.
 
@@ -139,16 +157,16 @@ def provisional(table: Comparison) -> str:
     return f"not all planned runs are finished ({', '.join(waiting)})." if waiting else ""
 
 
-def rule(table: Comparison) -> str:
-    """How the verdicts were given, in sentences."""
+def rule(table: Comparison, modules: bool = True) -> str:
+    """How the verdicts were given, in sentences; `modules` as of `verdict.judge`."""
     names = [row.variant.name for row in table.rows]
-    families = {family_of(name, names, table.baseline, table.looks) for name in names[1:]}
+    families = {family_of(name, names, table.baseline, table.looks, modules) for name in names[1:]}
     levels = " or ".join(sorted({f"{100 * family.level:.4g} %" for family in families}))
     looks = f", at {' and '.join(map(str, table.looks))} seeds" if len(table.looks) > 1 else ""
     return (
         "An effect is claimed where the interval of the difference of the two means (Welch, which lets spreads differ) "
-        f"excludes zero. A single interval is one of {levels}, so that all variants{looks} together keep 95 %; modules "
-        "and controls are counted apart."
+        f"excludes zero. A single interval is one of {levels}, so that all variants{looks} together keep 95 %"
+        f"{'; modules and controls are counted apart' if modules else ''}."
     )
 
 

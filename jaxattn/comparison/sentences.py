@@ -42,6 +42,12 @@ def equivalent(values: Points, others: Points, family: Family, margin: float, se
     return f"no effect larger than {margin:g} points ({_words(values, others, family, margin)[1]}), {seeds}"
 
 
+def no_variation(values: Points, others: Points, seeds: str) -> str:
+    """That nothing is shown where the runs of neither variant [n] differ from each other."""
+    mean = (values - others).mean()
+    return f"cannot tell: {mean:+z.2f} points, {seeds}, which do not differ within a variant: their spread is not known"
+
+
 def cannot_tell(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
     """That nothing is shown of a variant [n], and how many seeds would show half a point, or what was seen if more."""
     mean, ends = _words(values, others, family, margin)
@@ -53,6 +59,7 @@ def cannot_tell(values: Points, others: Points, family: Family, margin: float, s
     if most <= len(values):
         needed = f"they are enough to see {effect:g} points"
     else:
+        least = max(least, len(values) + 1)
         number = f"{least} or more" if most == statistics.MOST else f"{least} to {most}" if least < most else f"{most}"
         needed = f"seeing {effect:g} points takes about {number} seeds"
     return f"cannot tell: {mean} ({ends}), {seeds}; at this spread, {needed}"
@@ -83,13 +90,22 @@ def not_beaten(control: str, name: str, values: Points, controls: Points, family
     return f"{known}: {explains(control)} may explain it"
 
 
-def against(name: str, beaten: Sequence[str], doubts: Sequence[str]) -> str:
-    """The end of the sentence on what helps: the controls that it beats, or the sentences that say what is in doubt."""
+def against(name: str, beaten: Sequence[tuple[str, int]], doubts: Sequence[str], is_control: bool) -> str:
+    """The end of the sentence on what helps.
+
+    Args:
+        name: of the variant.
+        beaten: the controls that it beats, and with how many seeds.
+        doubts: sentences on those that it does not.
+        is_control: whether the baseline is a control itself.
+    """
     if doubts:
         return f", but {'; '.join(doubts)}"
     if not beaten:
-        return "; no control was run: scaling or capacity may explain it"
-    return f"; it also beats the control{'s' * (len(beaten) > 1)} {', '.join(_sized(one, name) for one in beaten)}"
+        return "" if is_control else "; no control was run: scaling or capacity may explain it"
+    most = max(seeds for _, seeds in beaten)
+    names = [_sized(one, name) + (f" ({seeds} seeds)" if seeds < most else "") for one, seeds in beaten]
+    return f"; it also beats the control{'s' * (len(beaten) > 1)} {', '.join(names)}"
 
 
 def _sized(control, name):

@@ -20,7 +20,7 @@ from jaxattn.report.reproduce import changed
 
 SHORT = {"at": "attention_at", "position": "attention_position", "start": "attention_start"}
 COMMON = {"attention", "seed", "dataset", "network", "data_dir", "image_size", "skip_damaged"}  # no variant's own
-MOST = 200  # variants in a comparison
+MOST, LONGEST = 200, 100  # variants in a comparison, and characters of a name, which stands in figures
 _SETTINGS = re.compile(r":(?=\s*[a-z_]+=)")  # a name may hold colons, too
 _NEXT = re.compile(r",(?=\s*[a-z_]+=)")  # a value may hold commas
 
@@ -47,7 +47,10 @@ class Variant(NamedTuple):
 
 
 def _text(value):
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse(text: Any) -> Variant:
@@ -58,13 +61,17 @@ def parse(text: Any) -> Variant:
     """
     if not isinstance(text, str):
         return Variant(Config(attention=text).attention, {})
-    if not text.strip().isprintable() or not text.strip():
-        raise InputError(f"a variant must be printable text, got {text!r:.80}", "attention")
+    if not text.strip().isprintable() or not 0 < len(text.strip()) <= LONGEST:
+        raise InputError(
+            f"a variant must be printable text of at most {LONGEST} characters, got {text!r:.80}", "attention"
+        )
     head, *rest = _SETTINGS.split(text.strip(), maxsplit=1)
     attention, at, place = (part.strip() for part in head.partition("@"))
     settings = {"attention_at": place} if at else {}
     for part in _NEXT.split(rest[0]) if rest else ():
         key, _, value = (one.strip() for one in part.partition("="))
+        if SHORT.get(key, key) in settings:
+            raise InputError(f"variant {text!r:.80}: {key} is set twice; leave one out", "attention")
         settings[SHORT.get(key, key)] = value
     return Variant(attention, {key: _value(key, value, text) for key, value in settings.items()})
 
@@ -75,6 +82,8 @@ def _value(key: str, text: str, variant: str) -> Any:
         why = "is common to all runs of a comparison" if key in COMMON else "is no setting of training"
         raise InputError(f"variant {variant!r:.80}: {key} {why}; settings are {', '.join(sorted(fields))}", "attention")
     wanted = kind(fields[key])
+    if not text:
+        raise InputError(f"variant {variant!r:.80}: {key} has no value", "attention")
     try:
         return {"true": True, "false": False}[text] if wanted is bool else wanted(text)
     except (KeyError, ValueError) as error:
@@ -107,6 +116,8 @@ def vary(variants: Iterable[Variant], settings: Sequence[str]) -> list[Variant]:
         key = SHORT.get(key.strip(), key.strip())
         if not equals or not values.strip():
             raise InputError(f"vary must be SETTING=VALUE,VALUE, got {text!r:.80}", "vary")
+        if key == "milestones" and "," in values:
+            raise InputError("milestones are numbers with commas; name such variants one by one", "vary")
         parsed = [_value(key, value.strip(), text) for value in values.split(",")]
         if any(key in variant.settings for variant in variants):
             raise InputError(f"{key} varies already; leave it out of the names of the variants", "vary")
@@ -146,7 +157,7 @@ def named(attention: Sequence[Any], settings: Sequence[str] = (), baseline: str 
     variants = {variant.name: variant for variant in vary(map(parse, attention), settings)}
     if not 1 < len(variants) <= MOST:
         raise InputError(f"a comparison takes 2 to {MOST} variants, got {len(variants)}", "attention")
-    first = next(iter(variants)) if baseline is None else baseline.strip()
+    first = next(iter(variants)) if baseline is None else parse(baseline).name
     if first not in variants:
         raise InputError(f"baseline {baseline!r:.80} must be one of the variants: {', '.join(variants)}", "baseline")
     return tuple({first: variants[first], **variants}.values())

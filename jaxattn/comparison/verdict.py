@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxattn.comparison import MARGIN, sentences
 from jaxattn.comparison.looks import look_alpha, real_alpha
-from jaxattn.comparison.statistics import FEWEST, welch
+from jaxattn.comparison.statistics import ALPHA, FEWEST, welch
 from jaxattn.comparison.table import (
     Comparison,
     Difference,
@@ -60,11 +60,17 @@ class _Rule(NamedTuple):
     margin: float
     earlier: tuple[Earlier, ...]
     images: int | None
+    modules: bool
+
+    def control(self, name: str) -> str | None:
+        """What explains the gain of a control; None for what is none."""
+        return explains(name) if self.modules else None
 
 
-def judge(
+def judge(  # noqa: PLR0913
     accuracies: Mapping[str, Scores], baseline: str, looks: Sequence[int] = (), images: int | None = None, *,
     margin: float = MARGIN, failed: Failed = MappingProxyType({}), earlier: Sequence[Earlier] = (),
+    modules: bool = True,
 ) -> Comparison:  # fmt: skip
     """Compares all variants with the baseline, and gives each its verdict, at the first look that shows something.
 
@@ -85,17 +91,19 @@ def judge(
         margin: in points; a smaller difference counts as none.
         failed: the seeds whose run failed; a look does not wait for them.
         earlier: plans that had their verdicts before this one extended them, oldest first.
+        modules: whether names are those of attention; else there are no controls among them.
 
     Raises:
         InputError: where there are fewer than two variants, the baseline is none of them, an accuracy is no fraction,
             the margin is not above 0, or looks are not ascending.
     """
+    looks = tuple(looks)
     _check(accuracies, looks, margin)
     reference = lookup("baseline", baseline, accuracies)
-    rule = _Rule(accuracies, baseline, tuple(looks), failed, margin, tuple(earlier), images)
+    rule = _Rule(accuracies, baseline, looks, failed, margin, tuple(earlier), images, modules)
     others = [name for name in accuracies if name != baseline]
     rows = [Row(summary(name, accuracies[name]), *_judged(name, rule)) for name in others]
-    return Comparison(baseline, rule.looks, margin, (Row(summary(baseline, reference), None, None), *rows))
+    return Comparison(baseline, looks, margin, (Row(summary(baseline, reference), None, None), *rows))
 
 
 def _check(accuracies, looks, margin):
@@ -103,25 +111,34 @@ def _check(accuracies, looks, margin):
         raise InputError(f"a comparison takes at least 2 variants, got {len(accuracies)}")
     if not 0 < margin < 100:
         raise InputError(f"margin must be above 0 and below 100 points, got {margin}", "margin")
-    if list(looks) != sorted(set(looks)) or any(look < 1 for look in looks):
-        raise InputError(f"seeds must be numbers above 0 that grow, got {', '.join(map(str, looks))}", "seeds")
+    if list(looks) != sorted(set(looks)) or any(look < 1 for look in looks) or (len(looks) > 1 and looks[0] < 2):
+        rule = "numbers above 0 that grow, and the first of several above 1"
+        raise InputError(f"seeds must be {rule}, got {', '.join(map(str, looks))}", "seeds")
     for name, scores in accuracies.items():
         for seed, value in scores.items():
             if not 0 <= value <= 1:
                 raise InputError(f"accuracy of {name}, seed {seed}, must be a fraction from 0 to 1, got {value}")
 
 
-def family_of(name: str, accuracies: Collection[str], baseline: str, looks: Sequence[int]) -> Family:
-    """The family of a variant: all modules of a comparison, or all controls, without the baseline."""
-    is_control = explains(name) is not None
-    variants = sum((explains(other) is not None) == is_control for other in accuracies if other != baseline)
+def family_of(
+    name: str, accuracies: Collection[str], baseline: str, looks: Sequence[int], modules: bool = True
+) -> Family:
+    """The family of a variant: all modules of a comparison, or all controls, without the baseline.
+
+    Args:
+        name: of the variant.
+        accuracies: names of all variants.
+        baseline, looks, modules: as of `judge`.
+    """
+    others = [other for other in accuracies if other != baseline]
+    variants = sum(not modules or (explains(other) is None) == (explains(name) is None) for other in others)
     return Family(variants, max(len(looks), 1), look_alpha(looks, variants))
 
 
 def _judged(name, rule) -> tuple[Difference | None, Verdict]:
     """The difference and the verdict of a variant."""
     scores, reference = rule.accuracies[name], rule.accuracies[rule.baseline]
-    family = family_of(name, rule.accuracies, rule.baseline, rule.looks)
+    family = family_of(name, rule.accuracies, rule.baseline, rule.looks, rule.modules)
     values, others = points(scores, reference, scores)
     result = difference(values, others, family, rule.images)
     if len(values) < 2:
@@ -142,10 +159,10 @@ def _looks(name, rule) -> Iterator[tuple[int, list[int]]]:
     if not rule.looks:
         common = sorted(scores.keys() & reference.keys())
         yield len(common), common
-    seeds = sorted(set().union(*rule.accuracies.values(), *rule.failed.values()))
+    failed = {*rule.failed.get(name, ()), *rule.failed.get(rule.baseline, ())} - (scores.keys() & reference.keys())
+    seeds = sorted({*scores, *reference, *failed})
     for look in rule.looks:
         wanted = seeds[:look]
-        failed = {*rule.failed.get(name, ()), *rule.failed.get(rule.baseline, ())} - (scores.keys() & reference.keys())
         complete = all(seed in failed or (seed in scores and seed in reference) for seed in wanted)
         if len(wanted) == look and complete and len(set(wanted) - failed) > 1:
             yield look, wanted
@@ -154,21 +171,29 @@ def _looks(name, rule) -> Iterator[tuple[int, list[int]]]:
 def _decided(name, look, seeds, family, rule) -> Verdict:
     """The verdict at a look."""
     values, others = points(rule.accuracies[name], rule.accuracies[rule.baseline], seeds)
-    if np.array_equal(values, others):
+    if len(values) >= FEWEST and np.array_equal(values, others):
         return Verdict("equivalent", f"identical in all {len(values)} seeds")
-    low, high = welch(values, others).interval(family.level).tolist()
+    test = welch(values, others)
+    low, high = test.interval(family.level).tolist()
     is_small = max(abs(low), abs(high)) < rule.margin
     counted = sentences.counted(len(values), look, rule.looks[-1] if rule.looks else look)
-    rest = _outliers(name, seeds, rule) + _extended(look, family, rule)
+    rest = _outliers(name, seeds, rule) + _extended(name, look, family, rule)
+    if len(values) >= FEWEST and not test.error:
+        return Verdict("cannot tell", sentences.no_variation(values, others, counted))
     if len(values) >= FEWEST and low > 0:
-        is_attention = explains(name) is None and attention_of(name) != attention_of(rule.baseline)
-        against = _against(name, seeds, family, rule) if is_attention else ""
+        against = _against(name, seeds, family, rule) if _is_attention(name, rule) else ""
         return Verdict("helps", sentences.shown("helps", values, others, family, rule.margin, counted) + against + rest)
     if len(values) >= FEWEST and high < 0:
         return Verdict("hurts", sentences.shown("hurts", values, others, family, rule.margin, counted) + rest)
     if len(values) >= FEWEST and is_small:
         return Verdict("equivalent", sentences.equivalent(values, others, family, rule.margin, counted) + rest)
     return Verdict("cannot tell", sentences.cannot_tell(values, others, family, rule.margin, counted) + rest)
+
+
+def _is_attention(name, rule):
+    """Whether a variant is attention that the baseline lacks, whose gain a control may explain."""
+    is_module = rule.modules and explains(name) is None
+    return is_module and attention_of(name) not in ("none", attention_of(rule.baseline))
 
 
 def _against(name, seeds, family, rule):
@@ -183,10 +208,10 @@ def _against(name, seeds, family, rule):
         if len(values) < FEWEST or not set(seeds) <= known:
             doubts.append(sentences.incomplete(other, len(values), len(seeds)))
         elif welch(values, controls).interval(alone.level)[0] > 0:
-            beaten.append(other)
+            beaten.append((other, len(values)))
         else:
             doubts.append(sentences.not_beaten(other, name, values, controls, alone, rule.margin))
-    return sentences.against(name, beaten, doubts)
+    return sentences.against(name, beaten, doubts, explains(rule.baseline) is not None)
 
 
 def _outliers(name, seeds, rule):
@@ -197,32 +222,17 @@ def _outliers(name, seeds, rule):
     )
 
 
-def _extended(look, family, rule):
+def _extended(name, look, family, rule):
     """What a look costs that was not planned."""
-    if not rule.earlier:
-        return ""
-    looks, variants, alphas = [], [], []
+    steps = set()  # what was seen before: numbers of seeds, of variants, and the limit of p
     for plan in rule.earlier:
-        count = sum(explains(one) is None for one in plan.variants if one != rule.baseline) or family.variants
-        looks += plan.looks
-        variants += [count] * len(plan.looks)
-        alphas += [look_alpha(plan.looks, count)] * len(plan.looks)
-    real = real_alpha([*looks, max(look, *looks)], [*variants, family.variants], [*alphas, family.alpha])
-    return sentences.extended([(plan.looks[-1], plan.date) for plan in rule.earlier], real)
-
-
-def with_new_images(table: Comparison, crossed: Mapping[str, tuple[float, float]]) -> Comparison:
-    """The table, in which a claim says where it is not shown for new test images.
-
-    Args:
-        table: of `judge`.
-        crossed: the 95 % interval of each variant's difference for new seeds and new images, in points.
-    """
-
-    def extended(row):
-        low, high = crossed.get(row.variant.name, (np.nan, np.nan))
-        if row.verdict is None or row.verdict.kind not in ("helps", "hurts") or not low <= 0 <= high:
-            return row
-        return row._replace(verdict=row.verdict._replace(text=row.verdict.text + sentences.only_here(low, high)))
-
-    return table._replace(rows=tuple(map(extended, table.rows)))
+        others = [one for one in plan.variants if one != rule.baseline]
+        alike = [one for one in others if (rule.control(one) is None) == (rule.control(name) is None)]
+        count = len(alike) if others else family.variants
+        steps |= {(seeds, count, look_alpha(plan.looks, count)) for seeds in plan.looks if count and seeds <= look}
+    if not steps:
+        return ""
+    real = real_alpha(*zip(*sorted(steps), (look, family.variants, family.alpha), strict=True))
+    if round(real, 3) <= ALPHA:
+        return ""
+    return sentences.extended([(plan.looks[-1], plan.date) for plan in rule.earlier if plan.looks], real)

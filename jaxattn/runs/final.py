@@ -25,8 +25,7 @@ def final_result(
     """Reads the test set, with the weights that the configuration says: the contents of `result.json`.
 
     Args:
-        folder: of the run.
-        manifest, program: the run's.
+        folder, manifest, program: of the run.
         state: after the last epoch.
         metrics: a dict an epoch.
         test: the test set.
@@ -68,8 +67,8 @@ def _averaged(program: Program, variables: Any, test: Split, logits: np.ndarray,
     """The accuracy where copies of each image count, too, if it is asked for."""
     if copies == "none":
         return {}
-    accuracy = averaged_accuracy(program.evaluate, variables, test, logits, copies, fill_of(program.model))
-    return {f"test_accuracy_with_{copies.replace('-', '_')}": accuracy}
+    name = f"test_accuracy_with_{copies.replace('-', '_')}"
+    return {name: averaged_accuracy(program.evaluate, variables, test, logits, copies, fill_of(program.model))}
 
 
 def _by_class(logits: np.ndarray, test: Split, superclasses: tuple[str, ...]) -> dict[str, float]:
