@@ -69,9 +69,10 @@ def jit(function: Callable, cpu: Mapping[str, Any] = MappingProxyType({}), **opt
     """
     import jax
 
-    safe = {"xla_cpu_use_xnnpack": False} if _keeps_stale_matrices() else {}
-    is_cpu = jax.default_backend() == "cpu"
-    return jax.jit(function, compiler_options={**safe, **cpu} if is_cpu else None, **options)
+    if jax.default_backend() == "cpu":
+        chosen = {**({"xla_cpu_use_xnnpack": False} if _keeps_stale_matrices() else {}), **cpu}
+        options |= {"compiler_options": chosen} if chosen else {}
+    return jax.jit(function, **options)
 
 
 def _keeps_stale_matrices():

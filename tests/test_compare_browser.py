@@ -11,7 +11,7 @@ from report_runs import QUICKLY, metrics, result, run
 
 from jaxattn.comparison import page as comparison
 from jaxattn.comparison.plan import Plan, run_name
-from jaxattn.comparison.results import PREDICTIONS, Finished, accuracies
+from jaxattn.comparison.results import PREDICTIONS, VERSION, Finished, accuracies
 from jaxattn.comparison.verdict import Earlier, judge
 from jaxattn.config import Config
 from jaxattn.data import shapes
@@ -48,7 +48,7 @@ def finished(folder, variant, seed, test, spec=tiny.SPEC):
         CONDITIONS[: 1 if variant == "none" else None],
         np.where(right, test.labels, (test.labels + 1) % len(spec.classes)),
     )
-    np.savez(folder / PREDICTIONS, of=f"0 {checkpoint.digest(folder, 2)}", **answers)
+    np.savez(folder / PREDICTIONS, of=f"{VERSION} 0 {checkpoint.digest(folder, 2)}", **answers)
     made_up = {"test_accuracy": right.mean().item(), "dataset_hash": "0", "seconds": 60, "parameters": 9}
     lines = [{**line, "images_per_second": 1e3} for line in metrics(EPOCHS)]
     manifest = Manifest(config, spec, "0")
@@ -60,7 +60,7 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
     runs = {one: {seed: finished(folder, one, seed, test, spec) for seed in range(seeds)} for one in variants}
     for variant, seed in missing:
         del runs[variant][seed]
-    names = {run_name(one, 0): one for one in variants}
+    names = {run_name(one, seed): one for one in variants for seed in range(seeds)}
     plan = Plan(runs["none"][0].config, variants, (seeds,), earlier=(Earlier((4,)),) if missing else ())
     table = judge(accuracies(runs), "none", (seeds,), len(test))
 
@@ -72,7 +72,8 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
         for module in ("explain.analysis", "comparison.results"):
             patch.setattr(f"jaxattn.{module}.check_accuracy", lambda *result: None)  # those of `run` are made up
         patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
-        patch.setattr(comparison, "load_run", load)
+        for module in ("page", "vital_signs"):
+            patch.setattr(f"jaxattn.comparison.{module}.load_run", load)
         return comparison.write_page(folder, plan, runs, table, test, failures={}).as_uri()
 
 

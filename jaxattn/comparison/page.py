@@ -71,7 +71,7 @@ def write_page(
     values = _common(table, accuracies(runs), plan.margin) | _values(folder, plan, runs, table, answers, test, spec)
     values |= {"failed": sections.failed(failures or {}), "notes": notes, "extended": sections.extended(plan)}
     values["command"] = None if failures is None else sections.command(folder, plan)
-    values["signs"] = usage.gates(vital_signs(runs, test), answers, test)
+    values["signs"] = usage.gates(vital_signs(runs, answers, test), answers, test)
     gates = _gates(runs, test)
     values["gates"] = list(gates)
     drawn = _draw(plan, runs, table, values, spec.name) | {f"gates-{name}": figure for name, figure in gates.items()}

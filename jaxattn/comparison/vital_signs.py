@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxattn.comparison.results import Finished, Runs
+from jaxattn.comparison.sections import Answers
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference
 from jaxattn.explain.gates import Signs, signs
@@ -19,16 +20,17 @@ from jaxattn.runs.store import write_json
 KEPT = "gates.json"
 
 
-def vital_signs(runs: Runs, test: Split) -> dict[str, dict[str, Signs]]:
+def vital_signs(runs: Runs, answers: Answers, test: Split) -> dict[str, dict[str, Signs]]:
     """The mean signs of each gate over the seeds of each variant with one, by variant and gate.
 
     Args:
         runs: that are finished.
+        answers: their predictions; those without a gate have only one.
         test: their test images.
     """
     found = {}
     for name, by_seed in runs.items():
-        every = [_of_run(run, test) for run in by_seed.values()]
+        every = [_of_run(run, test) for seed, run in by_seed.items() if len(answers[name][seed]) > 1]
         gates = [gate for gate in every[0] if all(gate in one for one in every)] if every else []
         means = {gate: Signs(*np.mean([list(one[gate]) for one in every], axis=0).tolist()) for gate in gates}
         if means:
