@@ -1,6 +1,6 @@
 """Trains the tutorial's network on other images, with and without attention, and prints what that takes.
 
-    python -m experiments.datasets --data-dir DIR --folder DIR --work WORK     # leaves out what is there already
+    python -m experiments.datasets --data-dir DIR --fashion-mnist DIR --folder DIR --work WORK  # resumes after a stop
     python -m experiments.datasets --print
 
 `result.json`, `metrics.jsonl` and `memory.json` of each run stay in `experiments/datasets`. One run each: what a module
@@ -30,9 +30,9 @@ def train(name, attention, flags):
     out = flags.work / kept.name
     dataset = f"folder:{flags.folder}" if name == "folder" else name
     command = [sys.executable, "-m", "jaxattn.train", "--attention", attention, "--recipe", "quick", "--no-report"]
-    command += ["--dataset", dataset, "--out", str(out)] + (
-        ["--data-dir", flags.data_dir] if name == "cifar100" else []
-    )
+    command += ["--dataset", dataset, "--out", str(out)]
+    if name != "folder":
+        command += ["--data-dir", flags.data_dir if name == "cifar100" else flags.fashion_mnist]
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
@@ -58,6 +58,7 @@ def row(name, attention):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder of CIFAR-100")
+    parser.add_argument("--fashion-mnist", metavar="DIR", help="folder with a folder fashion-mnist of the four files")
     parser.add_argument("--folder", help="CIFAR-10 as a folder of PNG files, one folder a class")
     parser.add_argument("--work", type=Path, help="folder for the runs")
     parser.add_argument("--print", action="store_true", help="print what there is, and train nothing")

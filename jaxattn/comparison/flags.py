@@ -143,5 +143,5 @@ def check(own: dict[str, Any], flags: dict[str, Any], code: dict[str, bool]) -> 
         raise InputError("--out must name the folder of the comparison")
     if own["executor"] not in (None, *EXECUTORS):
         raise InputError(f"unknown executor {own['executor']!r}; known are {', '.join(EXECUTORS)}")
-    if way == "csv" and len(own["seeds"] or ()) > 1:
-        raise InputError("--seeds must be one number with --csv: how many were planned")
+    if way == "csv" and own["seeds"] is not None and (len(own["seeds"]) > 1 or own["seeds"][0] < 2):
+        raise InputError("--seeds must be one number above 1 with --csv: how many were planned")
