@@ -45,7 +45,7 @@ import tiny  # noqa: E402
 from browser import browser, opened  # noqa: E402, F401
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from jaxattn import Config, networks  # noqa: E402
+from jaxattn import Config, fit, networks  # noqa: E402
 from jaxattn.data import DATASETS  # noqa: E402
 from jaxattn.explain import analysis  # noqa: E402
 from jaxattn.runs import checkpoint, compiled, run  # noqa: E402
@@ -118,6 +118,21 @@ def small_network():
         patch.setattr(analysis, "SCORED", 4)
         patch.setitem(DATASETS, "tiny", tiny.dataset())
         yield _build
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """The page of a comparison is written without its figures, which take most of the time."""
+    for name in ("_draw", "_gates"):
+        monkeypatch.setattr(f"jaxattn.comparison.page.{name}", lambda *arguments: {})
+
+
+@pytest.fixture
+def trained(no_figures, monkeypatch):
+    """The configurations that a comparison trains, in their order."""
+    seen = []
+    monkeypatch.setattr("jaxattn.comparison.train.fit", lambda config, *rest: seen.append(config) or fit(config, *rest))
+    return seen
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import tiny
 
 from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import cluster, page, results, train
+from jaxattn.comparison import cluster, results, train
 from jaxattn.comparison.compare import compare, of_runs, show
 from jaxattn.comparison.plan import Plan, read_plan, run_name
 from jaxattn.comparison.progress import Progress
@@ -44,13 +44,6 @@ def compared(small_network, tmp_path_factory):
     """The folder and the result of a comparison of two variants and two seeds."""
     folder = tmp_path_factory.mktemp("compared") / "c"
     return folder, compare(["none", "se"], 2, folder, **FLAGS)
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    """The page is written without its figures, which take most of the time."""
-    monkeypatch.setattr(page, "_draw", lambda *arguments: {})
-    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
 
 
 def text_of(html):

@@ -9,7 +9,6 @@ import pytest
 import tiny
 
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import page
 from jaxattn.comparison.compare import compare
 from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.files import HEADER
@@ -25,12 +24,6 @@ def written(path, separator=",", header="variant,seed,accuracy", shown=str):
     lines += [separator.join((name, str(seed), shown(value))) for name, seed, value in ROWS]
     path.write_text("\n".join(lines))
     return path
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr(page, "_draw", lambda *arguments: {})
-    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
 
 
 # numbers of other programs
@@ -163,7 +156,16 @@ def test_numbers_get_a_page_too(tmp_path):
 
 @pytest.mark.parametrize(
     "flags",
-    ["--data-dir x", "--executor here", "--retry-failed", "--mirror m", "--trust-code", "--epochs 3", "--vary ema=0"],
+    [
+        "--data-dir x",
+        "--executor here",
+        "--retry-failed",
+        "--mirror m",
+        "--trust-code",
+        "--epochs 3",
+        "--validation 0",
+        "--vary ema=0",
+    ],
 )
 def test_a_flag_that_would_be_ignored_is_refused(tmp_path, capsys, flags):
     from importlib import import_module

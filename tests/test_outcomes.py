@@ -46,6 +46,8 @@ def test_what_older_runs_lack_and_what_has_no_spread_is_left_out():
     table = results(["test_loss"], {"none": 0, "se": 0.1})
     table["se"][0] = {}
     assert outcomes(table, "none", is_unequal=False) == {}
+    level = {name: {seed: 0.8 + by for seed in range(3)} for name, by in {"none": 0, "se": 0.1, "eca": 0}.items()}
+    assert [row.name for row in pairs(level)] == ["none – eca"]  # of the others the spread is not known
     one = {name: {0: by_seed[1]} for name, by_seed in table.items()}
     assert outcomes(one, "none", is_unequal=False) == {}
 

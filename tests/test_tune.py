@@ -6,24 +6,15 @@ import re
 import pytest
 import tiny
 
-from jaxattn.comparison import page, train
+from jaxattn.comparison import train
 from jaxattn.comparison.plan import MAX_SEEDS, run_name
 from jaxattn.comparison.tune import RECIPE, TUNED, compare_tuned
-from jaxattn.errors import InputError
+from jaxattn.errors import DivergenceError, InputError
 from jaxattn.runs.fit import fit
 from jaxattn.runs.store import read_metrics
 
 FLAGS = tiny.CONFIG | {"epochs": 2, "keep": "best"}
 RATES = "learning_rate=0.00001,0.003"
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    monkeypatch.setattr(page, "_draw", lambda *arguments: {})
-    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
-    seen = []
-    monkeypatch.setattr(train, "fit", lambda config, *rest: seen.append(config) or fit(config, *rest))
-    return seen
 
 
 @pytest.mark.usefixtures("small_network")
@@ -61,3 +52,31 @@ def test_nothing_is_tuned_on_test_images(trained, tmp_path):
         with pytest.raises(InputError, match="tune needs images that are held out"):
             compare_tuned(["none", "se"], [RATES], 1, tmp_path / "out", **FLAGS | flags)
     assert trained == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_candidate_that_diverges_loses_and_other_values_need_another_folder(trained, tmp_path, monkeypatch):
+    def diverging(config, *rest):
+        trained.append(config)
+        if config.learning_rate == 0.003:
+            raise DivergenceError("the loss stopped being finite", "learning_rate")
+        return fit(config, *rest)
+
+    monkeypatch.setattr(train, "fit", diverging)
+    found = compare_tuned(["none", "se"], [RATES], 1, tmp_path, **FLAGS)
+    assert list(found.chosen.values()) == ["none:learning_rate=1e-05", "se:learning_rate=1e-05"]
+    assert json.loads((tmp_path / "tuning.json").read_text())["validation_accuracy"]["se:learning_rate=0.003"] is None
+    trained.clear()
+    compare_tuned(["none", "se"], [RATES], 1, tmp_path, **FLAGS)
+    assert trained == []  # what failed is not trained again
+    with pytest.raises(InputError, match=r"was tuned over other values: see tuning\.json; choose"):
+        compare_tuned(["none", "se"], ["learning_rate=0.001,0.003"], 1, tmp_path, **FLAGS)
+    with pytest.raises(InputError, match=r"all candidates of none failed: none:learning_rate=0\.003"):
+        compare_tuned(["none", "se"], ["learning_rate=0.003"], 1, tmp_path / "all", **FLAGS)
+
+
+@pytest.mark.usefixtures("small_network", "trained")
+def test_tuning_and_both_comparisons_are_mirrored(tmp_path):
+    compare_tuned(["none", "se"], [RATES], 1, tmp_path / "out", mirror=tmp_path / "mirror", **FLAGS)
+    assert {path.name for path in (tmp_path / "mirror").iterdir()} == {"tuning", "recipe", "tuned"}
+    assert len(list((tmp_path / "mirror" / "tuning").iterdir())) == 4

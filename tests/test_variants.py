@@ -7,7 +7,7 @@ import tiny
 
 from jaxattn import Config
 from jaxattn.attention.se import SqueezeExcitation
-from jaxattn.comparison import page, train
+from jaxattn.comparison import train
 from jaxattn.comparison.compare import compare, show
 from jaxattn.comparison.plan import Plan, check_variants, read_plan, run_name
 from jaxattn.comparison.table import attention_of, explains
@@ -170,16 +170,6 @@ def test_variants_that_are_not_told_apart_are_refused(names, reason):
 # comparisons
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """The configurations that were trained; the page is written without figures."""
-    monkeypatch.setattr(page, "_draw", lambda *arguments: {})
-    monkeypatch.setattr(page, "_gates", lambda *arguments: {})
-    seen = []
-    monkeypatch.setattr(train, "fit", lambda config, *rest: seen.append(config) or fit(config, *rest))
-    return seen
-
-
 @pytest.mark.usefixtures("small_network")
 def test_where_how_much_and_with_what_are_asked_in_one_comparison(trained, tmp_path):
     names = ["none", "se@1", "se@3:reduction=4", "none:label_smoothing=0"]
@@ -229,3 +219,24 @@ def test_more_seeds_are_trained_only_where_something_is_left_to_tell(trained, tm
     accuracy["se"] = 0.505
     compare(["none", "se"], [3, 4], tmp_path / "unclear", **FLAGS)
     assert {config.seed for config in trained} == {0, 1, 2, 3}
+
+
+@pytest.mark.usefixtures("small_network")
+def test_what_failed_is_trained_again_once_not_at_every_look(trained, tmp_path, monkeypatch):
+    def failing(config, *rest):
+        trained.append(config)
+        if (config.attention, config.seed) == ("se", 1):
+            raise RuntimeError("out of luck")
+        return fit(config, *rest)
+
+    monkeypatch.setattr(train, "fit", failing)
+    compare(["none", "se"], [3, 4], tmp_path, **FLAGS)
+    trained.clear()
+    compare(["none", "se"], [3, 4], tmp_path, retry_failed=True, **FLAGS)
+    assert [(config.attention, config.seed) for config in trained] == [("se", 1)]
+
+
+def test_more_seeds_than_a_plan_can_hold_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"^seeds must be at most 1,000, got 1001"):
+        compare(["none", "se"], 1001, tmp_path / "out", **FLAGS)
+    assert not (tmp_path / "out").exists()

@@ -128,7 +128,8 @@ def test_runs_that_do_not_vary():
     text = "cannot tell: +0.40 points, 8 seeds, which do not differ within a variant: their spread is not known"
     assert verdict(0.4, 0) == ("cannot tell", text)
     rounded = {"none": dict.fromkeys(range(3), 0.90), "se": dict.fromkeys(range(3), 0.91)}
-    assert judge(rounded, "none").rows[1].verdict.kind == "cannot tell"
+    row = judge(rounded, "none").rows[1]
+    assert row.verdict.kind == "cannot tell" and row.difference[:5] == (3, pytest.approx(1), None, None, None)
 
 
 def test_only_seeds_that_both_have_are_compared():

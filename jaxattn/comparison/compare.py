@@ -16,7 +16,7 @@ from jaxattn.comparison.prepare import plan_of, read_data
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.results import predictions
-from jaxattn.comparison.table import Comparison
+from jaxattn.comparison.table import DECIDED, Comparison
 from jaxattn.comparison.train import train
 from jaxattn.comparison.verdict import judge
 from jaxattn.data.splits import Split
@@ -131,7 +131,7 @@ def _train(
         part = dataclasses.replace(plan, looks=plan.looks[: number + 1])
         failures = _train_look(folder, part, executor, console, mirror, retry_failed, accept_changed_code)
         table = _judge(plan, results.of_plan(folder, plan), failures)
-        if {row.verdict.kind for row in table.rows if row.verdict} <= {"helps", "hurts", "equivalent"}:
+        if {row.verdict.kind for row in table.rows if row.verdict} <= DECIDED:
             if part.seeds < plan.seeds:
                 console.line(f"nothing is left to tell after {part.seeds} seeds, no more are trained")
             break
@@ -141,7 +141,10 @@ def _train(
 def _train_look(folder, plan, executor, console, mirror, retry_failed, accept_changed_code) -> results.Failures:
     """Trains the runs that are neither finished nor left as failed; why those failed that did, now or before."""
     finished = results.accuracies(results.of_plan(folder, plan))
-    failed = {} if retry_failed else results.failures(folder, plan)
+    failed = results.failures(folder, plan)
+    if retry_failed:  # but those of an earlier look, which were trained again then
+        done = (0, *plan.looks)[-2]
+        failed = {name: {seed: one for seed, one in by.items() if seed < done} for name, by in failed.items()}
     progress = Progress(plan, finished, failed, console)
     left = [
         (path, config)

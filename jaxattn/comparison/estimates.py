@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(name: str, scores: Scores, others: Scores, family: int, factor: float = 100) -> Estimate | None:
-    """The difference of two variants from their values by seed; None with fewer than two common seeds.
+    """The difference of two variants from their values by seed; None with fewer than two seeds, or no spread.
 
     Args:
         name: what to call it.
@@ -37,9 +37,9 @@ def estimate(name: str, scores: Scores, others: Scores, family: int, factor: flo
         factor: of the values, such as 100 for fractions that become points.
     """
     values, controls = (factor / 100 * part for part in points(scores, others, scores))
-    if len(values) < 2:
+    test = welch(values, controls) if len(values) > 1 else None
+    if test is None or (not test.error and test.mean):
         return None
-    test = welch(values, controls)
     return Estimate(name, len(values), test.mean.item(), *test.interval(1 - ALPHA / family).tolist())
 
 

@@ -127,7 +127,7 @@ def check(own: dict[str, Any], flags: dict[str, Any], code: dict[str, bool]) -> 
     Raises:
         InputError: where they do not, or one would be ignored.
     """
-    given = {name for name, value in {**own, **flags, **code}.items() if value not in (None, False)}
+    given = {name for name, value in {**own, **flags, **code}.items() if value is not None and value is not False}
     ways = {"attention" if name == "variants" else name for name in given & {*TAKES, "attention", "variants"}}
     if len(ways) != 1:
         raise InputError("name one of: --attention with --out, --runs with --out, --csv, or the folder of a comparison")
@@ -137,8 +137,8 @@ def check(own: dict[str, Any], flags: dict[str, Any], code: dict[str, bool]) -> 
         raise InputError(f"--{ignored[0].replace('_', '-')} does nothing with {what}; leave it out")
     if own["out"] == "" or own["csv"] == "":
         raise InputError("--out and --csv must name a folder and a file")
-    if own["tune"] and any(len(own[name] or ()) > 1 for name in LISTS):
-        raise InputError("--tune takes one network and one data set")
+    if own["tune"] and (any(len(own[name] or ()) > 1 for name in LISTS) or own["executor"] not in (None, "here")):
+        raise InputError("--tune takes one network and one data set, and trains here")
     if way in ("attention", "runs") and own["out"] is None:
         raise InputError("--out must name the folder of the comparison")
     if own["executor"] not in (None, *EXECUTORS):

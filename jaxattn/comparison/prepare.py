@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxattn.comparison import MARGIN
-from jaxattn.comparison.plan import Plan, check_variants
+from jaxattn.comparison.plan import MAX_SEEDS, Plan, check_variants
 from jaxattn.comparison.variants import named
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
 from jaxattn.data.dataset import Dataset
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
+from jaxattn.errors import InputError
 from jaxattn.runs import compiled
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import find, load_data, with_absolute_paths
@@ -37,6 +38,8 @@ def plan_of(
     common = with_absolute_paths(Config(**flags, attention=variants[0].attention))
     names = tuple(variant.name for variant in variants)
     judge({name: {} for name in names}, names[0], looks, margin=margin)  # refuses what it cannot judge
+    if looks[-1] > MAX_SEEDS:
+        raise InputError(f"seeds must be at most {MAX_SEEDS:,}, got {looks[-1]}", "seeds")
     return Plan(common, names, looks, margin)
 
 

@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
 
 from jaxattn.comparison import statistics
 from jaxattn.comparison.statistics import FEWEST, welch
-from jaxattn.comparison.table import Family, attention_of, explains
+from jaxattn.comparison.table import Family, Points, attention_of, explains
 
 EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see them
 RESOLUTION = 0.05  # points, below which a spread makes no outlier
-Points = Float[np.ndarray, " n"]
 
 
 def no_spread(n: int) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from jaxattn.comparison.statistics import welch
 
 Kind = Literal["helps", "hurts", "equivalent", "cannot tell", "provisional", "none"]
+DECIDED = {"helps", "hurts", "equivalent"}  # kinds of verdicts that more seeds are not trained for
 Scores = Mapping[int, float]  # accuracy, a fraction, by seed
 Points = Float[np.ndarray, " n"]
 
@@ -36,9 +37,10 @@ class Difference(NamedTuple):
     Attributes:
         n: number of seeds.
         mean: of the differences, in points.
-        interval: of the mean, in points, which decides (`Family.level`); None for one seed.
-        p: two-sided, of Welch's test; None for one seed.
-        corrected: p, times the number of variants in the family, at most 1; None for one seed.
+        interval: of the mean, in points, which decides (`Family.level`); None for one seed, or where the runs of
+            neither variant differ and the mean is not 0: the spread is not known.
+        p: two-sided, of Welch's test; None where there is no interval.
+        corrected: p, times the number of variants in the family, at most 1; None where there is no interval.
         wins: how probably a run of the variant is better than one of the baseline; ties count half.
         correlation: of the accuracies of one seed; None for fewer than three seeds, or where one has no spread.
         images: the mean as a number of test images; None where it is not known how many there are.
@@ -133,9 +135,10 @@ def difference(values: Points, others: Points, family: Family, images: int | Non
     mean = (values - others).mean().item()
     wins = float((np.sign(values[:, None] - others) / 2 + 0.5).mean())
     counted = None if images is None else mean / 100 * images
-    if n < 2:
+    test = welch(values, others) if n > 1 else None
+    if test is None or (not test.error and mean):
         return Difference(n, mean, None, None, None, wins, None, counted)
-    test, spread = welch(values, others), min(np.ptp(values), np.ptp(others))
+    spread = min(np.ptp(values), np.ptp(others))
     low, high = test.interval(family.level).tolist()
     p = test.p().item()
     correlation = float(np.corrcoef(values, others)[0, 1]) if n > 2 and spread else None

@@ -9,12 +9,12 @@ from jaxattn.comparison.compare import compare
 from jaxattn.comparison.overview import write_overview
 from jaxattn.comparison.prepare import check_plan, plan_of
 from jaxattn.comparison.result import Result
+from jaxattn.comparison.table import DECIDED
 from jaxattn.errors import InputError
 from jaxattn.paths import local_path
 from jaxattn.runs.console import Console
 
 NOTE = "One verdict for each network and data set; nothing is averaged over them, and none is corrected for the others."
-SHOWN = ("helps", "hurts", "equivalent")  # kinds of verdicts that say something
 Kinds = Mapping[str, str]  # the kind of a verdict, by where it was given
 
 
@@ -45,7 +45,7 @@ def compare_all(
     Args:
         networks, datasets: names.
         attention, seeds, console, options: as of `compare`.
-        out: folder with a folder for each comparison.
+        out: folder with a folder for each comparison; a mirror has the same.
 
     Raises:
         InputError: as `compare`, or where two comparisons would have one folder.
@@ -56,14 +56,24 @@ def compare_all(
         raise InputError(f"two of {', '.join(chosen.values())} have one folder; rename one of them", "network")
     for network, data in chosen:
         check_plan(plan_of(attention, seeds, network=network, dataset=data, **options))
-    results = {}
+    mirror, results = options.pop("mirror", None), {}
     for (network, data), name in chosen.items():
         where = f"{network} on {data}"
         console.line(f"{where}:")
-        results[where] = compare(attention, seeds, folder / name, console, network=network, dataset=data, **options)
+        own = {**options, "network": network, "dataset": data, "mirror": mirror_of(mirror, name)}
+        results[where] = compare(attention, seeds, folder / name, console, **own)
     sentences = {name: transfers(kinds) for name, kinds in kinds_of(results).items()}
     title = f"Does it transfer? {', '.join(sentences)}"
     return Transfer(results, write_overview(folder / "transfer.html", title, sentences, NOTE, results, {}))
+
+
+def mirror_of(mirror: str | Path | None, name: str) -> Path | None:
+    """The mirror of one of several comparisons; None where there is none.
+
+    Raises:
+        InputError: where it is an address, not a folder.
+    """
+    return None if mirror is None else local_path(mirror, "mirror") / name
 
 
 def _name(network, data):
@@ -86,10 +96,12 @@ def transfers(kinds: Kinds) -> str:
     waiting = [where for where, kind in kinds.items() if kind in ("provisional", "none")]
     if waiting:
         return f"is not judged everywhere yet ({', '.join(waiting)})"
+    if not DECIDED & set(kinds.values()):
+        return f"is told apart in none of {count}"
     if len(set(kinds.values())) == 1:
         return f"transfers: {_said(next(iter(kinds.values())))} in all {count}"
     parts = []
-    for kind in (*SHOWN, "cannot tell"):
+    for kind in ("helps", "hurts", "equivalent", "cannot tell"):
         places = [where for where, one in kinds.items() if one == kind]
         if places:
             parts.append(f"{_said(kind)} in {len(places)} of {count} ({', '.join(places)})")

@@ -17,10 +17,13 @@ from jaxattn.comparison.prepare import plan_of, read_data
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.train import train
+from jaxattn.comparison.transfer import mirror_of
 from jaxattn.comparison.variants import parse, vary
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
+from jaxattn.limits import read_json
 from jaxattn.paths import local_path
 from jaxattn.runs.console import Console
+from jaxattn.runs.failure import read_failure
 from jaxattn.runs.store import write_json
 
 SEED = MAX_SEEDS  # above those of any comparison
@@ -60,25 +63,29 @@ def compare_tuned(
     Args:
         attention, seeds, console, options: as of `compare`.
         settings: the candidates, as of `vary`: "learning_rate=.03,.06,.12".
-        out: folder with the folders `tuning`, `recipe` and `tuned`.
+        out: folder with the folders `tuning`, `recipe` and `tuned`; a mirror has the same.
 
     Raises:
-        InputError: as `compare`, or where no training images are held out, or a candidate failed.
+        InputError: as `compare`, or where no training images are held out, the folder was tuned over other values, or
+            all candidates of a variant failed; one that diverges loses.
     """
     folder, console = local_path(out, "out"), console or Console()
     plan = plan_of(attention, seeds, **options)
     if plan.config.monitored != "validation":
         raise InputError("tune needs images that are held out: validation above 0, monitored", "validation")
     candidates = {name: [one.name for one in vary([parse(name)], settings)] for name in plan.variants}
+    _check_same(folder / "tuning.json", candidates)
     accuracy = _train(folder / "tuning", plan, candidates, console, options)
-    chosen = {name: max(names, key=accuracy.__getitem__) for name, names in candidates.items()}
+    chosen = {name: _best(name, {one: accuracy[one] for one in names}) for name, names in candidates.items()}
     write_json(folder / "tuning.json", {"seed": SEED, "validation_accuracy": accuracy, "chosen": chosen})
     console.line(f"chosen on held-out images: {', '.join(chosen.values())}")
     options = {name: value for name, value in options.items() if name not in ("vary", "baseline")}  # names have them
-    found = {
-        RECIPE: compare(list(chosen), seeds, folder / "recipe", console, **options),
-        TUNED: compare(list(chosen.values()), seeds, folder / "tuned", console, **options),
-    }
+
+    def compared(names, part):
+        mirror = mirror_of(options.get("mirror"), part)
+        return compare(list(names), seeds, folder / part, console, **{**options, "mirror": mirror})
+
+    found = {RECIPE: compared(chosen, "recipe"), TUNED: compared(chosen.values(), "tuned")}
     first, *others = chosen
     sentences = {name: f"was trained with {chosen[name]}, {first} with {chosen[first]}" for name in others}
     names = {TUNED: {own: name for name, own in chosen.items()}}
@@ -86,22 +93,45 @@ def compare_tuned(
     return Tuned(found, chosen, write_overview(folder / "tuned.html", title, sentences, NOTE, found, names))
 
 
-def _train(folder, plan, candidates, console, options) -> dict[str, float]:
-    """The validation accuracy (fraction) of each candidate, at the epoch that would be tested."""
+def _check_same(path, candidates):
+    """Checks that a folder was tuned over no other values, whose choice its comparisons rest on."""
+    if not path.exists():
+        return
+    try:
+        found = set(read_json(path)["validation_accuracy"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {first_line(error)}; choose another folder", "out") from error
+    if found != {one for names in candidates.values() for one in names}:
+        raise InputError(f"{path.parent} was tuned over other values: see {path.name}; choose another folder", "out")
+
+
+def _best(name, accuracy):
+    """The candidate with the best accuracy, the first of equal ones; None is that of a failed one."""
+    finished = {one: value for one, value in accuracy.items() if value is not None}
+    if not finished:
+        raise InputError(f"all candidates of {name} failed: {', '.join(accuracy)}; choose other values", "tune")
+    return max(finished, key=finished.__getitem__)
+
+
+def _train(folder, plan, candidates, console, options) -> dict[str, float | None]:
+    """The validation accuracy (fraction) of each candidate, at the epoch that would be tested; None where it failed."""
     plan = Plan(plan.config, tuple(name for names in candidates.values() for name in names), (1,))
     config, _ = read_data(plan, console)
     plan = Plan(config, plan.variants, plan.looks)
     paths = {name: folder / run_name(name, SEED) for name in plan.variants}
     done = {name: run for name, path in paths.items() if (run := results.finished_or_none(path)) is not None}
     progress = Progress(plan, {name: {SEED: run.result["test_accuracy"]} for name, run in done.items()}, {}, console)
-    left = [(path, plan.config_of(name, SEED)) for name, path in paths.items() if name not in done]
+    known = {*done, *(name for name, path in paths.items() if not options.get("retry_failed") and read_failure(path))}
+    left = [(path, plan.config_of(name, SEED)) for name, path in paths.items() if name not in known]
     console.line(f"tuning: {len(left)} of {len(paths)} candidates are to be trained")
     with progress.shown():
-        train(left, progress, None, options.get("accept_changed_code", False))
-    accuracy = {}
-    for name, path in paths.items():
-        run = results.finished_or_none(path)
-        if run is None:
-            raise InputError(f"the candidate {name} is not finished: see {path}", "tune")
-        accuracy[name] = run.metrics[run.result["tested_epoch"] - 1]["val_accuracy"]
-    return accuracy
+        elsewhere = train(
+            left, progress, mirror_of(options.get("mirror"), "tuning"), options.get("accept_changed_code", False)
+        )
+    if elsewhere:
+        raise InputError(f"{elsewhere[0]} is being trained by another process; run the command when it has finished")
+    runs = {name: results.finished_or_none(path) for name, path in paths.items()}
+    return {
+        name: None if run is None else run.metrics[run.result["tested_epoch"] - 1]["val_accuracy"]
+        for name, run in runs.items()
+    }
