@@ -1,8 +1,13 @@
 """How gates vary, by hand."""
 
+import json
+
 import numpy as np
 import pytest
+import tiny
 
+from jaxattn.comparison import vital_signs
+from jaxattn.comparison.compare import compare, show
 from jaxattn.explain.gates import Signs, class_means, describe, gate_limits, signs
 
 
@@ -44,6 +49,30 @@ def test_a_gate_in_a_sentence():
         "depends on the image, less than half by its class; 50% of its weights are above 0.95; with its mean instead, "
         "+0.00 points"
     )
+
+
+@pytest.mark.usefixtures("small_network", "no_figures")
+def test_signs_are_kept_with_a_run_and_made_again_where_they_are_damaged(tmp_path, monkeypatch):
+    compare(["none", "se"], 1, tmp_path, **tiny.CONFIG | {"epochs": 1})
+    path = tmp_path / "se-s0" / vital_signs.KEPT
+    kept = path.read_bytes()
+    values = json.loads(kept)
+    assert list(values["gates"]) == ["block1", "block2", "block3"] and not (tmp_path / "none-s0" / path.name).exists()
+    made = []
+    monkeypatch.setattr(vital_signs, "signs", lambda *arguments: made.append(1) or signs(*arguments))
+    first = values["gates"]["block1"]
+    for change in (
+        {"of": "others"},
+        {"gates": []},
+        {"gates": {"block1": {}}},
+        {"gates": {"block1": first | {"mean": "1"}}},
+    ):
+        path.write_text(json.dumps(values | change))
+        show(tmp_path)
+        assert path.read_bytes() == kept and len(made) == 3
+        made.clear()
+    show(tmp_path)
+    assert made == []
 
 
 def test_class_means_by_hand():

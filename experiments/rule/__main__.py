@@ -3,7 +3,7 @@
 python -m experiments.rule [--draws 20000]
 
 Accuracies are drawn from a fixed seed; no network is trained. `rule` is the arithmetic of `jaxattn.comparison.verdict`,
-for many comparisons at once; `tests/test_verdict_rule.py` compares the two.
+for many comparisons at once; `tests/test_verdict.py` compares the two.
 """
 
 import argparse
@@ -23,6 +23,7 @@ NOISE = {
     "exponential": lambda random, shape: random.exponential(size=shape) - 1,
 }
 SPREADS = {"baseline's sd .36, others' .13": (0.36, 0.13), "baseline's sd .13, others' .36": (0.13, 0.36)}
+HARDEST = "exponential, baseline's sd .13, others' .36"
 VARIANTS = (1, 5, 9)
 EFFECTS = (0.3, 0.5, 1)
 
@@ -70,12 +71,13 @@ def percent(share):
 
 def errors(draws):
     """False claims, and how often all intervals hold, without any effect."""
-    header = ["seeds", "variants", *(f"{name}, r = {r:g}" for name in NOISE for r in (0, 0.5)), *SPREADS]
+    header = ["seeds", "variants", *(f"{name}, r = {r:g}" for name in NOISE for r in (0, 0.5)), *SPREADS, HARDEST]
     rows, covers = [], []
     for seeds in (3, 4, 6, 8, 12):
         for variants in VARIANTS:
             tables = [draw(0, draws, variants, seeds, name, correlation=r) for name in NOISE for r in (0, 0.5)]
             tables += [draw(0, draws, variants, seeds, spreads=spreads) for spreads in SPREADS.values()]
+            tables.append(draw(0, draws, variants, seeds, "exponential", spreads=(0.13, 0.36)))
             rows.append([str(seeds), str(variants), *(percent(claimed(rule(table))) for table in tables)])
             covers.append([str(seeds), str(variants), *(percent(covered(table)) for table in tables)])
     return [*common.table(header, rows), "", *common.table(header, covers)]

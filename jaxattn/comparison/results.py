@@ -23,7 +23,7 @@ from jaxattn.runs.result import check_accuracy, read_own_result
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_metrics
 
-VERSION = "2"  # of what is kept in it
+VERSION = "2"  # of what is kept of a run beside its own files
 PREDICTIONS = "predictions.npz"
 
 
@@ -208,15 +208,18 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     Raises:
         InputError: where the weights cannot be read, or the test accuracy in `result.json` is not theirs.
     """
-    code = digests(run.config).values()
-    weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
-    made_of = " ".join([VERSION, run.result["dataset_hash"], weights, *code])
-    path = run.folder / PREDICTIONS
+    made_of, path = basis(run), run.folder / PREDICTIONS
     stored = _read_predictions(path, made_of, len(test), len(run.manifest.data.classes))
     predicted = stored or _predicted(run, test, path, made_of)
     correct = int((predicted["intact"] == test.labels).sum())
     check_accuracy(run.folder, run.config, run.result, correct, len(test))
     return predicted
+
+
+def basis(run: Finished) -> str:
+    """What that is kept of a run rests on: how it is kept, the images, the weights and the code."""
+    weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
+    return " ".join([VERSION, run.result["dataset_hash"], weights, *digests(run.config).values()])
 
 
 def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str, np.ndarray]:

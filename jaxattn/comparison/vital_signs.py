@@ -1,19 +1,16 @@
 """The vital signs of gates over the seeds of a comparison, kept in the run folders."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxattn.comparison.results import Finished, Runs
+from jaxattn.comparison.results import Finished, Runs, basis
 from jaxattn.comparison.sections import Answers
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference
 from jaxattn.explain.gates import Signs, signs
 from jaxattn.limits import read_json
-from jaxattn.runs import checkpoint
-from jaxattn.runs.code import digests
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import write_json
 
@@ -39,8 +36,7 @@ def vital_signs(runs: Runs, answers: Answers, test: Split) -> dict[str, dict[str
 
 
 def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
-    weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
-    made_of = " ".join(["1", run.result["dataset_hash"], weights, *digests(run.config).values()])
+    made_of = basis(run)
     stored = _read(run.folder / KEPT, made_of)
     if stored is not None:
         return stored
@@ -59,5 +55,5 @@ def _read(path: Path, made_of: str) -> dict[str, Signs] | None:
         found = {gate: Signs(**one) for gate, one in values["gates"].items()} if values["of"] == made_of else None
         numbers = [] if found is None else [value for one in found.values() for value in one]
         return found if all(isinstance(value, (int, float)) and np.isfinite(value) for value in numbers) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, json.JSONDecodeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

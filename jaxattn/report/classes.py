@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxattn.explain.analysis import Analysis
-from jaxattn.explain.gates import CONSTANT, class_means, describe, gate_limits, signs
+from jaxattn.explain.gates import CONSTANT, class_means, gate_limits, signs
 from jaxattn.explain.groups import confusion, grouped
 from jaxattn.metrics import are_unequal, frequencies, per_class_accuracy
 from jaxattn.plots.labels import class_names
@@ -134,7 +134,6 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
                 "low": float(weights.mean(axis=0).min()),
                 "high": float(weights.mean(axis=0).max()),
                 "signs": found._asdict(),
-                "sentence": describe(found),
                 "constant": found.between_images < CONSTANT,
             }
         )
