@@ -17,7 +17,12 @@ from jaxattn.runs.run import Run
 from jaxattn.runtime import QUICK_COMPILE
 
 CLASSES = ("cat", "<b>dog</b>", "猫 & 犬", "\ud800 half")
-QUICKLY = functools.partial(jax.jit, compiler_options=QUICK_COMPILE)
+_jit = jax.jit
+
+
+def QUICKLY(function, **options):  # noqa: N802  # takes the place of jax.jit
+    """As `jax.jit`, whatever compiler options are asked for."""
+    return _jit(function, **options | {"compiler_options": QUICK_COMPILE})
 
 
 def drawn(model, seed, shape):

@@ -13,7 +13,7 @@ from jaxattn.data.spec import Spec
 from jaxattn.explain.cam import explain
 from jaxattn.explain.capture import capture
 from jaxattn.networks.network import Network
-from jaxattn.runtime import QUICK_COMPILE, jit
+from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, jit
 from jaxattn.training import evaluation
 from jaxattn.types import Layer
 
@@ -71,7 +71,10 @@ def randomised_variables(model: Network, seed: int, shape: tuple[int, int, int])
 
 @functools.lru_cache(maxsize=8)
 def _explain(model, spec, layers):
-    return jit(lambda variables, images, targets: explain(model, variables, to_input(images, spec), targets, layers))
+    def run(variables, images, targets):
+        return explain(model, variables, to_input(images, spec), targets, layers)
+
+    return jit(run, KEEP_BARRIERS)
 
 
 @functools.lru_cache(maxsize=8)
@@ -81,5 +84,5 @@ def _predict(model, spec):
         by_channel = {k: gate for k, gate in captured.gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
         return captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
 
-    compiled = jit(run)
+    compiled = jit(run, KEEP_BARRIERS)
     return lambda variables, images: compiled(variables, images.astype(np.float32))  # one program for any type

@@ -17,7 +17,7 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.explain import inference
 from jaxattn.networks.network import Network
-from jaxattn.runtime import jit
+from jaxattn.runtime import KEEP_BARRIERS, jit
 
 CONDITIONS = ("intact", "one", "mean", "other image")
 MEANS = "gate_means"  # a collection, and its variable in each module with a gate: a tuple, one mean for each call
@@ -109,7 +109,7 @@ def _sums(model, spec):
         _, collections = _with_gates_changed(_record)(model.apply)(variables, to_input(x, spec), mutable=[MEANS])
         return jax.tree.map(lambda gate: _sum(gate, valid), collections.get(MEANS, {}))
 
-    return jit(run)
+    return jit(run, KEEP_BARRIERS)
 
 
 @functools.lru_cache(maxsize=8 * 2)
@@ -123,7 +123,7 @@ def _logits(model, spec, replace, parts):
 
         return _with_gates_changed(change)(model.apply)(variables, to_input(x, spec))
 
-    return jit(run)
+    return jit(run, KEEP_BARRIERS)
 
 
 def _within(path, paths):

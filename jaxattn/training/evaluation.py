@@ -88,7 +88,10 @@ def logits(
 
 @functools.lru_cache(maxsize=8)
 def _forward(model, spec):
-    return runtime.jit(lambda variables, images: model.apply(variables, to_input(images, spec), train=False))
+    def run(variables, images):
+        return model.apply(variables, to_input(images, spec), train=False)
+
+    return runtime.jit(run, runtime.KEEP_BARRIERS)
 
 
 def averaged_accuracy(
