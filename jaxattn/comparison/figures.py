@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxattn.plots import canvas
+from jaxattn.comparison.disagreement import Disagreement
+from jaxattn.data.splits import Split
+from jaxattn.plots import canvas, gallery
+from jaxattn.plots.labels import class_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = ("#7a7f87", "#3b82b4", "#d97706", "#2a9d6f", "#b5485d", "#8064a2", "#5f8a3a", "#a0692e")
 ROW = 0.32  # inches, the height of a row of a forest plot
+SHOWN = 6  # images in a row
 
 
 class Interval(NamedTuple):
@@ -149,6 +153,35 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
     figure.legend(
         *handles, loc="outside upper right", fontsize=canvas.SMALL, labelcolor=canvas.INK, ncols=4, frameon=False
     )
+    return canvas.finish(figure)
+
+
+def different_answers(
+    name: str, baseline: str, found: Disagreement, test: Split, classes: Sequence[str], caption: str
+) -> "Figure":
+    """The images on which a variant and the baseline differ most: above where the variant is better, below worse.
+
+    Args:
+        name, baseline: of the two variants.
+        found: of `disagreement`.
+        test: the N test images.
+        classes: names of the classes, K.
+        caption: what was compared.
+    """
+    title, names = (
+        f"Classified correctly with {name} (top) or {baseline} (bottom), and seldom with both",
+        class_names(classes),
+    )
+    cell = gallery.image_cell(test.images, 3)
+    figure, axes = canvas.grid(2, SHOWN, title, caption, cell)
+    for row, chosen in zip(axes, (found.better, found.worse), strict=True):
+        for axis, index in zip(row, chosen, strict=False):
+            shares = "\n".join(
+                f"{one}: {share:.0%}" for one, share in zip((name, baseline), found.fractions[:, index], strict=True)
+            )
+            gallery.show(axis, test.images[index], f"{names[test.labels[index]]}\n{shares}")
+        if not len(chosen):
+            row[0].text(0, 0.5, "no image", fontsize=canvas.SMALL, color=canvas.INK)
     return canvas.finish(figure)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxattn import __version__
 from jaxattn.comparison import figures, sections, usage
+from jaxattn.comparison.disagreement import disagreements, sentence
 from jaxattn.comparison.estimates import pairs
 from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
@@ -38,6 +39,7 @@ SECTIONS = {
     "curves": "Learning curves",
     "costs": "Cost",
     "classes": "Classes",
+    "answers": "Images",
     "knockout": "Gate knock-out",
     "gates": "Gates",
     "reproduce": "What was run",
@@ -74,7 +76,13 @@ def write_page(
     values["signs"] = usage.gates(vital_signs(runs, answers, test), answers, test)
     gates = _gates(runs, test)
     values["gates"] = list(gates)
+    differing = disagreements(answers, table.baseline, test.labels)
+    values["answers"] = {name: sentence(name, table.baseline, one) for name, one in differing.items()}
     drawn = _draw(plan, runs, table, values, spec.name) | {f"gates-{name}": figure for name, figure in gates.items()}
+    for name, one in differing.items():
+        drawn[f"answers-{name}"] = figures.different_answers(
+            name, table.baseline, one, test, spec.classes, f"{spec.name}, test images"
+        )
     return _finish(folder, values, drawn)
 
 
@@ -107,7 +115,7 @@ def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies
 
 def _finish(folder, values, drawn) -> Path:
     """Writes the page and its figures."""
-    shown = {"differences", "reproduce", *drawn, *(name for name in ("classes", "knockout", "gates") if values[name])}
+    shown = {"differences", "reproduce", *drawn} | {name for name in SECTIONS if values.get(name)}
     templates = importlib.resources.files("jaxattn.report") / "templates"
     values |= {
         "css": (templates / "report.css").read_text("utf-8"),
@@ -136,7 +144,8 @@ def _common(table, accuracies, margin) -> dict[str, Any]:
     """What every page shows, and nothing where only runs have something."""
     nothing: dict[str, Any] = {"command": None, "extended": "", "trained_on": "", "many": False, "superclasses": False}
     nothing |= {
-        name: [] for name in ("classes", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
+        name: []
+        for name in ("classes", "answers", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
     }
     return nothing | {
         "trained": True,

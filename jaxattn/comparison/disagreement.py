@@ -1,0 +1,100 @@
+"""Which test images one variant classifies correctly in nearly all seeds, and another in few."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Integer
+
+MOST, FEW = 0.8, 0.2  # of the seeds
+LEAST_SEEDS = 3  # with two, every image on which both runs agree would count
+PERMUTATIONS = 200
+
+
+class Disagreement(NamedTuple):
+    """Where the answers of a variant and the baseline differ, whatever the seed.
+
+    Attributes:
+        better: images that the variant classifies correctly in 80 % of the seeds or more and the baseline in 20 % or
+            fewer, int [n], the largest difference first.
+        worse: the other way round, int [m].
+        chance: how many images in one direction the same runs give where they are divided into two groups by chance:
+            mean, and the 2.5th and 97.5th percentile.
+        fractions: of the seeds in which variant and baseline classify each image correctly, [2, N].
+    """
+
+    better: Int[np.ndarray, " n"]
+    worse: Int[np.ndarray, " m"]
+    chance: tuple[float, float, float]
+    fractions: Float[np.ndarray, "2 N"]
+
+
+def disagreement(
+    variant: Bool[np.ndarray, "S N"], baseline: Bool[np.ndarray, "T N"], seed: int = 0
+) -> Disagreement | None:
+    """Images on which two variants differ, beside how many such images chance gives; None with fewer than 3 seeds.
+
+    Args:
+        variant: whether each image is classified correctly, by seed, bool [S, N].
+        baseline: the same of the baseline, bool [T, N].
+        seed: of the permutations.
+    """
+    if min(len(variant), len(baseline)) < LEAST_SEEDS:
+        return None
+    runs, rng = np.concatenate([variant, baseline]).astype(np.float32), np.random.default_rng(seed)
+    counts = []
+    for _ in range(PERMUTATIONS):
+        mixed = rng.permutation(len(runs))
+        counts += [one.sum() for one in _apart(*_fractions(runs[mixed], len(variant)))]
+    fractions = np.stack(_fractions(runs, len(variant)))
+    gap = fractions[0] - fractions[1]
+    better, worse = (np.flatnonzero(one) for one in _apart(*fractions))
+    return Disagreement(
+        better[np.argsort(-gap[better], kind="stable")],
+        worse[np.argsort(gap[worse], kind="stable")],
+        (float(np.mean(counts)), *map(float, np.percentile(counts, [2.5, 97.5]))),
+        fractions,
+    )
+
+
+def disagreements(
+    answers: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]], baseline: str, labels: Integer[np.ndarray, " N"]
+) -> dict[str, Disagreement]:
+    """Each variant's disagreement with the baseline, of those with three seeds each or more.
+
+    Args:
+        answers: predicted classes int [N] by variant, seed and condition, of which "intact" counts.
+        baseline: the variant that others are compared with.
+        labels: the true classes.
+    """
+    correct = {
+        name: np.stack([predicted["intact"] == labels for predicted in by_seed.values()])
+        for name, by_seed in answers.items()
+        if by_seed
+    }
+    if baseline not in correct:
+        return {}
+    found = {name: disagreement(one, correct[baseline]) for name, one in correct.items() if name != baseline}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def sentence(name: str, baseline: str, found: Disagreement) -> str:
+    """What was found, with what chance gives, in a sentence."""
+    mean, low, high = found.chance
+    return (
+        f"{len(found.better)} images are classified correctly in at least {MOST:.0%} of the seeds with {name} and in "
+        f"at most {FEW:.0%} with {baseline}, {len(found.worse)} the other way round. The same runs divided by chance "
+        f"give {mean:.0f} each way (95 %: {low:.0f} to {high:.0f})."
+    )
+
+
+def _fractions(runs, count):
+    return runs[:count].mean(axis=0), runs[count:].mean(axis=0)
+
+
+def _apart(first, second):
+    slack = 1e-6  # fractions are float32
+    return (
+        (first >= MOST - slack) & (second <= FEW + slack),
+        (second >= MOST - slack) & (first <= FEW + slack),
+    )
