@@ -23,7 +23,7 @@ def test_spread_by_hand():
 
 def test_a_constant_gate_has_no_spread():
     found = signs(np.full((5, 3), 0.3, np.float32), np.array([0, 1, 0, 1, 2]))
-    assert found[1:7] == (0, 0, 0, 0, 0, 0) and found.mean == pytest.approx(0.3)
+    assert found[1:8] == (0, 0, 0, 0, 0, 0, 0) and found.mean == pytest.approx(0.3)
     assert found.effective_channels == pytest.approx(3) and found.channels == 3
 
 
@@ -36,8 +36,16 @@ def test_signs_by_hand():
     assert signs(np.zeros((2, 3)), np.array([0, 1])).effective_channels == 0
 
 
+def test_the_correlation_with_the_activation_by_hand():
+    labels, activations = np.array([0, 1, 1]), np.array([[1.0, 5.0, 2.0], [2.0, 5.0, 1.0], [3.0, 5.0, 0.0]])
+    gates = np.array([[0.1, 0.1, 0.1], [0.2, 0.5, 0.2], [0.3, 0.3, 0.4]])
+    found = signs(gates, labels, activations)  # 1, none, and of (1, 0, -1) with (-4, -1, 5) / 30
+    assert found.with_activation == pytest.approx((1 - 9 / np.sqrt(2 * 42)) / 2)
+    assert signs(gates, labels, activations[:, :2]).with_activation == 0 == signs(gates, labels).with_activation
+
+
 def test_a_gate_in_a_sentence():
-    fixed = Signs(0.5, 0.001, 0.001, 0.1, 0.9, 0.0, 0.0, 30.0, 32.0)
+    fixed = Signs(0.5, 0.001, 0.001, 0.1, 0.9, 0.0, 0.0, 0.0, 30.0, 32.0)
     assert describe(fixed) == "is a fixed scale"
     assert describe(fixed._replace(between_channels=0.001)) == "is one number for all channels and images"
     varying = fixed._replace(between_images=0.1, by_class=0.6, dead=0.25)

@@ -111,7 +111,7 @@ def found(name):
 
 
 def predicted(model, variables):
-    return inference.predict(model, tiny.SPEC, variables, images())[0].argmax(axis=1)
+    return inference.predict(model, tiny.SPEC, variables, images()).logits.argmax(axis=1)
 
 
 @pytest.mark.parametrize("name", ["se", "cbam"])

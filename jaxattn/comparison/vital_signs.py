@@ -41,8 +41,11 @@ def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
     if stored is not None:
         return stored
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `results.notes` has checked that
-    _, profiles = inference.predict(loaded.model, loaded.spec, loaded.variables, test.images)
-    found = {str(gate): signs(weights, test.labels) for gate, weights in sorted(profiles.items())}
+    predicted = inference.predict(loaded.model, loaded.spec, loaded.variables, test.images)
+    found = {
+        str(gate): signs(weights, test.labels, predicted.gate_inputs.get(gate))
+        for gate, weights in sorted(predicted.gates.items())
+    }
     values = {"of": made_of, "gates": {gate: one._asdict() for gate, one in found.items()}}
     write_json(run.folder / KEPT, values)
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference
 from jaxattn.explain.explanation import Explanation, Selection, caption
+from jaxattn.explain.gates import Signs, signs
 from jaxattn.explain.selection import balanced
 from jaxattn.metrics import softmax
 from jaxattn.runs.result import check_accuracy
@@ -61,7 +62,7 @@ class Analysis:
         Raises:
             InputError: where the test accuracy in `result.json` is not that of the weights.
         """
-        (logits, _), run, test = self._predicted, self._run, self._test
+        logits, run, test = self._predicted.logits, self._run, self._test
         if run.result is not None and run.result["tested_epoch"] == run.epoch:
             correct = int((logits.argmax(axis=1) == test.labels).sum())
             check_accuracy(run.folder, run.config, run.result, correct, len(test))
@@ -81,8 +82,13 @@ class Analysis:
     @property
     def gate_profiles(self) -> dict[Layer, np.ndarray]:
         """The weight of each channel for each test image, averaged over positions, {gate: [N, C]}."""
-        _, profiles = self._predicted
-        return dict(sorted(profiles.items()))
+        return dict(sorted(self._predicted.gates.items()))
+
+    @property
+    def signs(self) -> dict[Layer, Signs]:
+        """The vital signs of each of these gates."""
+        inputs = self._predicted.gate_inputs
+        return {gate: signs(one, self.test_labels, inputs.get(gate)) for gate, one in self.gate_profiles.items()}
 
     @functools.cached_property
     def _predicted(self):

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import Array
 from jaxtyping import Float
@@ -22,12 +23,14 @@ class Captured(NamedTuple):
             block1, or, of a module with several gates, block1/channel.
         attention_received: of self-attention, how much attention each position receives from all positions and heads,
             [B, h, w], as a multiple of the uniform share; named like gates.
+        gate_inputs: the mean over positions of what each gate is computed from, [B, C]; named like gates.
     """
 
     logits: Float[Array, "B K"]
     layers: dict[Layer, Float[Array, "B _h _w _C"]]
     gates: dict[Layer, Float[Array, "B _h _w _C"]]
     attention_received: dict[Layer, Float[Array, "B _h _w"]]
+    gate_inputs: dict[Layer, Float[Array, "B _C"]]
 
 
 def layers_by_path(model: Network) -> dict[Path, Layer]:
@@ -55,8 +58,9 @@ def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H
     def is_captured(module, method):
         return method == "gate" or method in _READERS or (method == "__call__" and module.path in known)
 
-    logits, state = model.apply(variables, images, capture_intermediates=is_captured, mutable=["intermediates"])
-    layers, gates, received = {}, {}, {}
+    with nn.intercept_methods(_record_input):
+        logits, state = model.apply(variables, images, capture_intermediates=is_captured, mutable=["intermediates"])
+    layers, gates, received, inputs = {}, {}, {}, {}
     for (*within, method), values in flatten_dict(state["intermediates"]).items():
         path = tuple(within)
         if method == "__call__":
@@ -71,9 +75,11 @@ def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H
             )
             if method == "gate":
                 gates[name] = _full_rank(value, len(images))
+            elif method == _INPUT:
+                inputs[name] = value
             elif (positions := _READERS[method](value, images)) is not None:
                 received[name] = positions
-    return Captured(logits, layers, gates, received)
+    return Captured(logits, layers, gates, received, inputs)
 
 
 def layer_shapes(
@@ -83,6 +89,13 @@ def layer_shapes(
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     layers = jax.eval_shape(lambda values, x: capture(model, values, x).layers, variables, image)
     return {name: layers[name].shape[1:] for name in sorted(layers)}
+
+
+def _record_input(call, args, kwargs, context):
+    """Keeps the mean over positions of what a gate is computed from, as an intermediate of its module."""
+    if context.method_name == "gate" and args and getattr(args[0], "ndim", 0) == 4:
+        context.module.sow("intermediates", _INPUT, args[0].astype(jnp.float32).mean(axis=(1, 2)))
+    return call(*args, **kwargs)
 
 
 def _full_rank(gate, batch):
@@ -115,5 +128,6 @@ def _relative(received):
     return received / received.mean(axis=(1, 2), keepdims=True)
 
 
+_INPUT = "gate_input"
 # By the name of a module's method: how its weights say how much attention each position receives.
 _READERS = {"attention_weights": _of_pairs, "pooling_weights": _of_positions}

@@ -73,7 +73,7 @@ class Explanation:
         """The images, and the network's predictions for them."""
         if isinstance(self._given, Predictions):
             return self._given
-        logits, _ = inference.predict(self._run.model, self._run.spec, self._run.variables, self._images)
+        logits = inference.predict(self._run.model, self._run.spec, self._run.variables, self._images).logits
         return Predictions(self._images, softmax(logits), self._run.classes)
 
     @functools.cached_property
@@ -170,9 +170,8 @@ class Explanation:
     def _probabilities(self, frames):
         """Probability of each image's target in frames [S + 1, N, H, W, 3]: [N, S + 1]."""
         steps, count = frames.shape[:2]
-        logits, _ = inference.predict(
-            self._run.model, self._run.spec, self._run.variables, frames.reshape(-1, *frames.shape[2:])
-        )
+        run = self._run
+        logits = inference.predict(run.model, run.spec, run.variables, frames.reshape(-1, *frames.shape[2:])).logits
         probabilities = softmax(logits).reshape(steps, count, -1)
         return np.take_along_axis(probabilities, self.targets[None, :, None], axis=2)[..., 0].T
 

@@ -21,6 +21,8 @@ class Signs(NamedTuple):
         between_channels: of the channels' mean weights. Near 0, all channels have the same weight.
         by_class: fraction of the variance between images that the class explains, in [0, 1].
         dead, saturated: fractions of weights below 0.05 and above 0.95.
+        with_activation: mean over the channels of the correlation, over images, of a channel's weight with its mean
+            activation before the gate, in [-1, 1]; 0 where either does not vary.
         effective_channels: how many of the channels carry the weight: (sum w)^2 / sum w^2 of their mean weights.
         channels: how many there are.
     """
@@ -32,16 +34,22 @@ class Signs(NamedTuple):
     by_class: float
     dead: float
     saturated: float
+    with_activation: float
     effective_channels: float
     channels: float
 
 
-def signs(profiles: Float[np.ndarray, "N C"], labels: Integer[np.ndarray, " N"]) -> Signs:
+def signs(
+    profiles: Float[np.ndarray, "N C"],
+    labels: Integer[np.ndarray, " N"],
+    activations: Float[np.ndarray, "N _C"] | None = None,
+) -> Signs:
     """The vital signs of a gate.
 
     Args:
         profiles: weight of each channel for each image, [N, C].
         labels: int [N].
+        activations: mean of each channel before the gate, [N, C]; None, or of other channels, where it is not known.
     """
     profiles = profiles.astype(np.float64)
     mean = profiles.mean(axis=0)
@@ -56,9 +64,19 @@ def signs(profiles: Float[np.ndarray, "N C"], labels: Integer[np.ndarray, " N"])
         by_class=float(1 - within / total) if between > 1e-6 else 0.0,  # weights are float32: less is rounding
         dead=float((profiles < DEAD).mean()),
         saturated=float((profiles > SATURATED).mean()),
+        with_activation=_correlation(profiles, activations),
         effective_channels=float(mean.sum() ** 2 / squares) if squares else 0.0,
         channels=float(len(mean)),
     )
+
+
+def _correlation(profiles, activations):
+    if activations is None or activations.shape != profiles.shape:
+        return 0.0
+    first, second = (values - values.mean(axis=0) for values in (profiles, activations.astype(np.float64)))
+    scale = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
+    varies = scale > 1e-6 * len(first)  # weights are float32: less is rounding
+    return float(((first * second).sum(axis=0)[varies] / scale[varies]).mean()) if varies.any() else 0.0
 
 
 def describe(one: Signs, lost: float | None = None) -> str:

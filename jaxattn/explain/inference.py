@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,10 +29,22 @@ def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any],
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def predict(
-    model: Network, spec: Spec, variables: dict[str, Any], images: np.ndarray
-) -> tuple[np.ndarray, dict[Layer, np.ndarray]]:
-    """Logits [N, K] of images [N, H, W, 3] in 0-255, and each channel gate's weights, {gate: [N, C]}.
+class Predicted(NamedTuple):
+    """What a network says of N images.
+
+    Attributes:
+        logits: [N, K].
+        gates: of each gate that weights channels, the mean weight over positions, {gate: [N, C]}.
+        gate_inputs: the mean activation from which each of them is computed, {gate: [N, C]}; not of every gate.
+    """
+
+    logits: np.ndarray
+    gates: dict[Layer, np.ndarray]
+    gate_inputs: dict[Layer, np.ndarray]
+
+
+def predict(model: Network, spec: Spec, variables: dict[str, Any], images: np.ndarray) -> Predicted:
+    """What a network says of images [N, H, W, 3] in 0-255.
 
     Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as it was tested.
     """
@@ -82,7 +94,8 @@ def _predict(model, spec):
     def run(variables, images):
         captured = capture(model, variables, to_input(images, spec))
         by_channel = {k: gate for k, gate in captured.gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
-        return captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}
+        inputs = {name: one for name, one in captured.gate_inputs.items() if name in by_channel}
+        return Predicted(captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}, inputs)
 
     compiled = jit(run, KEEP_BARRIERS)
     return lambda variables, images: compiled(variables, images.astype(np.float32))  # one program for any type

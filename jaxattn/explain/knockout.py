@@ -47,7 +47,7 @@ def knockout_predictions(
         {condition: int [N]}, as `CONDITIONS`; only "intact", as `inference.predict` has it, where nothing is a gate.
         By site, also {"mean at block2": int [N], ...}, as `at` names it.
     """
-    predictions = {"intact": inference.predict(model, spec, variables, images)[0].argmax(axis=1)}
+    predictions = {"intact": inference.predict(model, spec, variables, images).logits.argmax(axis=1)}
     batches = list(inference.tested_batches(model, len(images)))
     means = _means(model, spec, batches, variables, images)
     if not means:

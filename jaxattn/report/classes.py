@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxattn.explain.analysis import Analysis
-from jaxattn.explain.gates import CONSTANT, class_means, gate_limits, signs
+from jaxattn.explain.gates import CONSTANT, class_means, gate_limits
 from jaxattn.explain.groups import confusion, grouped
 from jaxattn.metrics import are_unequal, frequencies, per_class_accuracy
 from jaxattn.plots.labels import class_names
@@ -117,11 +117,11 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
         return []
     limits, groups = gate_limits(profiles.values()), grouped(analysis.tested)
     rows, names = groups.row[analysis.test_labels], class_names(groups.names)
-    tables = []
+    tables, signs = [], analysis.signs
     for gate, weights in profiles.items():
         order = np.argsort(weights.mean(axis=0), kind="stable")
         means = class_means(weights, rows, len(names) + 1)[:-1, order]
-        found = signs(weights, analysis.test_labels)
+        found = signs[gate]
         tables.append(
             {
                 "gate": str(gate),
