@@ -28,6 +28,7 @@ def parser() -> Parser:
     add_code_flags(where)
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
     where.add_argument("--tensorboard", action="store_true", help="write tensorboard/, too; needs tensorboardX")
+    where.add_argument("--gate-history", action="store_true", help="keep the vital signs of the gates after each epoch")
     add_cache_flag(where)
     add_config_flags(parser, DATASETS)
     return parser
@@ -42,7 +43,8 @@ def main(arguments: list[str]) -> None:
     values = vars(parser().parse_args(arguments))
     limit_cache(values.pop("cache_limit"))
     out, folder, mirror = (values.pop(name) for name in ("out", "resume", "mirror"))
-    distributed, no_report, tensorboard = (values.pop(name) for name in ("distributed", "no_report", "tensorboard"))
+    distributed, no_report = values.pop("distributed"), values.pop("no_report")
+    tensorboard, gate_history = values.pop("tensorboard"), values.pop("gate_history")
     trust_code, accept_changed_code = (values.pop(name) for name in CODE_FLAGS)
     if folder is not None and (out is not None or values.keys() - WITH_RESUME):
         raise InputError(f"--resume takes its flags from the run; {ONLY}")
@@ -55,7 +57,7 @@ def main(arguments: list[str]) -> None:
     with connected(distributed):
         from jaxattn.runs.fit import fit, resume
 
-        observers = _observers(tensorboard, mirror)
+        observers = _observers(tensorboard, gate_history, mirror)
         options: dict[str, Any] = {"observers": observers, "accept_changed_code": accept_changed_code}
         if config is None:
             run = resume(folder, trust_code=trust_code, **options, **values)
@@ -65,13 +67,17 @@ def main(arguments: list[str]) -> None:
             _report(run, mirror)
 
 
-def _observers(tensorboard: bool, mirror: str | None) -> list[Any]:
+def _observers(tensorboard: bool, gate_history: bool, mirror: str | None) -> list[Any]:
     """What watches the run; the mirror is the last, so that it copies what the others wrote."""
     observers: list[Any] = []
     if tensorboard:
         from jaxattn.observers.tensorboard import TensorBoard
 
-        observers = [TensorBoard()]
+        observers.append(TensorBoard())
+    if gate_history:
+        from jaxattn.observers.gate_history import GateHistory
+
+        observers.append(GateHistory())
     if mirror is not None:
         from jaxattn.observers.mirror import Mirror
 

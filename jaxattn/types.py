@@ -118,3 +118,25 @@ class ScoredMaps(NamedTuple):
     def title(self) -> str:
         """Kind and layer, such as "Grad-CAM conv3"."""
         return str(self.kind) if self.layer is None else f"{self.kind} {self.layer}"
+
+
+ORDERS = ("gate", "activation", "random")  # in which channels are removed
+
+
+class Removal(NamedTuple):
+    """Accuracy at one site as channels are removed, the lowest first.
+
+    Attributes:
+        accuracy: of each of `ORDERS`, fractions of images, [O, S + 1]: with no channel removed to all removed.
+        fractions: of the channels that are removed, [S + 1].
+        images: how many were classified.
+    """
+
+    accuracy: np.ndarray
+    fractions: np.ndarray
+    images: int
+
+    def over_random(self, order: str) -> float:
+        """The area between the curve of an order and that of a random one, in points of accuracy."""
+        between = self.accuracy[ORDERS.index(order)] - self.accuracy[ORDERS.index("random")]
+        return float(100 * np.trapezoid(between, self.fractions))

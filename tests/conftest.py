@@ -47,7 +47,7 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 
 from jaxattn import Config, fit, networks  # noqa: E402
 from jaxattn.data import DATASETS  # noqa: E402
-from jaxattn.explain import analysis  # noqa: E402
+from jaxattn.explain import analysis, removal  # noqa: E402
 from jaxattn.runs import checkpoint, compiled, run  # noqa: E402
 from jaxattn.runs.console import Console  # noqa: E402
 from jaxattn.runs.manifest import Manifest, claim  # noqa: E402
@@ -116,6 +116,8 @@ def small_network():
         for module in (compiled, run):  # what trains, what loads
             patch.setattr(module, "build", remembered)
         patch.setattr(analysis, "SCORED", 4)
+        patch.setattr(analysis, "REMOVED", 8)
+        patch.setattr(removal, "STEPS", 2)
         patch.setitem(DATASETS, "tiny", tiny.dataset())
         yield _build
 

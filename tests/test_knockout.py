@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 from flax import linen as nn
+from marked import Marker, by_hand, of_kinds
 from report_runs import QUICKLY, drawn
 
 from jaxattn.attention import Gate, resolve
@@ -31,14 +32,6 @@ def quickly_compiled():
 # by hand: grey images of four kinds, and gates that are 1 for the channel of the image's kind, else 0
 
 
-class Marker(Gate):
-    """A gate that opens the channel of an image's kind."""
-
-    @nn.compact
-    def gate(self, x):
-        return jax.nn.one_hot(jnp.round(4 * x.mean(axis=(1, 2, 3))).astype(int) - 1, 4)[:, None, None, :]
-
-
 class Several(nn.Module):
     """Two calls of a gate of two arrays, one of them a number, computed from the gate of another module."""
 
@@ -51,27 +44,10 @@ class Several(nn.Module):
         return x * (half * one + 3 * other_half * next_one)
 
 
-def by_hand():
-    """A network with four equal channels, the grey value of an image. It predicts the one that the gates open most.
-
-    Where they open all alike, it predicts the last.
-    """
-    model = CNN(classes=4, widths=(4,), hidden=4, attention=Several)
-    variables = jax.tree.map(np.zeros_like, drawn(model, 0, (4, 4, 3)))
-    block, stats = variables["params"]["block_1"], variables["batch_stats"]["block_1"]
-    block["conv"]["kernel"][1, 1, 0], block["conv"]["bias"][:] = tiny.SPEC.std[0], tiny.SPEC.mean[0]
-    block["norm"]["scale"][:] = stats["norm"]["var"][:] = 1
-    variables["params"]["hidden"]["kernel"][:] = np.tile(np.eye(4), (4, 1))  # from 2x2 positions
-    variables["params"]["head"]["kernel"][:] = np.eye(4)
-    variables["params"]["head"]["bias"][3] = 1e-3
-    return model, tiny.SPEC, variables
-
-
 def test_gates_are_replaced_once_at_each_call_by_hand():
     kinds = np.array([1, 1, 2, 0, 1] * 50)[:BATCH]
     kinds = np.append(kinds, [3, 3, 0, 3] * 13)  # a full batch, and one with more fill than images
-    grey = (64 * (kinds + 1) - 1).astype(np.uint8)  # nearly a quarter, two, three, four
-    found = knockout_predictions(*by_hand(), np.broadcast_to(grey[:, None, None, None], (len(kinds), 4, 4, 3)))
+    found = knockout_predictions(*by_hand(Several), of_kinds(kinds))
     assert tuple(found) == CONDITIONS
     np.testing.assert_array_equal(found["intact"], (kinds + 1) % 4)
     np.testing.assert_array_equal(found["one"], 3)

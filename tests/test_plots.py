@@ -71,7 +71,7 @@ def assert_tidy(figure):
         assert not a.overlaps(b), f"{one!r} overlaps {other!r}"
 
 
-BY_CHANNEL = {"gates", "gates-by-class", "gates-by-image"}
+BY_CHANNEL = {"gates", "gates-by-class", "gates-by-depth", "gates-by-image", "removal"}
 NOTHING = {
     "usual": {"attention-received"},
     "foreign": BY_CHANNEL | {"gates-by-position"},

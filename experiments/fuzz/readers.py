@@ -28,6 +28,8 @@ from jaxattn.data import cifar10, tfds
 from jaxattn.data.cifar import archives
 from jaxattn.data.image_file import read_image
 from jaxattn.data.splits import Split, Splits
+from jaxattn.explain import gate_history
+from jaxattn.explain.gates import Signs
 from jaxattn.exports import safetensors
 from jaxattn.observers import archive, mirror
 from jaxattn.runs import store
@@ -39,6 +41,7 @@ from jaxattn.runs.weights import read_safetensors
 RNG = np.random.default_rng(0)
 LOSSES = {f"{part}_{name}": 0.5 for part in ("train", "val") for name in ("loss", "accuracy")}
 METRICS = "".join(json.dumps({"epoch": i, **LOSSES, "learning_rate": 0.1, "seconds": 1.5}) + "\n" for i in (1, 2))
+GATES = json.dumps({"epoch": 1, "gates": {"block1": dict.fromkeys(Signs._fields, 0.5)}}) + "\n"
 RESULT = {
     "test_loss": 1.5, "test_accuracy": 0.5, "test_images": 40, "best_epoch": 2, "tested_epoch": 2, "epochs": 2,
     "seconds": 3.0, "parameters": 1000, "monitored": "validation", "dataset": "cifar10", "dataset_hash": "0" * 64,
@@ -292,6 +295,9 @@ READERS = {
     "csv": Reader(_file("x.csv", lambda: b"variant,seed,accuracy\na,0,0.5\na,1,0.6\nb,0,0.7\nb,1,0.8\n"), of_csv),
     "config": Reader(
         _file("config.json", _json(Config().to_json() | MANIFEST)), lambda path: read_manifest(path.parent)
+    ),
+    "gate history": Reader(
+        _file(gate_history.FILE, GATES.encode), lambda path: gate_history.read_history(path.parent, 2)
     ),
     "metrics": Reader(_file("metrics.jsonl", METRICS.encode), lambda path: store.read_metrics(path.parent, 2)),
     "result": Reader(_file("result.json", _json(RESULT)), lambda path: store.read_result(path.parent)),

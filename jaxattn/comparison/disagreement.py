@@ -52,7 +52,7 @@ def disagreement(
     return Disagreement(
         better[np.argsort(-gap[better], kind="stable")],
         worse[np.argsort(gap[worse], kind="stable")],
-        (float(np.mean(counts)), *map(float, np.percentile(counts, [2.5, 97.5]))),
+        (float(np.mean(counts)), float(np.quantile(counts, 0.025)), float(np.quantile(counts, 0.975))),
         fractions,
     )
 

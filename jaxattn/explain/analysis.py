@@ -9,14 +9,17 @@ import numpy as np
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference
 from jaxattn.explain.explanation import Explanation, Selection, caption
+from jaxattn.explain.gate_history import read_history
 from jaxattn.explain.gates import Signs, signs
+from jaxattn.explain.removal import removal
 from jaxattn.explain.selection import balanced
 from jaxattn.metrics import softmax
 from jaxattn.runs.result import check_accuracy
 from jaxattn.runs.run import Run
-from jaxattn.types import Layer, MapKind, Predictions, ScoredMaps
+from jaxattn.types import Layer, MapKind, Predictions, Removal, ScoredMaps
 
 SCORED = 64  # test images whose maps are scored
+REMOVED = 500  # test images that are classified with channels removed
 
 
 @final
@@ -93,6 +96,22 @@ class Analysis:
     @functools.cached_property
     def _predicted(self):
         return inference.predict(self._run.model, self._run.spec, self._run.variables, self._test.images)
+
+    @property
+    def gate_history(self) -> dict[int, dict[str, Signs]]:
+        """The vital signs of the gates after each epoch before this one, where the run kept them.
+
+        Raises:
+            InputError: where their file is damaged.
+        """
+        return read_history(self._run.folder, self._run.epoch - 1)
+
+    @functools.cached_property
+    def removals(self) -> dict[str, Removal]:
+        """Accuracy of some test images as channels are removed, by site."""
+        run, test = self._run, self._test
+        rows = balanced(self.test_labels, REMOVED, run.spec.superclasses)
+        return removal(run.model, run.spec, run.variables, test.images[rows], test.labels[rows])
 
     @functools.cached_property
     def scored(self) -> list[ScoredMaps]:

@@ -19,7 +19,7 @@ MAX_FILES = 10_000  # in an archive
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]*"  # of a path: no folder above, no hidden file
 _CHECKPOINT = rf"checkpoints/(epoch-[1-9][0-9]*\.safetensors|[1-9][0-9]*(/{_PART})+)"  # the second by Orbax
-_NAMES = re.compile(rf"config\.json|metrics\.jsonl|{_CHECKPOINT}|tensorboard(/{_PART})+")
+_NAMES = re.compile(rf"config\.json|(metrics|gate_history)\.jsonl|{_CHECKPOINT}|tensorboard(/{_PART})+")
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
@@ -43,7 +43,9 @@ def write(path: Path, data: bytes) -> None:
 def pack(folder: Path) -> bytes:
     """An archive of what a run needs to resume; the same files give the same bytes."""
     tensorboard = [path for path in sorted((folder / "tensorboard").rglob("*")) if path.is_file()]
-    paths = [folder / "config.json", folder / "metrics.jsonl", *checkpoint.files(folder / "checkpoints"), *tensorboard]
+    kept = [path for path in (folder / "gate_history.jsonl",) if path.exists()]
+    paths = [folder / "config.json", folder / "metrics.jsonl", *kept]
+    paths += [*checkpoint.files(folder / "checkpoints"), *tensorboard]
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for path in paths:

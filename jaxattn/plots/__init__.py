@@ -17,10 +17,12 @@ from jaxattn.plots import (
     features,
     gate_profiles,
     gates_by_class,
+    gates_by_depth,
     gates_by_image,
     gates_by_position,
     heatmap,
     mistakes,
+    removal,
     sanity,
     score_table,
 )
@@ -50,16 +52,22 @@ PLOTS = {
     "heatmap": Plot("explanation", lambda x: heatmap.draw(x.predictions, x.strongest, x.caption)),
     "gates": Plot("analysis", lambda x: gate_profiles.draw(x.gate_profiles, x.test_labels, x.caption)),
     "gates-by-class": Plot("analysis", lambda x: gates_by_class.draw(x.gate_profiles, x.tested, x.caption)),
+    "gates-by-depth": Plot("analysis", lambda x: gates_by_depth.draw(_by_name(x.signs), x.gate_history, x.caption)),
     "gates-by-image": Plot("explanation", lambda x: gates_by_image.draw(x.predictions, x.gates, x.caption)),
     "gates-by-position": Plot("explanation", lambda x: gates_by_position.draw(x.predictions, x.gate_maps, x.caption)),
     "attention-received": Plot(
         "explanation", lambda x: attention_received.draw(x.predictions, x.attention_received, x.caption)
     ),
+    "removal": Plot("analysis", lambda x: removal.draw(x.removals, x.caption)),
     "cam": Plot("explanation", lambda x: cam.draw(x.predictions, x.targets, x.cams, x.caption)),
     "sanity": Plot("explanation", lambda x: sanity.draw(x.predictions, x.cams, x.caption)),
     "faithfulness": Plot("analysis", lambda x: faithfulness.draw(x.scored, x.caption)),
     "scores": Plot("analysis", lambda x: score_table.draw(x.scored, x.caption)),
 }
+
+
+def _by_name(values):
+    return {str(layer): value for layer, value in values.items()}
 
 
 def draw(name: str, **sources: Any) -> "Figure":
