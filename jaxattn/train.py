@@ -55,9 +55,10 @@ def main(arguments: list[str]) -> None:
     from jaxattn.training.processes import connected, is_first
 
     with connected(distributed):
+        from jaxattn.observers import asked_for
         from jaxattn.runs.fit import fit, resume
 
-        observers = _observers(tensorboard, gate_history, mirror)
+        observers = asked_for(tensorboard, gate_history, mirror)
         options: dict[str, Any] = {"observers": observers, "accept_changed_code": accept_changed_code}
         if config is None:
             run = resume(folder, trust_code=trust_code, **options, **values)
@@ -65,24 +66,6 @@ def main(arguments: list[str]) -> None:
             run = fit(config, out, **options)
         if not no_report and is_first():
             _report(run, mirror)
-
-
-def _observers(tensorboard: bool, gate_history: bool, mirror: str | None) -> list[Any]:
-    """What watches the run; the mirror is the last, so that it copies what the others wrote."""
-    observers: list[Any] = []
-    if tensorboard:
-        from jaxattn.observers.tensorboard import TensorBoard
-
-        observers.append(TensorBoard())
-    if gate_history:
-        from jaxattn.observers.gate_history import GateHistory
-
-        observers.append(GateHistory())
-    if mirror is not None:
-        from jaxattn.observers.mirror import Mirror
-
-        observers.append(Mirror(mirror))
-    return observers
 
 
 def _report(run: Any, mirror: str | None) -> None:

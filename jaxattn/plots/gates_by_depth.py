@@ -17,8 +17,7 @@ FINAL = "#440154"
 def draw(signs: Mapping[str, Signs], history: Mapping[int, Mapping[str, Signs]], caption: str) -> "Figure":
     """Each gate's spread between class means and within a class, in the order of the network, in one panel each.
 
-    Early gates often treat all classes alike and deep ones tell them apart; that is what figure 6 of the SE paper
-    (arXiv:1709.01507) shows for single classes. Thin lines are earlier epochs.
+    Thin lines are earlier epochs.
 
     Args:
         signs: the vital signs of each gate that weights channels, first to last.
@@ -27,6 +26,9 @@ def draw(signs: Mapping[str, Signs], history: Mapping[int, Mapping[str, Signs]],
 
     Raises:
         NothingToDrawError: where no gate weights channels.
+
+    Source: arXiv:1709.01507, figure 6, which shows the means of single classes by channel: early gates treat classes
+    alike, deep ones tell them apart. Here, all classes are in one number for each gate.
     """
     if not signs:
         raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
