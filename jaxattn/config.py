@@ -24,7 +24,7 @@ class Config:
     network: str = flag(
         "cnn",
         "what to train",
-        "network: cnn, the tutorial's, or resnet20, wrn-16-4, ... (`python -m jaxattn.networks` lists all)",
+        "network: cnn, the tutorial's, or resnet20, wrn-16-4, ... (`jaxattn networks` lists all)",
     )
     recipe: str = flag(
         "standard", "what to train", "named set of training flags of the network, or a file NAME.toml with some"
@@ -32,7 +32,7 @@ class Config:
     attention: str = flag(
         "none",
         "what to train",
-        "attention in each block: none, se, eca, cbam, ... (`python -m jaxattn.modules` lists all); alone it means se",
+        "attention in each block: none, se, eca, cbam, ... (`jaxattn modules` lists all); alone it means se",
     )
     reduction: int = flag(16, "what to train", "channels per hidden unit of the attention", at_least=1)
     attention_at: str | None = flag(

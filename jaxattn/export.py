@@ -1,6 +1,6 @@
 """Exports the network of a run for other programs.
 
-python -m jaxattn.export RUN --to FORMAT
+jaxattn export RUN --to FORMAT
 """
 
 from jaxattn.cli.command import run_command
@@ -10,9 +10,9 @@ from jaxattn.exports import FORMATS
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.export`."""
+    """The command line of `jaxattn export`."""
     parser = Parser(
-        prog="python -m jaxattn.export",
+        prog="jaxattn export",
         description="Export the network of a run, with the weights that were tested: as safetensors with a model card, "
         "as a PyTorch state dict with a module that reads it, or as a StableHLO program that needs JAX alone.",
     )

@@ -1,6 +1,6 @@
 """Lists every attention module: its cost in this network, its formula, and where its paper and its code differ.
 
-    python -m jaxattn.modules
+    jaxattn modules
 
 A table as wide as the terminal, Markdown when piped.
 """
@@ -104,8 +104,8 @@ def _print_table(table):
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.modules`."""
-    parser = Parser(prog="python -m jaxattn.modules", description="List the attention modules and what each one costs.")
+    """The command line of `jaxattn modules`."""
+    parser = Parser(prog="jaxattn modules", description="List the attention modules and what each one costs.")
     parser.add_argument(
         "--reduction", type=int, default=16, metavar="N", help="channels per hidden unit (default: %(default)s)"
     )

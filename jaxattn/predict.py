@@ -1,6 +1,6 @@
 """Classifies image files with a trained network, and explains its predictions.
 
-python -m jaxattn.predict RUN IMAGE...
+jaxattn predict RUN IMAGE...
 """
 
 import json
@@ -15,9 +15,9 @@ from jaxattn.paths import local_path
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.predict`."""
+    """The command line of `jaxattn predict`."""
     parser = Parser(
-        prog="python -m jaxattn.predict",
+        prog="jaxattn predict",
         description="Classify image files with the network of a run. An image is cropped around its centre to the "
         "proportions of the training images, and resized to their size.",
     )

@@ -1,6 +1,6 @@
 """Trains a network, with or without attention, into a run folder.
 
-python -m jaxattn.train --attention
+jaxattn train --attention
 """
 
 from typing import Any
@@ -18,8 +18,8 @@ ONLY = "of the other flags only --epochs, --data-dir and those of this group but
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.train`."""
-    parser = Parser(prog="python -m jaxattn.train", description="Train a network, and write a run folder.")
+    """The command line of `jaxattn train`."""
+    parser = Parser(prog="jaxattn train", description="Train a network, and write a run folder.")
     where = parser.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")
     where.add_argument("--resume", metavar="DIR", help=f"continue the run in DIR; {ONLY}")
@@ -76,7 +76,7 @@ def _report(run: Any, mirror: str | None) -> None:
 
         console.line(f"report: {write_report([run])}")
     except Exception as error:
-        console.line(f"warning: no report: {first_line(error)}; try again with: python -m jaxattn.report {run.folder}")
+        console.line(f"warning: no report: {first_line(error)}; try again with: jaxattn report {run.folder}")
         return
     if mirror is not None:
         from jaxattn.observers.mirror import copy_report

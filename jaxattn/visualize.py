@@ -1,6 +1,6 @@
 """Draws what a trained network computes, and how it was trained, into the run's `figures/`.
 
-python -m jaxattn.visualize RUN
+jaxattn visualize RUN
 """
 
 import functools
@@ -25,9 +25,9 @@ MAX_IMAGES = 64  # on a figure
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.visualize`."""
+    """The command line of `jaxattn visualize`."""
     parser = Parser(
-        prog="python -m jaxattn.visualize",
+        prog="jaxattn visualize",
         description="Draw feature maps, gates, class activation maps, training curves and scores of a run into "
         "RUN/figures.",
     )

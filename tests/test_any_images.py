@@ -90,7 +90,7 @@ def test_a_folder_that_has_moved_is_found_by_its_new_place(tmp_path, capsys):
 def test_variants_are_compared_on_a_folder(tmp_path, capsys):
     root = photographs(tmp_path / "set")
     flags = ["--dataset", f"folder:{root}", "--image-size", "16", "--batch-size", "8", "--epochs", "1"]
-    importlib.import_module("jaxattn.compare").main(
+    importlib.import_module("jaxattn.comparison.__main__").main(
         ["--attention", "none", "se", "--seeds", "2", "--out", str(tmp_path / "c"), *flags]
     )
     printed, page = capsys.readouterr().out, (tmp_path / "c" / "compare.html").read_text()

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from jaxattn.cli.command import message, run_command
+from jaxattn.cli.commands import COMMANDS
 from jaxattn.cli.parser import Parser
 from jaxattn.errors import InputError, Interrupted, UnavailableError
 
@@ -21,7 +22,7 @@ from jaxattn.errors import InputError, Interrupted, UnavailableError
         (InputError("choose 16", "batch_size"), "choose 16 (--batch-size)"),
         (
             InputError("free space, then resume", "resume", "runs/x"),
-            "free space, then resume (resume with: python -m jaxattn.train --resume runs/x)",
+            "free space, then resume (resume with: jaxattn train --resume runs/x)",
         ),
     ],
 )
@@ -56,7 +57,7 @@ def run(monkeypatch, error):
         (
             Interrupted("runs/x", 3), 130,
             "stopped; 3 complete epochs are kept in runs/x; "
-            "resume with: python -m jaxattn.train --resume runs/x\n", "",
+            "resume with: jaxattn train --resume runs/x\n", "",
         ),
     ],
 )  # fmt: skip
@@ -85,9 +86,9 @@ def test_the_traceback_is_printed_after_the_line_where_asked(monkeypatch, capsys
     assert vars(parser.parse_args(["--traceback"])) == {}
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "visualize", "report.__main__", "predict", "export"])
+@pytest.mark.parametrize("command", ["train", "compare", "visualize", "report", "predict", "export"])
 def test_every_command_that_takes_a_run_can_print_the_traceback(command):
-    text = importlib.import_module(f"jaxattn.{command}").parser().format_help()
+    text = importlib.import_module(COMMANDS[command].module).parser().format_help()
     assert "--traceback" in text
 
 

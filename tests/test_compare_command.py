@@ -1,4 +1,4 @@
-"""`python -m jaxattn.compare`: wrong input, several devices, jobs, and that it survives being killed."""
+"""`jaxattn compare`: wrong input, several devices, jobs, and that it survives being killed."""
 
 import importlib
 import json
@@ -111,7 +111,7 @@ def test_on_one_device_of_several_a_run_uses_that_one():
     ],
 )
 def test_wrong_input_gets_one_line(capsys, monkeypatch, tmp_path, arguments, message):
-    command = importlib.import_module("jaxattn.compare")
+    command = importlib.import_module("jaxattn.comparison.__main__")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["compare", *arguments])
     with pytest.raises(SystemExit) as caught:

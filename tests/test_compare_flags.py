@@ -1,4 +1,4 @@
-"""Every flag of `python -m jaxattn.compare` acts: on what is planned, trained or printed, or it is said why not."""
+"""Every flag of `jaxattn compare` acts: on what is planned, trained or printed, or it is said why not."""
 
 import importlib
 import json
@@ -15,7 +15,7 @@ from jaxattn.runs.failure import Failure
 from jaxattn.runs.manifest import Manifest, claim
 from jaxattn.runs.store import write_json, write_metrics
 
-command = importlib.import_module("jaxattn.compare")  # the package's name for the function hides it
+command = importlib.import_module("jaxattn.comparison.__main__")  # the package's name for the function hides it
 BASE = "--attention none se --seeds 2 --out OUT --dataset tiny"
 # Two command lines that differ by the flag; a flag alone is added to BASE.
 FOLDER = BASE.replace("--dataset tiny", "--dataset folder:RUNS/images")

@@ -172,7 +172,7 @@ def test_a_flag_that_would_be_ignored_is_refused(tmp_path, capsys, flags):
 
     arguments = ["--csv", str(written(tmp_path / "x.csv")), *flags.split()]
     with pytest.raises(SystemExit):
-        run_command(lambda _: import_module("jaxattn.compare").main(arguments))
+        run_command(lambda _: import_module("jaxattn.comparison.__main__").main(arguments))
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"error: {flags.split()[0]} does nothing with --csv; leave it out"
 

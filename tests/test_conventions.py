@@ -43,7 +43,7 @@ ORDER = [
     {"report"},
     {"observers"},
     {"comparison", "exports"},
-    {"compare", "export", "modules", "predict", "train", "visualize"},
+    {"doctor", "export", "modules", "predict", "train", "visualize"},
 ]
 KNOW_CONFIG = {"program", "loop"}  # of what stands below `runs`
 READING_PATH = (

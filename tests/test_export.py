@@ -1,4 +1,4 @@
-"""`python -m jaxattn.export`: each format is read back by what it is for, and gives the same numbers."""
+"""`jaxattn export`: each format is read back by what it is for, and gives the same numbers."""
 
 import ast
 import dataclasses
@@ -122,8 +122,8 @@ def test_safetensors_come_back_to_the_bit_with_equal_logits(unfinished, tmp_path
     chex.assert_trees_all_equal(loaded.variables, run.variables)
     chex.assert_trees_all_equal_shapes_and_dtypes(loaded.variables, run.variables)
     np.testing.assert_array_equal(
-        predict(loaded.model, loaded.spec, loaded.variables, IMAGES)[0],
-        predict(run.model, run.spec, run.variables, IMAGES)[0],
+        predict(loaded.model, loaded.spec, loaded.variables, IMAGES).logits,
+        predict(run.model, run.spec, run.variables, IMAGES).logits,
     )
     assert (loaded.classes, loaded.epoch, loaded.result) == (run.classes, run.epoch, run.result)
     assert dataclasses.replace(loaded.config, data_dir=run.config.data_dir) == run.config
@@ -318,7 +318,7 @@ def test_logits_of_the_pytorch_module_are_ours(tmp_path, flags):
     with pytorch.inference_mode():
         net = exported.load(folder / "model.pt")
         theirs = net(exported.preprocess(pytorch.from_numpy(images))).numpy()
-    ours, _ = predict(run.model, run.spec, run.variables, images)
+    ours = predict(run.model, run.spec, run.variables, images).logits
     assert np.abs(ours).max() > 1 and np.abs(theirs - ours).max() <= 1e-5 * np.abs(ours).max()  # float32 on both sides
     assert run.classes == exported.CLASSES
 
@@ -339,7 +339,7 @@ print(sorted({module.split(".")[0] for module in sys.modules} & {"jaxattn", "fla
 
 
 def probabilities(run, images):
-    return np.asarray(jax.nn.softmax(predict(run.model, run.spec, run.variables, images)[0]))
+    return np.asarray(jax.nn.softmax(predict(run.model, run.spec, run.variables, images).logits))
 
 
 def test_stablehlo_runs_where_only_jax_is_imported_for_any_number_of_images(tmp_path):

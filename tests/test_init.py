@@ -1,4 +1,4 @@
-"""`python -m jaxattn.train --init`: a run that starts from weights that are there already."""
+"""`jaxattn train --init`: a run that starts from weights that are there already."""
 
 import dataclasses
 import shutil

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from jaxattn.cli import commands
 from jaxattn.cli.command import run_command
 from jaxattn.errors import InputError
 from jaxattn.paths import local_path
@@ -40,8 +41,7 @@ def test_an_address_is_refused_in_one_line_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     words = command.replace("URL", scheme).replace("RUN", str(unfinished)).split()
     monkeypatch.setattr(sys, "argv", words)
-    name = "jaxattn.report.__main__" if words[0] == "report" else f"jaxattn.{words[0]}"
-    main = importlib.import_module(name).main
+    main = importlib.import_module(commands.COMMANDS[words[0]].module).main
     with pytest.raises(SystemExit) as caught:
         run_command(main)
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`python -m jaxattn.predict`: any image file, its class, its maps, and one line for what is no image."""
+"""`jaxattn predict`: any image file, its class, its maps, and one line for what is no image."""
 
 import io
 import json

@@ -220,8 +220,8 @@ def test_worst_confusions_and_the_accuracy_of_each_class_are_listed():
 def test_the_command_that_is_shown_trains_the_same_configuration(flags):
     config = Config(**flags)
     words = shlex.split(reproduce.command(config))
-    assert words[:3] == ["python", "-m", "jaxattn.train"]
-    values = vars(train.parser().parse_args(words[3:]))
+    assert words[:2] == ["jaxattn", "train"]
+    values = vars(train.parser().parse_args(words[2:]))
     assert Config(**{key: values[key] for key in values if key in Config.__dataclass_fields__}) == config
     assert sum(word.startswith("--") for word in words) == len(flags)  # and no flag is one of a default
 
@@ -291,7 +291,7 @@ def test_command_writes_the_report_into_the_folder(unfinished, capsys):
     checked((unfinished / "new" / "both.html").read_text())
     spaced = shutil.copytree(unfinished, unfinished.parent / "my run")
     main([str(spaced)])
-    assert f"python -m jaxattn.visualize &#39;{spaced}&#39;" in (spaced / "report.html").read_text()
+    assert f"jaxattn visualize &#39;{spaced}&#39;" in (spaced / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_training_ends_with_a_report_or_says_why_there_is_none(monkeypatch, caps
         assert called == [[ended]] and printed == "report: runs/x/report.html\n"
     else:
         assert printed.startswith("warning: no report: ") and printed.count("\n") == 1
-        assert f"python -m jaxattn.report {ended.folder}" in printed
+        assert f"jaxattn report {ended.folder}" in printed
 
 
 def test_plateaus_are_marked_in_the_curves():

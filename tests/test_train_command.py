@@ -1,4 +1,4 @@
-"""`python -m jaxattn.train` as a process: what it prints, its exit codes, and that it survives being killed."""
+"""`jaxattn train` as a process: what it prints, its exit codes, and that it survives being killed."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def test_stopped_run_says_how_to_resume(tmp_path, data_dir, number, code):
     assert process.returncode == code
     stopped, hint = out.splitlines()[-1].split("; ", 1)
     assert stopped == "stopped" and hint.endswith(
-        f"complete epochs are kept in {folder}; resume with: python -m jaxattn.train --resume {folder}"
+        f"complete epochs are kept in {folder}; resume with: jaxattn train --resume {folder}"
     )
     assert err == ""
 

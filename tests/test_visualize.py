@@ -1,4 +1,4 @@
-"""`python -m jaxattn.visualize`: every plot in a file, its flags, and one line for wrong input."""
+"""`jaxattn visualize`: every plot in a file, its flags, and one line for wrong input."""
 
 import json
 import shutil

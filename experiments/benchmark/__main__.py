@@ -12,7 +12,7 @@ float32 PyTorch in the round. The table gives median, min and max of the per-rou
 * epoch: 50,000 images in batches of 64 with the augmentation of the recipe `original`, then the 10,000 test images:
   jaxattn's program against the PyTorch program with per-image transforms in a DataLoader, best of 0, 1, 2 workers. Also
   of `standard`, and of `adamw-50`, the default before: both train on 45,000 images and evaluate 5,000.
-* start: `python -m jaxattn.train` from the command to its first step, with an empty and with a filled cache (of
+* start: `jaxattn train` from the command to its first step, with an empty and with a filled cache (of
   compiled programs and decoded images); and `--help`.
 * memory: peak resident set after the epochs.
 * scale: seconds per image of a step in batches eight times as large, over those of the batches above; and a step of

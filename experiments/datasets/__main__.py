@@ -4,7 +4,7 @@
     python -m experiments.datasets --print
 
 `result.json`, `metrics.jsonl` and `memory.json` of each run stay in `experiments/datasets`. One run each: what a module
-brings is the question of `python -m jaxattn.compare`, with several seeds.
+brings is the question of `jaxattn compare`, with several seeds.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 Modules are measured one after the other. In each round a module is timed once, right after the plain network, and its
 time is divided by that one; the table gives the median over the rounds, so that a slow spell of the machine affects
 both. A step is one of the training loop (batch 64, Adam, dropout, batch statistics, no augmentation), inference one
-batch of one image. Parameters and multiply-adds are those of `python -m jaxattn.modules`. "Arithmetic" is the plain
+batch of one image. Parameters and multiply-adds are those of `jaxattn modules`. "Arithmetic" is the plain
 network's multiply-adds with the module's over those without: what the module would cost if time were proportional to
 arithmetic. A gate reads and writes its whole map for a few operations on each number, so it costs more than that on
 every machine.

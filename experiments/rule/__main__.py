@@ -1,4 +1,4 @@
-"""How often the rule of `python -m jaxattn.compare` errs, and what it sees: its operating table, by simulation.
+"""How often the rule of `jaxattn compare` errs, and what it sees: its operating table, by simulation.
 
 python -m experiments.rule [--draws 20000]
 

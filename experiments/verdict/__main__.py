@@ -2,7 +2,7 @@
 
 python -m experiments.verdict [RUN ...] [--planned 8] [--figure FILE]
 
-The rule is that of `python -m jaxattn.compare`, whose page needs the whole run folders.
+The rule is that of `jaxattn compare`, whose page needs the whole run folders.
 """
 
 import argparse

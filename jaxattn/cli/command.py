@@ -13,8 +13,8 @@ from jaxattn.cli.parser import TRACEBACK
 from jaxattn.errors import InputError, Interrupted, one_line
 
 HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
-    "resume": "resume with: python -m jaxattn.train --resume {}",
-    "resume_trusted": "resume with: python -m jaxattn.train --resume {} --trust-code",
+    "resume": "resume with: jaxattn train --resume {}",
+    "resume_trusted": "resume with: jaxattn train --resume {} --trust-code",
     "compare": "the same command resumes",
 }
 

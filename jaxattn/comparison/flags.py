@@ -1,4 +1,4 @@
-"""The flags of `python -m jaxattn.compare`."""
+"""The flags of `jaxattn compare`."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ OWN = (  # not of the training
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.compare`."""
+    """The command line of `jaxattn compare`."""
     parser = Parser(
-        prog="python -m jaxattn.compare",
+        prog="jaxattn compare",
         description="Train variants of the attention with the same seeds, judge them by statistics that were fixed "
         "before, and write one page. The same command resumes after a stop. With DIR alone: print and draw what there "
         "is.",
@@ -69,7 +69,7 @@ def _add_what(parser: Parser) -> None:
         help="choose one of these values for each variant on held-out images, with a seed of its own, and compare the "
         "variants with and without; may be given again",
     )
-    for name, known in (("network", "`python -m jaxattn.networks` lists them"), ("dataset", ", ".join(DATASETS))):
+    for name, known in (("network", "`jaxattn networks` lists them"), ("dataset", ", ".join(DATASETS))):
         what.add_argument(
             f"--{name}",
             metavar="NAME",

@@ -202,7 +202,7 @@ def settings(config: Config, data: str) -> str:
 def command(folder: Path, plan: Plan) -> str:
     """The command line that repeats the comparison, or resumes it."""
     looks = ",".join(map(str, plan.looks))
-    words = ["python", "-m", "jaxattn.compare", flag("attention"), *plan.variants, flag("seeds"), looks]
+    words = ["jaxattn", "compare", flag("attention"), *plan.variants, flag("seeds"), looks]
     words += [] if plan.margin == MARGIN else [flag("margin"), f"{plan.margin:g}"]
     for name, value in _changed(plan.config):
         words += setting(name, value)

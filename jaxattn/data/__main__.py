@@ -1,6 +1,6 @@
 """Lists the data sets: what they hold, and whether they are on this machine; and what the cache holds.
 
-python -m jaxattn.data
+jaxattn data
 """
 
 import json
@@ -19,9 +19,9 @@ HEADER = ("name", "classes", "train + test", "size", "where")
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.data`."""
+    """The command line of `jaxattn data`."""
     parser = Parser(
-        prog="python -m jaxattn.data",
+        prog="jaxattn data",
         description="List the data sets, and what the cache of read images holds. Besides these, --dataset takes "
         "folder:DIR with images of your own and package.module:NAME.",
     )

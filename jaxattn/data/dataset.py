@@ -32,7 +32,7 @@ class Dataset:
             would have to be downloaded.
         prepare: called with the data folder, a path, in the calling thread, before `load` is called in another one,
             once or twice: it may start to read, and imports what may not be imported while other threads import.
-        origin: what `python -m jaxattn.data` says where `find` gives None: where the images come from.
+        origin: what `jaxattn data` says where `find` gives None: where the images come from.
     """
 
     spec: Spec | None

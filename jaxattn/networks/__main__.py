@@ -1,6 +1,6 @@
 """Lists the networks: what they cost, and where attention may stand in them.
 
-python -m jaxattn.networks
+jaxattn networks
 """
 
 import json
@@ -18,9 +18,9 @@ HEADER: tuple[str, ...] = ("name", "parameters", "multiply-adds", "sites", "posi
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.networks`."""
+    """The command line of `jaxattn networks`."""
     parser = Parser(
-        prog="python -m jaxattn.networks",
+        prog="jaxattn networks",
         description="List the networks, with their cost for 10 classes and one image of 32x32. Besides these, "
         "--network takes wrn-DEPTH-WIDTH with any depth of 6 n + 4, and package.module:Class for one of your own.",
     )

@@ -1,6 +1,6 @@
 """Writes a run, or several side by side, into one HTML file that needs nothing else.
 
-python -m jaxattn.report RUN [RUN...]
+jaxattn report RUN [RUN...]
 """
 
 from jaxattn.cli.command import run_command
@@ -12,9 +12,9 @@ MAX_RUNS = 6
 
 
 def parser() -> Parser:
-    """The command line of `python -m jaxattn.report`."""
+    """The command line of `jaxattn report`."""
     parser = Parser(
-        prog="python -m jaxattn.report",
+        prog="jaxattn report",
         description="Write a run, or several side by side, into one HTML file: result, training curves, confusion "
         "matrix, an explorer of feature maps and gates, and how to reproduce it.",
     )

@@ -28,7 +28,7 @@ def configuration(config: Config, acts_on: Mapping[str, Sequence[str]]) -> dict[
 
 def command(config: Config) -> str:
     """The command line that trains this configuration again: what differs from the recipe's defaults."""
-    words = ["python", "-m", "jaxattn.train"]
+    words = ["jaxattn", "train"]
     for name, value in changed(config):
         words += setting(name, value)
     return shlex.join(words)

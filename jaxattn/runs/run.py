@@ -64,7 +64,7 @@ class Run:
         return self.spec.image_shape
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities of the classes, as `python -m jaxattn.predict` gives them.
+        """Probabilities of the classes, as `jaxattn predict` gives them.
 
         Args:
             images: uint8 [N, H', W', 3], RGB in 0-255, of any size: each is cropped around its centre to the

@@ -1,6 +1,6 @@
 """Trains variants of a network with the same seeds, and says whether they help.
 
-python -m jaxattn.compare --attention none se --seeds 8 --out DIR
+jaxattn compare --attention none se --seeds 8 --out DIR
 """
 
 from pathlib import Path
