@@ -152,5 +152,29 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
     return canvas.finish(figure)
 
 
+def robustness(rows: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], caption: str) -> "Figure":
+    """Accuracy on each view, by variant: a dot at the mean of the seeds, a line from the lowest to the highest.
+
+    Args:
+        rows: from top to bottom, the name of a view, and fractions by variant and seed.
+        caption: what was compared.
+    """
+    names = list(rows[0][1])
+    step = 0.7 / len(names)
+    figure = canvas.figure("Accuracy on other images", caption, (6, 0.9 + max(ROW, 0.13 * len(names)) * len(rows)))
+    axes = figure.subplots()
+    for number, name in enumerate(names):
+        for place, (_, scores) in enumerate(rows):
+            values, at = 100 * np.array(list(scores[name].values())), place + step * (number - (len(names) - 1) / 2)
+            if len(values):
+                axes.plot((values.min(), values.max()), (at, at), color=_colour(number), linewidth=2)
+                axes.plot(values.mean(), at, "o", color=_colour(number), markersize=4, label="" if place else name)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    figure.legend(loc="outside upper right", fontsize=canvas.SMALL, labelcolor=canvas.INK, ncols=4, frameon=False)
+    canvas.plain_axes(axes, "dot: mean of the seeds; line: lowest to highest", "accuracy, %")
+    return canvas.finish(figure)
+
+
 def _colour(number):
     return PALETTE[number % len(PALETTE)]

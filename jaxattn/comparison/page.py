@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxattn import __version__
-from jaxattn.comparison import figures, sections, usage
+from jaxattn.comparison import figures, robustness_file, sections, usage
 from jaxattn.comparison.estimates import pairs
 from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
@@ -40,6 +40,7 @@ SECTIONS = {
     "classes": "Classes",
     "knockout": "Gate knock-out",
     "gates": "Gates",
+    "robustness": "Other images",
     "reproduce": "What was run",
 }
 
@@ -72,6 +73,7 @@ def write_page(
     values |= {"failed": sections.failed(failures or {}), "notes": notes, "extended": sections.extended(plan)}
     values["command"] = None if failures is None else sections.command(folder, plan)
     values["signs"] = usage.gates(vital_signs(runs, answers, test), answers, test)
+    values["robustness"] = robustness_file.read(folder, runs)
     gates = _gates(runs, test)
     values["gates"] = list(gates)
     drawn = _draw(plan, runs, table, values, spec.name) | {f"gates-{name}": figure for name, figure in gates.items()}
@@ -107,7 +109,12 @@ def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies
 
 def _finish(folder, values, drawn) -> Path:
     """Writes the page and its figures."""
-    shown = {"differences", "reproduce", *drawn, *(name for name in ("classes", "knockout", "gates") if values[name])}
+    shown = {
+        "differences",
+        "reproduce",
+        *drawn,
+        *(name for name in ("classes", "knockout", "gates", "robustness") if values[name]),
+    }
     templates = importlib.resources.files("jaxattn.report") / "templates"
     values |= {
         "css": (templates / "report.css").read_text("utf-8"),
@@ -135,6 +142,7 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
 def _common(table, accuracies, margin) -> dict[str, Any]:
     """What every page shows, and nothing where only runs have something."""
     nothing: dict[str, Any] = {"command": None, "extended": "", "trained_on": "", "many": False, "superclasses": False}
+    nothing["robustness"] = None
     nothing |= {
         name: [] for name in ("classes", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
     }
@@ -181,6 +189,8 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
         metrics = {name: [run.metrics for run in by_seed.values()] for name, by_seed in finished.items()}
         drawn["curves"] = figures.learning_curves(metrics, plan.config.monitored, caption)
     drawn["costs"] = figures.costs(values["costs"], caption)
+    if values["robustness"]:
+        drawn["robustness"] = figures.robustness(values["robustness"].accuracies, caption)
     for one in values["classes"]:
         title, x = f"{one['name']}: difference by class", "points of accuracy, simultaneous 95 %"
         drawn[f"classes-{one['name']}"] = figures.forest(title, one["rows"], caption, x=x)
