@@ -77,9 +77,8 @@ class Robustness(NamedTuple):
         """The lines of the table: of a corruption the mean over its severities, or a line for each."""
         groups: dict[str, list[int]] = {}
         for number, seen in enumerate(self.views):
-            groups.setdefault(f"{seen.view} {seen.severity or ''}".strip() if by_severity else seen.view, []).append(
-                number
-            )
+            severity = f" {seen.severity}" if by_severity and seen.severity else ""
+            groups.setdefault(seen.view + severity, []).append(number)
         one = next(measured for by_seed in self.measured.values() for measured in by_seed.values())
         return [
             Row(
@@ -120,14 +119,14 @@ class Robustness(NamedTuple):
     @property
     def rule(self) -> str:
         """What the numbers are, and how sure the intervals are."""
-        has_nats = any(row.factor == 1 for row in self.rows())
-        text = f"Accuracies are percent{', cross-entropies nats' * has_nats}; of a corruption, the mean over its severities."
-        others = len(self.measured) - 1
+        rows, others = self.rows(), len(self.measured) - 1
+        nats = any(row.factor == 1 for row in rows)
+        text = f"Accuracies are percent{', cross-entropies nats' * nats}; of a corruption, the mean of its severities."
         if others:
-            views = len(self.rows())
             text += (
-                f" Differences are points{' or nats' * has_nats}, with Welch's interval, as in the verdict; all {others * views} "
-                f"intervals together keep 95 % (Bonferroni: {others} variant{'s' * (others != 1)} x {views} views)."
+                f" Differences are points{' or nats' * nats}, with Welch's interval, as in the verdict; all "
+                f"{others * len(rows)} intervals together keep 95 % (Bonferroni: {others} variant{'s' * (others != 1)} "
+                f"x {len(rows)} views)."
             )
         return text
 

@@ -72,10 +72,9 @@ def read_columns(path: Path, names: Sequence[str], setting: str) -> list[np.ndar
                 rows.append([np.int64(int(line[name])) for name in names])
             except (TypeError, ValueError, OverflowError) as error:
                 raise InputError(f"{path}, line {lines.line_num}: it must be {rule}", setting) from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; choose another file", setting) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} must be {rule}; it cannot be read: {error}", setting) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} must be {rule}; it cannot be read: {reason}", setting) from error
     if not rows:
         raise InputError(f"{path} must be {rule}; it has no line", setting)
     return list(np.array(rows).T)
