@@ -161,7 +161,8 @@ def robustness(rows: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], ca
     """
     names = list(rows[0][1])
     step = 0.7 / len(names)
-    figure = canvas.figure("Accuracy on other images", caption, (6, 0.9 + max(ROW, 0.13 * len(names)) * len(rows)))
+    height = 0.9 + max(ROW, 0.13 * len(names)) * len(rows)
+    figure = canvas.figure("Accuracy on other images", caption, (canvas.NARROWEST, height))
     axes = figure.subplots()
     for number, name in enumerate(names):
         for place, (_, scores) in enumerate(rows):
@@ -171,7 +172,7 @@ def robustness(rows: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], ca
                 axes.plot(values.mean(), at, "o", color=_colour(number), markersize=4, label="" if place else name)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    figure.legend(loc="outside upper right", fontsize=canvas.SMALL, labelcolor=canvas.INK, ncols=4, frameon=False)
+    axes.legend(fontsize=canvas.SMALL, labelcolor=canvas.INK, frameon=False)
     canvas.plain_axes(axes, "dot: mean of the seeds; line: lowest to highest", "accuracy, %")
     return canvas.finish(figure)
 
