@@ -4,11 +4,12 @@ import io
 import json
 import math
 import zipfile
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 
-from jaxattn.limits import TEXT
+from jaxattn.limits import TEXT, open_file
 
 MEMBERS = 1000  # arrays in a file
 _TYPES = {  # of safetensors
@@ -56,6 +57,20 @@ def _parse_npy(content: bytes) -> np.ndarray:
         raise ValueError(f"an array of shape {list(shape)} must have {math.prod(shape) * dtype.itemsize:,} bytes")
     flat = np.frombuffer(content, dtype, offset=stream.tell())
     return flat.reshape(shape, order="F" if is_fortran else "C").astype(dtype.newbyteorder("="))
+
+
+def map_npy(path: Path, limit: int) -> np.ndarray:
+    """The array [...] in a `.npy` file, memory-mapped: what is not asked for is not read.
+
+    Args:
+        path: of the file.
+        limit: bytes that it may have.
+
+    Raises:
+        Exception: of many types, where it is damaged, holds objects, is larger or cannot be read.
+    """
+    open_file(path, limit).close()  # a regular file
+    return np.lib.format.open_memmap(path, mode="r")
 
 
 def parse_safetensors(content: bytes) -> dict[str, np.ndarray]:

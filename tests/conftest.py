@@ -28,7 +28,7 @@ COLAB_TESTS = {
     "test_checkpoints_that_orbax_wrote_are_read_and_resumed", "test_every_declared_layer_is_captured_in_order",
     "test_every_parameter_is_in_one_group_that_fits_it",
 }  # fmt: skip
-CHECKED = ("layers", "attention", "networks", "data", "training", "explain", "metrics", "comparison")
+CHECKED = ("layers", "attention", "networks", "data", "training", "explain", "metrics", "robustness", "comparison")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # for this process and those that it starts
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's and BLAS's threads spin while they wait for each other

@@ -10,12 +10,15 @@ from browser import CUT, FAINT, GROUND, SCHEMES, TINY, WIDTHS, fits, is_dark
 from report_runs import QUICKLY, metrics, result, run
 
 from jaxattn.comparison import page as comparison
+from jaxattn.comparison import robustness_file
 from jaxattn.comparison.plan import Plan, run_name
-from jaxattn.comparison.results import PREDICTIONS, VERSION, Finished, accuracies
+from jaxattn.comparison.results import PREDICTIONS, VERSION, Finished, accuracies, basis
+from jaxattn.comparison.robustness import Robustness, Seen
 from jaxattn.comparison.verdict import Earlier, judge
 from jaxattn.config import Config
 from jaxattn.data import shapes
 from jaxattn.explain.knockout import CONDITIONS
+from jaxattn.robustness.corruptions import SEVERITIES
 from jaxattn.runs import checkpoint
 from jaxattn.runs.manifest import Manifest
 
@@ -63,6 +66,13 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
     names = {run_name(one, seed): one for one in variants for seed in range(seeds)}
     plan = Plan(runs["none"][0].config, variants, (seeds,), earlier=(Earlier((4,)),) if missing else ())
     table = judge(accuracies(runs), "none", (seeds,), len(test))
+    seen = (Seen("test images", 0, len(test)), *(Seen("noise", severity, len(test)) for severity in SEVERITIES))
+    measured = {
+        one: {seed: [{"accuracy": 0.8 - 0.01 * i * seed} for i in range(6)] for seed in by_seed}
+        for one, by_seed in runs.items()
+    }
+    of = {one: {seed: basis(run) for seed, run in by_seed.items()} for one, by_seed in runs.items()}
+    robustness_file.write(folder, Robustness(seen, measured, of))
 
     def load(of, **options):
         return dataclasses.replace(run(names[of.name], spec.classes, spec.image_shape[:2]), spec=spec)

@@ -41,7 +41,7 @@ ORDER = [
     {"plots"},
     {"cli"},
     {"report"},
-    {"observers"},
+    {"observers", "robustness"},
     {"comparison", "exports"},
     {"doctor", "export", "modules", "predict", "train", "visualize"},
 ]
@@ -233,7 +233,9 @@ def test_every_attention_module_names_its_source(name):
 # commands
 
 
-@pytest.mark.parametrize("command", ["train", "visualize", "report.__main__", "predict", "modules", "export"])
+@pytest.mark.parametrize(
+    "command", ["train", "visualize", "report.__main__", "robustness.__main__", "predict", "modules", "export"]
+)
 def test_help_loads_no_heavy_package(command):
     code = (
         f"import sys; from jaxattn.{command} import parser; parser().format_help(); print([m for m in "

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from experiments.fuzz import tfds_folder
-from jaxattn.comparison import results
+from jaxattn.comparison import results, robustness_file
 from jaxattn.comparison.numbers import of_csv
 from jaxattn.comparison.plan import read_plan
 from jaxattn.config import Config
@@ -32,6 +32,7 @@ from jaxattn.explain import gate_history
 from jaxattn.explain.gates import Signs
 from jaxattn.exports import safetensors
 from jaxattn.observers import archive, mirror
+from jaxattn.robustness import official
 from jaxattn.runs import store
 from jaxattn.runs.console import Console
 from jaxattn.runs.formats import FORMAT
@@ -49,6 +50,11 @@ RESULT = {
 }  # fmt: skip
 MANIFEST = {"format": FORMAT, "starts": [], "data": cifar10.SPEC.to_json(), "dataset_hash": "0" * 64}
 MADE_OF, IMAGES = "hash 2", 40
+ROBUSTNESS = {
+    "format": 1,
+    "views": [{"view": "noise", "severity": one, "images": 40} for one in (1, 2)],
+    "runs": [{"variant": "se", "seed": 0, "of": "x", "measured": [{"accuracy": 0.5}, {"accuracy": 0.4}]}],
+}
 
 
 class Reader(NamedTuple):
@@ -76,6 +82,12 @@ def _file(name: str, content: Callable[[], bytes]) -> Callable[[Path], Path]:
 
 def _split(count: int) -> Split:
     return Split(RNG.integers(0, 256, (count, 32, 32, 3), np.uint8), np.arange(count, dtype=np.int32) % 10)
+
+
+def _people() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, 50 * np.eye(10)[np.arange(IMAGES) % 10])
+    return stream.getvalue()
 
 
 def _tfds(name: str) -> Callable[[Path], Path]:
@@ -316,6 +328,14 @@ READERS = {
     "gif": Reader(_file("x.gif", _image("gif", "P")), lambda path: read_image(path, 8, 8)),
     "tiff": Reader(_file("x.tiff", _image("tiff")), lambda path: read_image(path, 8, 8)),
     "bmp": Reader(_file("x.bmp", _image("bmp")), lambda path: read_image(path, 8, 8)),
+    "robustness": Reader(
+        _file("robustness.json", _json(ROBUSTNESS)), lambda path: robustness_file.read(path.parent, {})
+    ),
+    "indices": Reader(
+        _file("x.csv", lambda: b"test_index,label\n3,3\n17,7\n"),
+        lambda path: official.read_label_errors(path, _split(IMAGES)),
+    ),
+    "people": Reader(_file("x.npy", _people), lambda path: official.read_people(path, _split(IMAGES))),
     "mirror": Reader(_mirror, _restore, _hashed),
 }
 if importlib.util.find_spec("torch"):

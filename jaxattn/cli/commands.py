@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": Command("jaxattn.comparison.__main__", "train variants over seeds, and judge whether a module helped"),
     "report": Command("jaxattn.report.__main__", "write a run, or several side by side, as one HTML page"),
     "visualize": Command("jaxattn.visualize", "draw a run's maps, gates and curves as PNG and SVG"),
+    "robustness": Command("jaxattn.robustness.__main__", "test a comparison's networks on other images"),
     "predict": Command("jaxattn.predict", "classify images, and explain the predictions"),
     "export": Command("jaxattn.export", "write a run's network for other programs"),
     "modules": Command("jaxattn.modules", "list the attention modules"),

@@ -168,10 +168,7 @@ def different_answers(
         classes: names of the classes, K.
         caption: what was compared.
     """
-    title, names = (
-        f"Classified correctly with {name} (top) or {baseline} (bottom), and seldom with both",
-        class_names(classes),
-    )
+    title, names = f"Classified correctly with {name} (top), with {baseline} (bottom)", class_names(classes)
     cell = gallery.image_cell(test.images, 3)
     figure, axes = canvas.grid(2, SHOWN, title, caption, cell)
     for row, chosen in zip(axes, (found.better, found.worse), strict=True):
@@ -182,6 +179,31 @@ def different_answers(
             gallery.show(axis, test.images[index], f"{names[test.labels[index]]}\n{shares}")
         if not len(chosen):
             row[0].text(0, 0.5, "no image", fontsize=canvas.SMALL, color=canvas.INK)
+    return canvas.finish(figure)
+
+
+def robustness(rows: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], caption: str) -> "Figure":
+    """Accuracy on each view, by variant: a dot at the mean of the seeds, a line from the lowest to the highest.
+
+    Args:
+        rows: from top to bottom, the name of a view, and fractions by variant and seed.
+        caption: what was compared.
+    """
+    names = list(rows[0][1])
+    step = 0.7 / len(names)
+    height = 0.9 + max(ROW, 0.13 * len(names)) * len(rows)
+    figure = canvas.figure("Accuracy on other images", caption, (canvas.NARROWEST, height))
+    axes = figure.subplots()
+    for number, name in enumerate(names):
+        for place, (_, scores) in enumerate(rows):
+            values, at = 100 * np.array(list(scores[name].values())), place + step * (number - (len(names) - 1) / 2)
+            if len(values):
+                axes.plot((values.min(), values.max()), (at, at), color=_colour(number), linewidth=2)
+                axes.plot(values.mean(), at, "o", color=_colour(number), markersize=4, label="" if place else name)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.legend(fontsize=canvas.SMALL, labelcolor=canvas.INK, frameon=False)
+    canvas.plain_axes(axes, "dot: mean of the seeds; line: lowest to highest", "accuracy, %")
     return canvas.finish(figure)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxattn import __version__
-from jaxattn.comparison import figures, sections, usage
+from jaxattn.comparison import figures, robustness_file, sections, usage
 from jaxattn.comparison.disagreement import disagreements, sentence
 from jaxattn.comparison.estimates import pairs
 from jaxattn.comparison.outcomes import outcomes
@@ -42,6 +42,7 @@ SECTIONS = {
     "answers": "Images",
     "knockout": "Gate knock-out",
     "gates": "Gates",
+    "robustness": "Other images",
     "reproduce": "What was run",
 }
 
@@ -74,6 +75,7 @@ def write_page(
     values |= {"failed": sections.failed(failures or {}), "notes": notes, "extended": sections.extended(plan)}
     values["command"] = None if failures is None else sections.command(folder, plan)
     values["signs"] = usage.gates(vital_signs(runs, answers, test), answers, test)
+    values["robustness"] = robustness_file.read(folder, runs)
     gates = _gates(runs, test)
     values["gates"] = list(gates)
     differing = disagreements(answers, table.baseline, test.labels)
@@ -143,6 +145,7 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
 def _common(table, accuracies, margin) -> dict[str, Any]:
     """What every page shows, and nothing where only runs have something."""
     nothing: dict[str, Any] = {"command": None, "extended": "", "trained_on": "", "many": False, "superclasses": False}
+    nothing["robustness"] = None
     nothing |= {
         name: []
         for name in ("classes", "answers", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
@@ -190,6 +193,8 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
         metrics = {name: [run.metrics for run in by_seed.values()] for name, by_seed in finished.items()}
         drawn["curves"] = figures.learning_curves(metrics, plan.config.monitored, caption)
     drawn["costs"] = figures.costs(values["costs"], caption)
+    if values["robustness"]:
+        drawn["robustness"] = figures.robustness(values["robustness"].accuracies, caption)
     for one in values["classes"]:
         title, x = f"{one['name']}: difference by class", "points of accuracy, simultaneous 95 %"
         drawn[f"classes-{one['name']}"] = figures.forest(title, one["rows"], caption, x=x)

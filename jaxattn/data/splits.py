@@ -160,14 +160,25 @@ def hold_out(split: Split, count: int, seed: int, lazy: bool = False) -> tuple[S
     total = len(split)
     if not 0 <= count < total:
         raise InputError(f"validation must hold 0..{total - 1} of the {total} training images, got {count}")
-    # Examples are put in random order within their class, and each gets its relative position in that order. The
-    # examples with the `count` lowest positions over all classes are a stratified sample.
-    order = np.random.default_rng(seed).permutation(total)
-    position = np.empty(total)
-    for label in range(split.labels.max() + 1):
-        members = order[split.labels[order] == label]
-        position[members] = (np.arange(len(members)) + 0.5) / len(members)
     is_held_out = np.zeros(total, bool)
-    is_held_out[np.argsort(position, kind="stable")[:count]] = True
+    is_held_out[stratified(split.labels, count, seed)] = True
     kept, held = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     return split.view(kept) if lazy else split.take(kept), split.take(held)
+
+
+def stratified(labels: Integer[np.ndarray, " N"], count: int, seed: int) -> Integer[np.ndarray, " M"]:
+    """The indices int [count] of a stratified sample, every class in proportion, the smaller samples first.
+
+    Args:
+        labels: int [N].
+        count: how many, 0..N.
+        seed: chooses which.
+    """
+    # Examples are put in random order within their class, and each gets its relative position in that order. The
+    # examples with the `count` lowest positions over all classes are a stratified sample.
+    order = np.random.default_rng(seed).permutation(len(labels))
+    position = np.empty(len(labels))
+    for label in range(labels.max() + 1):
+        members = order[labels[order] == label]
+        position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.argsort(position, kind="stable")[:count]

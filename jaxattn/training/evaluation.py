@@ -86,7 +86,7 @@ def logits(
     return np.concatenate([np.asarray(part)[valid] for part, valid in parts])
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=32)
 def _forward(model, spec):
     def run(variables, images):
         return model.apply(variables, to_input(images, spec), train=False)

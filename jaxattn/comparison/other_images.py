@@ -1,0 +1,75 @@
+"""The networks of a comparison on other images: each is tested once on each view, and what was measured is kept."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxattn.comparison.results import Runs, basis
+from jaxattn.errors import InputError
+from jaxattn.limits import read_json
+from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY, View
+from jaxattn.runs.run import load_run
+from jaxattn.runs.store import write_json
+from jaxattn.training import evaluation
+
+KEPT = "other_images.json"
+Measured = dict[str, float]  # by metric
+
+
+def measure(runs: Runs, views: Sequence[View], say: Callable[[str], Any]) -> dict[str, dict[int, list[Measured]]]:
+    """What each run reaches on each view, by variant and seed; it is kept in the run folders as it is measured.
+
+    Args:
+        runs: that are finished, and whose code `results.notes` has checked.
+        views: what they are tested on.
+        say: takes a line about each view, or all severities of one, that some network is tested on.
+
+    Raises:
+        InputError: where weights cannot be read, or a run folder cannot be written.
+    """
+    every = [run for by_seed in runs.values() for run in by_seed.values()]
+    made_of = {run.folder: basis(run) for run in every}
+    kept = {run.folder: _read(run.folder / KEPT, made_of[run.folder]) for run in every}
+    load = functools.cache(functools.partial(load_run, trust_code=True, accept_changed_code=True))
+    for number, view in enumerate(views, 1):
+        left = [run for run in every if not _holds(kept[run.folder], view)]
+        if not left:
+            continue
+        if view.severity < 2 or number == 1:
+            say(f"[{number}/{len(views)}] {view.name}: {view.images:,} images, {len(left)} networks")
+        images, labels = view.load()
+        for run in left:
+            network = load(run.folder)
+            logits = evaluation.logits(network.model, network.spec, network.variables, images)
+            kept[run.folder][view.of] = view.measure(logits, labels)
+            _write(run.folder / KEPT, {"of": made_of[run.folder], "measured": kept[run.folder]})
+    return {
+        name: {seed: [kept[run.folder][view.of] for view in views] for seed, run in by_seed.items()}
+        for name, by_seed in runs.items()
+    }
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    try:
+        write_json(path, values)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; make the folder writable") from error
+
+
+def _read(path: Path, made_of: str) -> dict[str, Measured]:
+    """What is kept of a run; nothing where it is of other weights or images, or damaged."""
+    try:
+        values = read_json(path)
+        measured = values["measured"] if values["of"] == made_of else {}
+        return {str(key): {str(name): float(one) for name, one in by.items()} for key, by in measured.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _holds(measured: dict[str, Measured], view: View) -> bool:
+    found = measured.get(view.of, {})
+    metrics = {ACCURACY} if view.people is None else {ACCURACY, CROSS_ENTROPY}
+    return found.keys() == metrics and 0 <= found[ACCURACY] <= 1 and bool(np.isfinite(list(found.values())).all())

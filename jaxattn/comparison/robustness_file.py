@@ -1,0 +1,96 @@
+"""`robustness.json` and `robustness.csv`: what networks reach on other images, as files."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from jaxattn.comparison.other_images import Measured
+from jaxattn.comparison.results import Runs, basis
+from jaxattn.comparison.robustness import Robustness, Seen
+from jaxattn.errors import InputError, first_line
+from jaxattn.limits import read_json
+from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY
+from jaxattn.runs.store import write_json, write_text
+
+FILE, FORMAT = "robustness.json", 1
+HEADER = ("variant", "seed", "view", "severity", "metric", "value")
+
+
+def write(folder: Path, found: Robustness) -> None:
+    """Writes `robustness.json` and `robustness.csv`.
+
+    Raises:
+        InputError: where they cannot be written.
+    """
+    runs = [
+        {"variant": name, "seed": seed, "of": found.of[name][seed], "measured": list(measured)}
+        for name, by_seed in found.measured.items()
+        for seed, measured in by_seed.items()
+    ]
+    lines = [
+        (name, seed, seen.view, seen.severity or "", metric, value)
+        for name, by_seed in found.measured.items()
+        for seed, every in by_seed.items()
+        for seen, measured in zip(found.views, every, strict=True)
+        for metric, value in measured.items()
+    ]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *lines])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "robustness.csv", text.getvalue())
+        write_json(folder / FILE, {"format": FORMAT, "views": [one._asdict() for one in found.views], "runs": runs})
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder", "out") from error
+
+
+def read(folder: Path, runs: Runs) -> Robustness | None:
+    """What `robustness.json` in a folder says of runs that are the same now; None where there is nothing.
+
+    Args:
+        folder: of the comparison.
+        runs: that are finished; what the file says of others, or of other weights, is left out.
+
+    Raises:
+        InputError: where the file is damaged.
+    """
+    path = folder / FILE
+    try:
+        values = read_json(path)
+        if values["format"] != FORMAT:
+            raise ValueError(f"its format must be {FORMAT}, found {values['format']!r:.40}")
+        views = tuple(Seen(str(one["view"]), int(one["severity"]), int(one["images"])) for one in values["views"])
+        every = {(run["variant"], run["seed"]): (run["of"], _measured(run["measured"])) for run in values["runs"]}
+        _check(views, [measured for _, measured in every.values()])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is damaged: {first_line(error)}; delete it, and run jaxattn.robustness again"
+        ) from error
+    kept = {
+        name: {
+            seed: every[name, seed] for seed, run in by_seed.items() if every.get((name, seed), ("",))[0] == basis(run)
+        }
+        for name, by_seed in runs.items()
+    }
+    measured = {name: {seed: one for seed, (_, one) in by_seed.items()} for name, by_seed in kept.items()}
+    of = {name: {seed: one for seed, (one, _) in by_seed.items()} for name, by_seed in kept.items()}
+    return Robustness(views, measured, of) if any(measured.values()) else None
+
+
+def _measured(values: Any) -> list[Measured]:
+    return [{str(name): float(value) for name, value in one.items()} for one in values]
+
+
+def _check(views, runs):
+    """Checks that each run has the numbers of each view."""
+    if not views or len({seen[:2] for seen in views}) < len(views):
+        raise ValueError("views must have different names")
+    metrics = {tuple(tuple(one) for one in measured) for measured in runs}
+    if len(metrics) != 1 or len(*metrics) != len(views):
+        raise ValueError("all runs must have the same metrics of each view")
+    for seen, names in zip(views, *metrics, strict=True):
+        if names != (ACCURACY,) and (seen.severity or names != (ACCURACY, CROSS_ENTROPY)):
+            raise ValueError(f"metrics of {seen.view!r:.40} must be {ACCURACY}, found {', '.join(names)[:40]}")
