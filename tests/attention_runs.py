@@ -16,6 +16,8 @@ KINDS = ("se", "spatial", "cbam", "gc", "mhsa", "sk", "triplet", "random", "chan
 NAMES = [name for name, module in ATTENTION.items() if module is not None]
 SHAPE = (3, 5, 7, 8)  # uneven, odd and not square; three images, so that no statistic is of a mere pair
 REDUCTION = 4
+ANY = (-float("inf"), float("inf"))
+RANGES = {"gct": (0, 2), "grn": ANY, "grn-code": ANY}  # of weights, where it is not 0 to 1
 
 
 class Run(NamedTuple):
