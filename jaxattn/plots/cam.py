@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def draw(predictions: Predictions, targets: np.ndarray, cams: list[ScoredMaps], caption: str) -> "Figure":
-    """Grad-CAM and HiResCAM at each layer, overlaid on each image, with their scores.
+    """Grad-CAM, HiResCAM and LayerCAM at each layer, overlaid on each image, with their scores.
 
     Args:
         predictions: N images, a row each.
         targets: the explained class, int [N].
-        cams: the maps, a column each; each is drawn from its minimum to its maximum.
+        cams: the maps; each is drawn from its minimum to its maximum.
         caption: which run it is.
     """
     is_predicted = (targets == predictions.predicted).all()

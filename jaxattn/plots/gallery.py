@@ -41,7 +41,7 @@ def show(axes: "Axes", image: np.ndarray, title: str = "") -> None:
 def gallery(
     title: str, caption: str, predictions: Predictions, panels: list[list[Panel]], bar: dict[str, Any]
 ) -> "Figure":
-    """Each image, and beside it its maps overlaid at alpha .5; past `MAX_COLUMNS` columns they continue below.
+    """Each image, and beside it its maps overlaid at alpha .5; more than `MAX_COLUMNS` are divided evenly among rows.
 
     Args:
         title, caption: as of `canvas.figure`.
@@ -50,8 +50,8 @@ def gallery(
         bar: arguments of `canvas.colour_bar`: its label and the scale that all maps share.
     """
     count = 1 + len(panels[0])
-    columns = min(count, MAX_COLUMNS)
-    down = -(-count // columns)
+    down = -(-count // MAX_COLUMNS)
+    columns = -(-count // down)
     lines = 1 + max(panel.title.count("\n") for row in panels for panel in row)
     cell = image_cell(predictions.images, max(lines, 2))
     figure, axes = canvas.grid(len(panels) * down, columns, title, caption, cell)
