@@ -29,6 +29,7 @@ class MapKind(enum.StrEnum):
     CHANCE = "chance"
     GRAD_CAM = "Grad-CAM"
     HIRES_CAM = "HiResCAM"
+    LAYER_CAM = "LayerCAM"
     STRONGEST = "strongest channel"
     SECOND = "second channel"
     THIRD = "third channel"

@@ -11,11 +11,14 @@ from jaxattn.attention import ATTENTION, resolve
 from jaxattn.attention.mode import takes
 from jaxattn.runtime import QUICK_COMPILE
 
-# By channel, by position, both, several gates, none, self-attention, state of its own, frozen, a chain.
-KINDS = ("se", "spatial", "cbam", "gc", "mhsa", "sk", "triplet", "random", "channel+spatial")
+# By channel, by position, both, several gates, none, self-attention, state of its own, frozen, channels in another
+# order, weights above 1, a chain.
+KINDS = ("se", "spatial", "cbam", "gc", "mhsa", "sk", "triplet", "random", "shuffle", "gct", "channel+spatial")
 NAMES = [name for name, module in ATTENTION.items() if module is not None]
 SHAPE = (3, 5, 7, 8)  # uneven, odd and not square; three images, so that no statistic is of a mere pair
 REDUCTION = 4
+ANY = (-float("inf"), float("inf"))
+RANGES = {"gct": (0, 2), "grn": ANY, "grn-code": ANY}  # of weights, where it is not 0 to 1
 
 
 class Run(NamedTuple):

@@ -333,6 +333,115 @@ def nonlocal_block(p, x, code):
     return x + norm(p.under("norm"), np.stack([gather(image) for image in x]))
 
 
+@by_image
+def nosqueeze(p, x):
+    y = np.zeros_like(x)
+    for i, j in np.ndindex(x.shape[:2]):
+        y[i, j] = x[i, j] * sigmoid(linear(p.under("excite"), relu(linear(p.under("squeeze"), x[i, j]))))
+    return y
+
+
+def standard(values):
+    """Values of one channel, or of one group, with mean 0 and variance 1."""
+    return (values - values.mean()) / np.sqrt(((values - values.mean()) ** 2).mean() + 1e-5)
+
+
+@by_image
+def shuffle(p, x):
+    """Group after group; then channel 2 j + k of the result is channel j of its half k."""
+    channels = x.shape[-1]
+    groups = math.gcd(channels // 2, 64)
+    half = channels // groups // 2
+    weighted = []
+    for c in range(channels):
+        member = c % half
+        if c // half % 2 == 0:
+            statistic = means(x)[c]
+            branch = "channel"
+        else:
+            statistic = p["norm_scale"][member] * standard(x[..., c]) + p["norm_bias"][member]
+            branch = "position"
+        weighted.append(x[..., c] * sigmoid(p[f"{branch}_weight"][member] * statistic + p[f"{branch}_bias"][member]))
+    return np.stack([weighted[k * channels // 2 + j] for j in range(channels // 2) for k in (0, 1)], axis=-1)
+
+
+def ema(p, x):
+    groups = math.gcd(x.shape[-1], 32)
+    return np.concatenate([ema_group(p, part) for part in np.split(x, groups, axis=-1)], axis=-1)
+
+
+@by_image
+def ema_group(p, x):
+    height, width, depth = x.shape
+    u = np.zeros_like(x)
+    for i, j in np.ndindex(height, width):
+        by_row, by_column = (sigmoid(linear(p.under("mix"), z.mean(axis=0))) for z in (x[i], x[:, j]))
+        u[i, j] = x[i, j] * by_row * by_column
+    u = np.stack([standard(u[..., c]) for c in range(depth)], axis=-1) * p["norm_scale"] + p["norm_bias"]
+    v = convolution(p, x[None], padding=1)[0]
+    weights = [softmax(means(u)) @ v[i, j] + softmax(means(v)) @ u[i, j] for i, j in np.ndindex(height, width)]
+    return x * sigmoid(np.reshape(weights, (height, width, 1)))
+
+
+@by_image
+def gct(p, x):
+    embedding = p["alpha"] * np.sqrt((x**2).sum(axis=(0, 1)) + 1e-5)
+    normalised = math.sqrt(len(embedding)) * embedding / math.sqrt(embedding @ embedding + 1e-5)
+    return x * (1 + np.tanh(p["gamma"] * normalised + p["beta"]))
+
+
+@by_image
+def grn(p, x, average):
+    norms = np.array([np.linalg.norm(x[..., c]) for c in range(x.shape[-1])])
+    relative = norms / (norms.sum() / (len(norms) if average else 1) + 1e-6)
+    return p["scale"] * (x * relative) + p["bias"] + x
+
+
+@by_image
+def sge(p, x, correction):
+    height, width, channels = x.shape
+    groups = math.gcd(channels, 64)
+    y = []
+    for g, part in enumerate(np.split(x, groups, axis=-1)):
+        similarity = np.array([[part[i, j] @ means(part) for j in range(width)] for i in range(height)])
+        deviation = np.sqrt(((similarity - similarity.mean()) ** 2).sum() / (height * width - correction))
+        normalised = (similarity - similarity.mean()) / (deviation + 1e-5)
+        y.append(part * sigmoid(p["scale"][g] * normalised + p["bias"][g])[..., None])
+    return np.concatenate(y, axis=-1)
+
+
+@by_image
+def fca(p, x):
+    """As many frequencies as channels, up to 16: for 8 channels the best 8, of a 7x7 map, stretched."""
+    height, width, channels = x.shape
+    best = [(0, 0), (0, 1), (6, 0), (0, 5), (0, 2), (1, 0), (1, 2), (4, 0)]
+    assert channels == len(best)
+    z = np.zeros(channels)
+    for c, (u, v) in enumerate(best):
+        by_row, by_column = u * height // 7, v * width // 7
+        factor = math.sqrt((1 if by_row == 0 else 2) / height * (1 if by_column == 0 else 2) / width)
+        for i, j in np.ndindex(height, width):
+            wave = math.cos(math.pi * by_row * (i + 0.5) / height) * math.cos(math.pi * by_column * (j + 0.5) / width)
+            z[c] += factor * wave * x[i, j, c]
+    return x * sigmoid(linear(p.under("excite"), relu(linear(p.under("squeeze"), z))))
+
+
+@by_image
+def ela(p, x):
+    def gate(p, z):
+        """Of means z, one for each row or column, [n, C]."""
+        kernel, groups = p["kernel"], math.gcd(z.shape[1], 16)
+        reach = len(kernel) // 2
+        mixed = np.zeros_like(z)
+        for i, c in np.ndindex(z.shape):
+            mixed[i, c] = sum(kernel[k, c] * z[i + k - reach, c] for k in range(7) if 0 <= i + k - reach < len(z))
+        normalised = np.concatenate([standard(part) for part in np.split(mixed, groups, axis=1)], axis=1)
+        return sigmoid(normalised * p["norm/scale"] + p["norm/bias"])
+
+    by_row, by_column = gate(p.under("height"), x.mean(axis=1)), gate(p.under("width"), x.mean(axis=0))
+    return np.array([[x[i, j] * by_row[i] * by_column[j] for j in range(x.shape[1])] for i in range(x.shape[0])])
+
+
 def constant(p, x):
     return x * sigmoid(p["bias"])
 
@@ -377,6 +486,16 @@ REFERENCES = {
     "mhsa-code": lambda p, x: mhsa(p, x, True),
     "nonlocal": lambda p, x: nonlocal_block(p, x, False),
     "nonlocal-code": lambda p, x: nonlocal_block(p, x, True),
+    "fca": fca,
+    "gct": gct,
+    "grn": lambda p, x: grn(p, x, False),
+    "grn-code": lambda p, x: grn(p, x, True),
+    "nosqueeze": nosqueeze,
+    "shuffle": shuffle,
+    "ema": ema,
+    "sge": lambda p, x: sge(p, x, 0),
+    "sge-code": lambda p, x: sge(p, x, 1),
+    "ela": ela,
     "constant": constant,
     "random": se,
     "shuffled": shuffled,

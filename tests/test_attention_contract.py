@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl.testing import parameterized
-from attention_runs import NAMES, SHAPE, apply, gates_by_path, make, modes, program, randoms, runs, variables
+from attention_runs import NAMES, RANGES, SHAPE, apply, gates_by_path, make, modes, program, randoms, runs, variables
 
 from jaxattn.attention import ATTENTION, Gate, resolve
 from jaxattn.attention.chain import Chain
@@ -25,6 +25,7 @@ CAPTURED = {
     "cbam-code": {"channel/gate", "spatial/gate"},
     "coord": {"gate", "height/gate", "width/gate"},
     "coord-code": {"gate", "height/gate", "width/gate"},
+    "ela": {"gate", "height/gate", "width/gate"},
     "triplet": {"gate", "width_channel/gate", "height_channel/gate", "height_width/gate"},
     "gc": set(),
     "mhsa": set(),
@@ -53,12 +54,13 @@ def test_shape_and_dtype_are_kept(name, shape, dtype):
 
 
 @every_module
-def test_gates_lie_between_0_and_1_and_broadcast(name):
+def test_gates_lie_within_their_range_and_broadcast(name):
+    low, high = RANGES.get(name, (0, 1))
     for run in runs(name).values():
         for path, gate in run.gates.items():
             assert np.broadcast_shapes(gate.shape, SHAPE) == SHAPE, path
-            assert float(gate.min()) >= 0, path
-            assert float(gate.max()) <= 1, path
+            assert float(gate.min()) >= low, path
+            assert float(gate.max()) <= high, path
 
 
 @every_module
@@ -129,6 +131,10 @@ def bam_parameters(channels, hidden):
     return branches + 2 * (9 * hidden * hidden + hidden) + hidden + 1
 
 
+def ema_parameters(depth):
+    return (9 * depth * depth + depth) + (depth * depth + depth) + 2 * depth
+
+
 PARAMETERS = {  # of a map [h, w, c], with d = max(c // r, 1)
     "se": lambda h, w, c, d: 2 * c * d,
     "ese": lambda h, w, c, d: c * c + c,
@@ -157,6 +163,14 @@ PARAMETERS = {  # of a map [h, w, c], with d = max(c // r, 1)
     "sk": lambda h, w, c, d: 2 * (9 * c * c // math.gcd(c, 32) + 2 * c) + 3 * c * max(d, 32) + 2 * max(d, 32),
     "mhsa": lambda h, w, c, d: 3 * c * c + (2 * h - 1 + 2 * w - 1) * c // 4,
     "nonlocal": lambda h, w, c, d: 3 * (c * (c // 2) + c // 2) + c // 2 * c + c + 2 * c,
+    "fca": lambda h, w, c, d: 2 * c * d,
+    "gct": lambda h, w, c, d: 3 * c,
+    "grn": lambda h, w, c, d: 2 * c,
+    "nosqueeze": lambda h, w, c, d: 2 * c * d,
+    "shuffle": lambda h, w, c, d: 6 * c // (2 * math.gcd(c // 2, 64)),
+    "ema": lambda h, w, c, d: ema_parameters(c // math.gcd(c, 32)),
+    "sge": lambda h, w, c, d: 2 * math.gcd(c, 64),
+    "ela": lambda h, w, c, d: 2 * (7 * c + 2 * c),
     "constant": lambda h, w, c, d: c,
 }
 SAME = {"ese-code": "ese", "gc-scale": "gc", "random": "se", "shuffled": "se"}

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attention_runs import NAMES, SHAPE, gates_by_path, make, program, randoms, runs, variables
+from attention_runs import NAMES, SHAPE, gates_by_path, is_gate, make, program, randoms, runs, variables
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxattn.attention import resolve
@@ -16,11 +16,24 @@ from jaxattn.runtime import QUICK_COMPILE
 
 BLIND_TO_POSITIONS = [
     "se", "ese", "ese-code", "eca", "eca-fixed3", "channel", "channel-code", "ge", "gc-scale", "srm", "srm-code",
-    "constant", "random", "shuffled",
+    "gct", "grn", "grn-code", "constant", "random", "shuffled",
 ]  # fmt: skip
 BLIND_TO_CHANNELS = ["spatial", "spatial-code"]
-CHANNEL_BY_CHANNEL = ["ge", "ge-2", "ge-4", "ge-learned", "ge-learned-2", "ge-learned-4", "simam", "simam-code", "srm"]
-MOVES_WITH_PIXELS = [*BLIND_TO_POSITIONS, "gc", "simam", "simam-code", "nonlocal"]
+CHANNEL_BY_CHANNEL = [
+    "ge",
+    "ge-2",
+    "ge-4",
+    "ge-learned",
+    "ge-learned-2",
+    "ge-learned-4",
+    "simam",
+    "simam-code",
+    "srm",
+    "sge",
+]
+MOVES_WITH_PIXELS = [
+    *BLIND_TO_POSITIONS, "gc", "simam", "simam-code", "nonlocal", "nosqueeze", "shuffle", "sge", "sge-code",
+]  # fmt: skip
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}  # sums in another order, through at most a few layers
 
 
@@ -142,8 +155,14 @@ def test_shuffled_gate_is_the_se_gate_of_the_image_before():
     np.testing.assert_array_equal(runs("shuffled")[False].gates["gate"], gates[jnp.array([2, 0, 1])])
 
 
-@pytest.mark.parametrize(("name", "train"), [("gc", False), ("nonlocal", True), ("nonlocal-code", False)])
-def test_residual_block_starts_as_the_identity(name, train):
+@pytest.mark.parametrize(
+    ("name", "train"),
+    [
+        ("gc", False), ("nonlocal", True), ("nonlocal-code", False), ("gct", False), ("grn", False),
+        ("grn-code", False),
+    ],
+)  # fmt: skip
+def test_module_starts_as_the_identity(name, train):
     module = make(name, train)
     y, _ = jax.jit(lambda x: module.init_with_output(jax.random.key(0), x), compiler_options=QUICK_COMPILE)(randoms(2))
     np.testing.assert_array_equal(y, randoms(2))
@@ -243,6 +262,99 @@ def test_branches_that_agree_leave_selective_kernel_nothing_to_choose():
     np.testing.assert_allclose(run("sk", randoms(2), values).y, run("sk", randoms(2), other).y, **TOLERANCE)
 
 
+@pytest.mark.parametrize("name", ["shuffle", "sge", "sge-code"])
+def test_gate_starts_as_the_sigmoid_of_one(name):
+    y, _ = resolve(name)().init_with_output(jax.random.key(0), jnp.asarray(randoms(2)))
+    expected = randoms(2) / (1 + np.exp(-1))
+    order = np.array([0, 4, 1, 5, 2, 6, 3, 7]) if name == "shuffle" else np.arange(8)
+    np.testing.assert_allclose(y, expected[..., order], rtol=1e-5)
+
+
+def constant_map():
+    return np.broadcast_to(randoms(2)[:, :1, :1], SHAPE)
+
+
+def test_on_a_map_that_is_the_same_at_every_position_squeezing_changes_nothing():
+    found = run("nosqueeze", constant_map(), variables("se")).gates["gate"]
+    expected = run("se", constant_map()).gates["gate"]
+    np.testing.assert_allclose(found, np.broadcast_to(expected, SHAPE), **TOLERANCE)
+
+
+def test_without_the_squeeze_a_position_sees_itself_alone():
+    x = randoms(2).copy()
+    x[:, 2, 3] += 1
+    changed = np.abs(run("nosqueeze", x).gates["gate"] - runs("nosqueeze")[False].gates["gate"]).max(axis=(0, 3)) > 1e-6
+    assert np.argwhere(changed).tolist() == [[2, 3]]
+
+
+def of_fca(x, values, **options):
+    return resolve("fca", 4)(**options).apply(*jax.device_put((values, x)))
+
+
+@pytest.mark.parametrize("selection", ["top", "low"])
+def test_the_lowest_frequency_is_the_mean_times_a_constant(selection):
+    values = variables("se")["params"]
+    larger = values | {"squeeze": {"kernel": values["squeeze"]["kernel"] * np.sqrt(5 * 7)}}
+    expected = run("se", randoms(2), {"params": larger}).y
+    found = of_fca(randoms(2), variables("se"), count=1, selection=selection)
+    np.testing.assert_allclose(found, expected, **TOLERANCE)
+
+
+def test_a_wave_is_seen_by_the_channel_of_its_frequency_and_by_no_other():
+    positions = np.pi * (np.arange(7) + 0.5) / 7
+    for number, (u, v) in enumerate([(0, 0), (0, 1), (6, 0), (0, 5)]):  # the first four of the top
+        wave = np.outer(np.cos(u * positions), np.cos(v * positions)).astype(np.float32)
+        x = np.broadcast_to(wave[None, :, :, None], (1, 7, 7, 4))
+        for channel in range(4):
+            squeeze = {"kernel": np.eye(4, dtype=np.float32)[:, [channel]]}  # one hidden unit sees one channel
+            values = {"params": {"squeeze": squeeze, "excite": {"kernel": np.ones((1, 4), np.float32)}}}
+            gate = float(np.asarray(of_fca(x, values))[0, 0, 0, 0] / wave[0, 0])
+            assert gate > 0.9 if channel == number else abs(gate - 0.5) < 1e-5, (number, channel)
+
+
+def test_gct_ignores_the_scale_of_a_map():
+    # but for epsilon, 1e-5 beside sums of squares of about 35
+    np.testing.assert_allclose(run("gct", 7 * randoms(2)).gates["gate"], runs("gct")[False].gates["gate"], rtol=1e-4)
+
+
+def test_dividing_by_the_mean_of_8_norms_is_dividing_by_their_sum_with_8_times_the_scale():
+    values = variables("grn")["params"]
+    larger = {"params": values | {"scale": 8 * values["scale"]}}
+    np.testing.assert_allclose(
+        run("grn", randoms(2), larger).y, run("grn-code", randoms(2), variables("grn")).y, **TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("name", ["ema", "sge"])
+def test_channels_of_a_group_share_their_weights(name):
+    x = jnp.asarray(randoms(2, (3, 5, 7, 12)))
+    module = resolve(name)(groups=8)  # 4 of them divide 12 channels
+    _, captured = module.init_with_output(jax.random.key(0), x, capture_intermediates=is_gate)
+    gate = gates_by_path(captured["intermediates"])["gate"]
+    np.testing.assert_array_equal(gate, np.repeat(gate[..., ::3], 3, axis=-1))
+
+
+def test_groups_of_ema_share_their_parameters():
+    x = jnp.asarray(randoms(2, (3, 5, 7, 4)))
+    module = resolve("ema")(groups=2)
+    values = module.init(jax.random.key(0), x)
+    swapped = np.array([2, 3, 0, 1])
+    found = module.apply(values, x[..., swapped])
+    np.testing.assert_allclose(found, module.apply(values, x)[..., swapped], **TOLERANCE)
+
+
+def test_ela_of_the_transposed_map_has_its_branches_swapped():
+    values = variables("ela")["params"]
+    swapped = {"params": {"height": values["width"], "width": values["height"]}}
+    y = resolve("ela")().apply(*jax.device_put((swapped, randoms(2).swapaxes(1, 2))))
+    np.testing.assert_allclose(y.swapaxes(1, 2), runs("ela")[False].y, **TOLERANCE)
+
+
+def test_shuffle_needs_two_halves():
+    with pytest.raises(ValueError, match="channels must be even, got 7"):
+        jax.eval_shape(resolve("shuffle")().init, jax.random.key(0), jnp.zeros((1, 2, 2, 7)))
+
+
 @pytest.mark.parametrize(
     ("name", "argument", "message"),
     [
@@ -250,6 +362,9 @@ def test_branches_that_agree_leave_selective_kernel_nothing_to_choose():
         ("ge-learned", {"extent": -1}, "extent must be one of 0, 2, 4, 8"),
         ("eca", {"kernel": 4}, "kernel must be odd and positive, got 4"),
         ("mhsa", {"heads": 3}, "channels must be a multiple of 3 heads, got 8"),
+        ("ela", {"kernel": 4}, "kernel must be odd and positive, got 4"),
+        ("fca", {"count": 33}, "count must be from 1 to 32, got 33"),
+        ("fca", {"selection": "high"}, "selection must be one of top, low, got 'high'"),
     ],
 )
 def test_arguments_that_a_formula_does_not_cover_are_refused(name, argument, message):

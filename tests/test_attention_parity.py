@@ -102,6 +102,22 @@ def non_local():
     return timm("non_local_attn", "NonLocalAttn", 8, use_scale=False, rd_channels=4), names
 
 
+GRN = {"weight": "scale", "bias": "bias"}
+
+
+def efficient_local():
+    def group_norm(channels, **_):
+        return torch.nn.GroupNorm(8, channels)
+
+    # timm has one group, and SiLU before the sigmoid
+    module = timm("coord_attn", "EfficientLocalAttn", 8, norm_layer=group_norm, act_layer=torch.nn.Identity)
+    names = {}
+    for theirs, ours in (("h", "height"), ("w", "width")):
+        names |= {f"conv_{theirs}.weight": f"{ours}/kernel"}
+        names |= {f"norm_{theirs}.weight": f"{ours}/norm/scale", f"norm_{theirs}.bias": f"{ours}/norm/bias"}
+    return module, names
+
+
 CASES = {
     "se": lambda: (timm("squeeze_excite", "SEModule", 8, rd_channels=2, bias=False), mlp(False)),
     "ese": lambda: (timm("squeeze_excite", "EffectiveSEModule", 8, gate_layer="sigmoid"), layer("fc", "excite")),
@@ -116,6 +132,8 @@ CASES = {
     "ge": lambda: (timm("gather_excite", "GatherExcite", 8, use_mlp=False), {}),
     "ge-2": lambda: (timm("gather_excite", "GatherExcite", 8, extent=2, use_mlp=False), {}),
     "ge-4": lambda: (timm("gather_excite", "GatherExcite", 8, extent=4, use_mlp=False), {}),
+    "grn-code": lambda: (timm("grn", "GlobalResponseNorm", 8, channels_last=False), GRN),
+    "ela": efficient_local,
     "gc": lambda: global_context("mlp_add", fuse_add=True, fuse_scale=False),
     "gc-scale": lambda: global_context("mlp_scale"),
     "coord": lambda: coordinate(2),

@@ -12,7 +12,7 @@ from cnn_layers import layer
 from test_capture import SHAPE, drawn, images, network
 
 from jaxattn.attention import resolve
-from jaxattn.explain.cam import CAMS, explain, grad_cam, hires_cam, layer_gradients
+from jaxattn.explain.cam import CAMS, explain, grad_cam, hires_cam, layer_cam, layer_gradients
 from jaxattn.networks import CNN
 from jaxattn.types import MapKind
 
@@ -65,6 +65,7 @@ def test_maps_of_a_small_net_equal_numpy():
         expected = {
             MapKind.GRAD_CAM: np.maximum((weights * activations).sum(axis=3), 0),
             MapKind.HIRES_CAM: np.maximum((gradients * activations).sum(axis=3), 0),
+            MapKind.LAYER_CAM: np.maximum((np.maximum(gradients, 0) * activations).sum(axis=3), 0),
         }
         assert all((one > 0).any() for one in expected.values())
         for kind, one in expected.items():
@@ -94,14 +95,29 @@ def test_formulas_by_hand():
     np.testing.assert_array_equal(grad_cam(activations, gradients), [[[4.0], [2.0]]])
     np.testing.assert_array_equal(hires_cam(activations, gradients), [[[1.0], [1.0]]])
     np.testing.assert_array_equal(grad_cam(activations, -gradients), np.zeros((1, 2, 1)))
+    signed = jnp.array([[[[1.0, -1.0]], [[-3.0, -2.0]]]])  # only the first of four is positive
+    np.testing.assert_array_equal(layer_cam(activations, signed), [[[1.0], [0.0]]])
+    np.testing.assert_array_equal(hires_cam(activations, signed), [[[0.0], [0.0]]])
 
 
-def test_where_gradients_are_uniform_both_maps_are_equal():
+def drawn_maps(positions, positive=False):
+    """Random activations, and gradients that vary over positions or not; the maps of each kind."""
     random = np.random.default_rng(0)
     activations = random.normal(size=(2, 4, 5, 6))
-    gradients = np.broadcast_to(random.normal(size=(2, 1, 1, 6)), activations.shape)
-    both = [method(jnp.asarray(activations), jnp.asarray(gradients)) for method in CAMS.values()]
-    np.testing.assert_allclose(*both, rtol=1e-4, atol=1e-5)
+    gradients = random.normal(size=(2, *positions, 6))
+    gradients = np.broadcast_to(np.abs(gradients) if positive else gradients, activations.shape)
+    return {kind: method(jnp.asarray(activations), jnp.asarray(gradients)) for kind, method in CAMS.items()}
+
+
+def test_where_gradients_are_uniform_grad_cam_is_hires_cam():
+    maps = drawn_maps((1, 1))
+    np.testing.assert_allclose(maps[MapKind.GRAD_CAM], maps[MapKind.HIRES_CAM], rtol=1e-4, atol=1e-5)
+    assert np.abs(maps[MapKind.LAYER_CAM] - maps[MapKind.HIRES_CAM]).max() > 0.1
+
+
+def test_where_no_gradient_is_negative_layer_cam_is_hires_cam():
+    maps = drawn_maps((4, 5), positive=True)
+    np.testing.assert_array_equal(maps[MapKind.LAYER_CAM], maps[MapKind.HIRES_CAM])
 
 
 @pytest.mark.parametrize("name", ["none", *KINDS])
@@ -137,7 +153,8 @@ def test_maps_equal_pytorchs():
     twin(torch.tensor(x).permute(0, 3, 1, 2))[[0, 1], targets.tolist()].sum().backward()
     for name, activations in kept.items():
         weights = activations.grad.mean(dim=(2, 3), keepdim=True)
-        for kind, factor in ((MapKind.GRAD_CAM, weights), (MapKind.HIRES_CAM, activations.grad)):
+        factors = weights, activations.grad, activations.grad.relu()
+        for kind, factor in zip(CAMS, factors, strict=True):
             theirs = (factor * activations).sum(dim=1).relu().detach().numpy()
             assert theirs.max() > 0
             # a float32 sum that rounds to the other side of a ReLU or a pool's tie moves single positions a little

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from attention_runs import RANGES
 from cnn_layers import layer
 from flax import linen as nn
 
@@ -23,6 +24,7 @@ SEVERAL = {  # the gates within a module's own, where it has any
     "cbam-code": ("/channel", "/spatial"),
     "coord": ("", "/height", "/width"),
     "coord-code": ("", "/height", "/width"),
+    "ela": ("", "/height", "/width"),
     "triplet": ("", "/height_channel", "/height_width", "/width_channel"),
     **dict.fromkeys(("none", "gc", "mhsa", "mhsa-code", "nonlocal", "nonlocal-code"), ()),
 }
@@ -72,7 +74,8 @@ def test_layers_and_every_gate_of_a_module_are_captured(name):
     for gate in found.gates.values():
         assert gate.ndim == 4 and len(gate) == SHAPE[0]  # each image its own, also where all have the same
         assert np.broadcast_shapes(gate.shape, shape) == shape
-        assert gate.min() >= 0 and gate.max() <= 1
+        low, high = RANGES.get(name, (0, 1))
+        assert gate.min() >= low and gate.max() <= high
 
 
 @every_module

@@ -255,7 +255,9 @@ def continued(model, variables, images):
 
 
 @pytest.mark.parametrize("name", ["cnn", "resnet20", "own_network:Net"])
-@pytest.mark.parametrize("attention", ["se", "cbam", "bam", "sk", "coord", "mhsa", "se+spatial", "gc"])
+@pytest.mark.parametrize(
+    "attention", ["se", "cbam", "bam", "sk", "coord", "mhsa", "se+spatial", "gc", "gct", "shuffle"]
+)
 def test_attention_that_begins_as_the_identity_leaves_a_trained_network_as_it_was(name, attention):
     if (name, attention) in (("resnet20", "sk"), ("resnet20", "mhsa")):
         pytest.skip("it stands in place of a trained convolution")
@@ -263,8 +265,10 @@ def test_attention_that_begins_as_the_identity_leaves_a_trained_network_as_it_wa
     model, usual = network(name, attention, placement=Placement(start="identity")), network(name, attention)
     found = continued(model, variables, images)
     np.testing.assert_allclose(found.logits, expected, atol=1e-3)
-    assert attention == "gc" or not np.allclose(continued(usual, variables, images).logits, expected, atol=1e-3)
-    if attention in ("se", "cbam", "coord"):
+    assert attention in ("gc", "gct") or not np.allclose(
+        continued(usual, variables, images).logits, expected, atol=1e-3
+    )
+    if attention in ("se", "cbam", "coord", "gct"):
         gates = found.gates
         np.testing.assert_array_equal([gates[layer].mean() for layer in gates if "/" not in str(layer)], 1)
 

@@ -186,6 +186,20 @@ def test_gates_of_every_kind_are_drawn(name):
     assert bool(draw_gates(shapes_of_gates(name))) == (name not in ("none", "gc", "mhsa"))
 
 
+@pytest.mark.parametrize(
+    ("count", "across", "columns", "rows"), [(6, 6, 7, 1), (9, 3, 4, 3), (8, 6, 7, 2), (1, 6, 2, 1)]
+)
+def test_maps_of_an_image_stand_beside_it_in_rows(count, across, columns, rows):
+    predictions = Predictions(np.zeros((2, 8, 8, 3), np.uint8), np.full((2, 3), 1 / 3), ("a", "b", "c"))
+    panels = [[gallery.Panel(f"map {i}", np.full((8, 8), i / 10)) for i in range(count)] for _ in range(2)]
+    figure = gallery.gallery("maps", "run", predictions, panels, {"label": "weight"}, across)
+    drawn = [axis.get_title() for axis in figure.axes[: 2 * rows * columns]]
+    of_first = np.reshape(drawn[: rows * columns], (rows, columns))
+    assert of_first[0, 0] and not any(of_first[1:, 0])
+    assert [title for title in of_first[:, 1:].flat if title] == [f"map {i}" for i in range(count)]
+    assert_tidy(figure)
+
+
 def test_gates_by_image_are_bars_of_that_images_weights():
     explained = sources("usual").explanation
     figure = draw("gates-by-image", explanation=explained)

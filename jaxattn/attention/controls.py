@@ -9,7 +9,7 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxattn.attention.gate import Gate
-from jaxattn.attention.se import squeeze_excitation
+from jaxattn.attention.se import excitation
 from jaxattn.layers import init
 
 
@@ -63,7 +63,7 @@ class Random(Gate):
     @nn.compact
     def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C]."""
-        return squeeze_excitation(x, self.reduction, layer=_Frozen)
+        return excitation(jnp.mean(x, axis=(1, 2), keepdims=True), self.reduction, layer=_Frozen)
 
 
 @final
@@ -86,4 +86,4 @@ class Shuffled(Gate):
     @nn.compact
     def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C], shifted by one image."""
-        return jnp.roll(squeeze_excitation(x, self.reduction), 1, axis=0)
+        return jnp.roll(excitation(jnp.mean(x, axis=(1, 2), keepdims=True), self.reduction), 1, axis=0)

@@ -11,12 +11,20 @@ from jaxattn.attention.channel import ChannelAttention
 from jaxattn.attention.controls import Constant, Random, Shuffled
 from jaxattn.attention.coord import CoordinateAttention
 from jaxattn.attention.eca import EfficientChannelAttention
+from jaxattn.attention.ela import EfficientLocalAttention
+from jaxattn.attention.ema import EfficientMultiScaleAttention
 from jaxattn.attention.ese import EffectiveSqueezeExcitation
+from jaxattn.attention.fca import FrequencyChannelAttention
 from jaxattn.attention.gc import GlobalContext, GlobalContextScale
+from jaxattn.attention.gct import GatedChannelTransformation
 from jaxattn.attention.ge import GatherExcite, GatherExciteLearned
+from jaxattn.attention.grn import GlobalResponseNormalisation
 from jaxattn.attention.mhsa import MultiHeadSelfAttention
 from jaxattn.attention.non_local import NonLocal
+from jaxattn.attention.nosqueeze import NoSqueeze
 from jaxattn.attention.se import SqueezeExcitation
+from jaxattn.attention.sge import SpatialGroupEnhance
+from jaxattn.attention.shuffle import ShuffleAttention
 from jaxattn.attention.simam import SimAM
 from jaxattn.attention.sk import SelectiveKernel
 from jaxattn.attention.spatial import SpatialAttention
@@ -42,6 +50,10 @@ GROUPS: dict[str, dict[str, Attention]] = {
         "srm": StyleRecalibration,
         "srm-code": variant(StyleRecalibration, sample=True),
         "sk": SelectiveKernel,
+        "fca": FrequencyChannelAttention,
+        "gct": GatedChannelTransformation,
+        "grn": GlobalResponseNormalisation,
+        "grn-code": variant(GlobalResponseNormalisation, average=True),
     },
     "by position": {
         "spatial": SpatialAttention,
@@ -61,6 +73,12 @@ GROUPS: dict[str, dict[str, Attention]] = {
         "coord": CoordinateAttention,
         "coord-code": variant(CoordinateAttention, minimum=8),
         "triplet": TripletAttention,
+        "nosqueeze": NoSqueeze,
+        "shuffle": ShuffleAttention,
+        "ema": EfficientMultiScaleAttention,
+        "sge": SpatialGroupEnhance,
+        "sge-code": variant(SpatialGroupEnhance, sample=True),
+        "ela": EfficientLocalAttention,
     },
     "self-attention": {
         "mhsa": MultiHeadSelfAttention,

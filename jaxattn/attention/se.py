@@ -15,25 +15,24 @@ from jaxattn.layers import init
 plain_layer = functools.partial(init.dense, use_bias=False)
 
 
-def squeeze_excitation(
-    x: Float[Array, "B H W C"], reduction: int, layer: Callable[..., nn.Module] = plain_layer
-) -> Float[Array, "B 1 1 C"]:
-    """sigmoid(W2 relu(W1 mean(x))) of x [B, H, W, C]: shared by `se` and its controls.
+def excitation(
+    z: Float[Array, "B h w C"], reduction: int, layer: Callable[..., nn.Module] = plain_layer
+) -> Float[Array, "B h w C"]:
+    """sigmoid(W2 relu(W1 z)) at each position of z [B, h, w, C]: shared by `se`, its controls, `nosqueeze` and `fca`.
 
     Args:
-        x: the map [B, H, W, C].
+        z: what describes the channels, [B, h, w, C].
         reduction: r, channels per hidden unit; W1 is [C, max(C // r, 1)].
         layer: makes W1 and W2 from `(outputs, inputs, name=)`; they become submodules of the calling module.
 
     Returns:
-        Weights in (0, 1), [B, 1, 1, C].
+        Weights in (0, 1), [B, h, w, C].
 
-    Source: arXiv:1709.01507, equations 2 and 3.
+    Source: arXiv:1709.01507, equation 3.
     """
-    channels = x.shape[-1]
+    channels = z.shape[-1]
     hidden = max(channels // reduction, 1)
-    squeezed = jnp.mean(x, axis=(1, 2), keepdims=True)
-    squeezed = nn.relu(layer(hidden, channels, name="squeeze")(squeezed))
+    squeezed = nn.relu(layer(hidden, channels, name="squeeze")(z))
     return nn.sigmoid(layer(channels, hidden, name="excite")(squeezed))
 
 
@@ -57,4 +56,4 @@ class SqueezeExcitation(Gate):
     @nn.compact
     def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C]."""
-        return squeeze_excitation(x, self.reduction)
+        return excitation(jnp.mean(x, axis=(1, 2), keepdims=True), self.reduction)

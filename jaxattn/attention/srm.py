@@ -8,13 +8,7 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxattn.attention.gate import Gate
-from jaxattn.layers.norm import BatchNorm
-
-
-def _root(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Square root of x [...] whose gradient at 0, where a channel is constant, is 0 instead of infinity."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+from jaxattn.layers.norm import BatchNorm, root
 
 
 @final
@@ -47,5 +41,5 @@ class StyleRecalibration(Gate):
         by_mean, by_deviation = (
             self.param(name, nn.initializers.zeros, x.shape[-1:]) for name in ("mean", "deviation")
         )
-        style = by_mean[None, None, None] * mean + by_deviation[None, None, None] * _root(variance)
+        style = by_mean[None, None, None] * mean + by_deviation[None, None, None] * root(variance)
         return nn.sigmoid(BatchNorm(name="norm")(style, self.train))

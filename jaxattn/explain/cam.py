@@ -45,9 +45,26 @@ def hires_cam(activations: Float[Array, "B h w C"], gradients: Float[Array, "B h
     return nn.relu(jnp.sum(gradients * activations, axis=-1))
 
 
+def layer_cam(activations: Float[Array, "B h w C"], gradients: Float[Array, "B h w C"]) -> Float[Array, "B h w"]:
+    """LayerCAM: relu(sum over c of relu(dy / dA_c) A_c), position by position: negative gradients count for nothing.
+
+    Args:
+        activations: A, the output of a layer, [B, h, w, C].
+        gradients: of the class's logit with respect to them, [B, h, w, C].
+
+    Returns:
+        Maps [B, h, w], not negative.
+
+    Source: Jiang et al., LayerCAM, IEEE Transactions on Image Processing 30 (2021), without the scaling by tanh for
+    shallow layers, which are fused there.
+    """
+    return nn.relu(jnp.sum(nn.relu(gradients) * activations, axis=-1))
+
+
 CAMS: dict[MapKind, Callable[[jax.Array, jax.Array], jax.Array]] = {
     MapKind.GRAD_CAM: grad_cam,
     MapKind.HIRES_CAM: hires_cam,
+    MapKind.LAYER_CAM: layer_cam,
 }
 
 

@@ -99,7 +99,7 @@ class Explanation:
 
     @property
     def cams(self) -> list[ScoredMaps]:
-        """Grad-CAM and HiResCAM of `targets` at each selected layer."""
+        """Grad-CAM, HiResCAM and LayerCAM of `targets` at each selected layer."""
         return self._scored(lambda kind, layer: kind in CAMS)
 
     @property

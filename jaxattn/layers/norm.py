@@ -1,4 +1,4 @@
-"""Batch normalisation that keeps its statistics as PyTorch does."""
+"""Batch normalisation that keeps its statistics as PyTorch does, instance normalisation, and a safe square root."""
 
 import functools
 from typing import final
@@ -96,6 +96,21 @@ def _batch_norm_backward(epsilon, relu, residuals, gradients):
 
 
 batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
+
+
+def instance_norm(x: Float[Array, "B H W C"], epsilon: float = 1e-5) -> Float[Array, "B H W C"]:
+    """x [B, H, W, C] with each channel of each image shifted and scaled to mean 0 and variance 1 over H and W.
+
+    Source: arXiv:1607.08022, without scale and bias; GroupNorm with as many groups as channels.
+    """
+    centred = x - jnp.mean(x, axis=(1, 2), keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True) + epsilon)
+
+
+def root(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Square root of x [...] whose gradient at 0, where a channel is constant, is 0 instead of infinity."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 def _affine(x, scale, bias):

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxattn.explain.maps import over_image
 from jaxattn.plots import labels
-from jaxattn.plots.gallery import Panel, gallery
+from jaxattn.plots.gallery import MAX_COLUMNS, Panel, gallery
 from jaxattn.types import Predictions, ScoredMaps
 
 if TYPE_CHECKING:
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 def draw(predictions: Predictions, targets: np.ndarray, cams: list[ScoredMaps], caption: str) -> "Figure":
-    """Grad-CAM and HiResCAM at each layer, overlaid on each image, with their scores.
+    """Grad-CAM, HiResCAM and LayerCAM at each layer, overlaid on each image, with their scores.
 
     Args:
         predictions: N images, a row each.
         targets: the explained class, int [N].
-        cams: the maps, a column each; each is drawn from its minimum to its maximum.
+        cams: the maps, kind by kind; each is drawn from its minimum to its maximum. Kinds that do not fit into one row
+            have a row each.
         caption: which run it is.
     """
     is_predicted = (targets == predictions.predicted).all()
@@ -37,4 +38,5 @@ def draw(predictions: Predictions, targets: np.ndarray, cams: list[ScoredMaps], 
         predictions,
         panels,
         {"label": "evidence, each map on its own scale", "ends": ("min", "max")},
+        MAX_COLUMNS - 1 if len(cams) < MAX_COLUMNS else min(len({one.layer for one in cams}), MAX_COLUMNS - 1),
     )

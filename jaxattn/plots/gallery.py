@@ -39,27 +39,32 @@ def show(axes: "Axes", image: np.ndarray, title: str = "") -> None:
 
 
 def gallery(
-    title: str, caption: str, predictions: Predictions, panels: list[list[Panel]], bar: dict[str, Any]
+    title: str,
+    caption: str,
+    predictions: Predictions,
+    panels: list[list[Panel]],
+    bar: dict[str, Any],
+    across: int = MAX_COLUMNS - 1,
 ) -> "Figure":
-    """Each image, and beside it its maps overlaid at alpha .5; past `MAX_COLUMNS` columns they continue below.
+    """Each image, and beside it its maps overlaid at alpha .5, in rows.
 
     Args:
         title, caption: as of `canvas.figure`.
         predictions: N images.
         panels: the maps of each, N lists.
         bar: arguments of `canvas.colour_bar`: its label and the scale that all maps share.
+        across: the most maps of a row.
     """
-    count = 1 + len(panels[0])
-    columns = min(count, MAX_COLUMNS)
-    down = -(-count // columns)
+    across = min(across, len(panels[0]))
+    down = -(-len(panels[0]) // across)
     lines = 1 + max(panel.title.count("\n") for row in panels for panel in row)
     cell = image_cell(predictions.images, max(lines, 2))
-    figure, axes = canvas.grid(len(panels) * down, columns, title, caption, cell)
+    figure, axes = canvas.grid(len(panels) * down, 1 + across, title, caption, cell)
     low, high = bar.get("limits", (0, 1))
     for i, (image, row) in enumerate(zip(predictions.images, panels, strict=True)):
-        cells = axes[i * down : (i + 1) * down].flat
-        show(cells[0], image, labels.prediction(predictions, i))
-        for axis, panel in zip(cells[1:], row, strict=False):
+        cells = axes[i * down : (i + 1) * down]
+        show(cells[0, 0], image, labels.prediction(predictions, i))
+        for axis, panel in zip(cells[:, 1:].flat, row, strict=False):
             show(axis, image @ LUMA / 255, panel.title)
             axis.imshow(panel.values, cmap=canvas.COLOURS, vmin=low, vmax=high, alpha=0.5, interpolation="nearest")
     canvas.colour_bar(figure, axes, **bar)
