@@ -1,0 +1,20 @@
+"""Seeds that any program trained, judged from a CSV file: variant, seed, accuracy.
+
+python examples/judge_csv.py results.csv
+"""
+
+import sys
+
+from jaxattn.comparison.numbers import of_csv
+
+
+def main(path: str) -> None:
+    """Prints each variant's difference to the first one, its interval, and the sentence."""
+    for row in of_csv(path).table.rows[1:]:
+        low, high = row.difference.interval
+        print(f"{row.variant.name}: {row.difference.mean:+.2f} points ({low:+.2f} to {high:+.2f})")
+        print(f"  {row.verdict.text}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
