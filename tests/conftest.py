@@ -112,7 +112,7 @@ def small_network():
     create = networks.create
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "create", functools.partial(create, widths=(4, 4, 8), hidden=8))
-        patch.setattr(program, "KEEP_BARRIERS", QUICK_COMPILE)
+        patch.setattr(program, "KEEP_BARRIERS", program.KEEP_BARRIERS | QUICK_COMPILE)
         for module in (compiled, run):  # what trains, what loads
             patch.setattr(module, "build", remembered)
         patch.setattr(analysis, "SCORED", 4)

@@ -357,6 +357,21 @@ def test_what_a_module_raises_while_it_trains_is_one_line_and_its_traceback_is_k
     assert "RuntimeError: in a callback" in (tmp_path / "run" / "error.txt").read_text()
 
 
+class OfMaximum(Gate):
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid(nn.Dense(x.shape[-1])(x.max(axis=(1, 2), keepdims=True)))
+
+
+@pytest.mark.parametrize("start", ["usual", "identity"])
+@pytest.mark.parametrize("chain", ["", "+se"])
+def test_a_maximum_in_a_module_has_a_gradient_whatever_xla_computes_again(tmp_path, quiet, start, chain):
+    attention = f"{__name__}:OfMaximum{chain}"
+    config = Config(attention=attention, attention_start=start, **CONFIG)
+    run = fit(config, tmp_path / "run", quiet)  # a gradient of 0 / 0 would stop it
+    assert run.result["epochs"] == 1
+
+
 # known by its code
 
 SOURCE = """

@@ -30,7 +30,7 @@ class BlendedGate(Gate):
         """Weights of x [B, H, W, C], which broadcast to it."""
         module = mode.create(self.module, train, "module")
         factor = self.param("factor", nn.initializers.zeros, ())
-        return 1 + factor * (module.gate(x, **mode.arguments(module, train)) - 1)
+        return 1 + factor * (mode.gate(module, x, train) - 1)
 
 
 @final

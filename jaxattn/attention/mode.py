@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -34,12 +35,26 @@ def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[
     Raises:
         InputError: where it is not one array of floating-point numbers.
     """
-    y = module(x, **arguments(module, train))
+    y = module(_computed_once(module, x), **arguments(module, train))
     if not isinstance(y, Array):
         raise InputError(f"attention must return one array, {type(module).__name__} returns a {type(y).__name__}")
     if not jnp.issubdtype(y.dtype, jnp.floating):
         raise InputError(f"attention must return floating-point numbers, {type(module).__name__} returns {y.dtype}")
     return y
+
+
+def gate(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Any:
+    """What the method `gate` of a module gives for x [B, H, W, C], in training or evaluation mode."""
+    return module.gate(_computed_once(module, x), **arguments(module, train))  # type: ignore[attr-defined]
+
+
+def _computed_once(module, x):
+    """x, which XLA must not compute again for the gradient of a module of the reader's own.
+
+    With other rounding, no value would equal the maximum that was found, and that of `max` would be 0 / 0. Modules of
+    this package take `layers.pooling.max_first`.
+    """
+    return x if type(module).__module__.startswith("jaxattn.") else jax.lax.optimization_barrier(x)
 
 
 def arguments(module: nn.Module, train: bool) -> dict[str, bool]:

@@ -48,7 +48,7 @@ class ConvBlock(nn.Module):
         if self.attention is not None:
             module = mode.create(self.attention, train, "attention")
             if train and type(module).__call__ is Gate.__call__ and self.position == "before":
-                return gated_max_pool_2x2(x, module.gate(x, **mode.arguments(module, train)))  # equal, and faster
+                return gated_max_pool_2x2(x, mode.gate(module, x, train))  # equal, and faster
             x = apply(module, x, train)
         return max_pool_2x2(x) if self.position == "before" else x
 
