@@ -1,9 +1,9 @@
 """What MkDocs calls while it builds: pages that are made from the code, and from nothing else."""
 
+import argparse
 import functools
 import importlib
 import os
-import re
 from pathlib import Path
 
 from mkdocs.structure.files import File
@@ -16,6 +16,7 @@ from jaxattn import modules
 from jaxattn.attention.registry import GROUPS
 from jaxattn.cli.commands import COMMANDS
 
+WIDTH = 78  # characters that a page shows without scrolling
 MODULES = "Attention modules"
 PUBLIC = Path(__file__).parents[1] / "tests" / "public_api.txt"
 
@@ -46,9 +47,10 @@ def _made():
 
 
 def _commands():
-    parts = ["# Commands", "What `jaxattn COMMAND --help` says. `python -m jaxattn.COMMAND` does the same."]
+    parts = ["# Commands", "What `jaxattn COMMAND --help` says."]
     for name, command in COMMANDS.items():
-        text = importlib.import_module(command.module).parser().format_help()
-        text = re.sub(re.escape(str(Path.home())) + r"\b", "~", text)
+        parser = importlib.import_module(command.module).parser()
+        parser.formatter_class = functools.partial(argparse.HelpFormatter, max_help_position=26, width=WIDTH)
+        text = parser.format_help().replace(str(Path.home()), "~")
         parts += [f"## jaxattn {name}", f"{command.about[0].upper()}{command.about[1:]}.", f"```text\n{text}```"]
     return "\n\n".join(parts) + "\n"

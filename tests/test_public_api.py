@@ -59,7 +59,7 @@ def listed():
         flags = importlib.import_module(command.module).parser()._option_string_actions
         lines[f"jaxattn {name}"] = sorted(flag for flag in flags if flag.startswith("--"))
     texts = (f"{name}: {', '.join(values)}" if values else name for name, values in lines.items())
-    return "".join(textwrap.fill(text, 100, subsequent_indent="    ", break_on_hyphens=False) + "\n" for text in texts)
+    return "".join(textwrap.fill(text, 78, subsequent_indent="    ", break_on_hyphens=False) + "\n" for text in texts)
 
 
 def test_public_names_are_those_listed():
