@@ -10,7 +10,7 @@ from jaxattn import describe
 from jaxattn.attention import ATTENTION
 
 DRAWN = 1  # the number of the site that is drawn
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+|!~^-])")
+SPECIAL = re.compile(r"([\\`*_{}\[\]>#+|!-])")  # what Markdown would read as its own
 
 
 def pages(rows):
@@ -28,7 +28,7 @@ def path(name):
 def _text(prose):
     """Prose of a docstring as Markdown: what stands between backticks stays, and papers are links."""
     parts = prose.split("`")
-    parts = [part if i % 2 else SPECIAL.sub(r"\\\1", part) for i, part in enumerate(parts)]
+    parts = [part if i % 2 else SPECIAL.sub(r"\\\1", _escaped(part)) for i, part in enumerate(parts)]
     return re.sub(r"arXiv:(\d{4}\.\d{5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", "`".join(parts))
 
 
@@ -94,5 +94,5 @@ def _page(facts, alike):
     return "\n\n".join("\n\n".join([title, *texts]) for title, texts in parts.items() if any(texts)) + "\n"
 
 
-def _escaped(formula):
-    return formula.replace("&", "&amp;").replace("<", "&lt;")
+def _escaped(text):
+    return text.replace("&", "&amp;").replace("<", "&lt;")

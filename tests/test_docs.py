@@ -7,6 +7,7 @@ import functools
 import html
 import http.server
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -71,6 +72,8 @@ def test_every_module_has_a_page_with_its_formula_paper_drawing_and_verdict(site
     assert module.formula in text and (module.paper in text or module.paper == "control")
     assert f"Data flow of {name}" in page.read_text() and "Did it help?" in text and f'ATTENTION["{name}"]()' in text
     assert module.differs in " ".join(text.split())
+    summary = inspect.cleandoc(module.__doc__).split("\n\n")[0].replace("`", "")
+    assert " ".join(summary.split()) in " ".join(text.split())
     assert f'href="{name}/"' in (site / "modules" / "index.html").read_text()
 
 
