@@ -1,8 +1,9 @@
 """Lists every attention module: its cost in this network, its formula, and where its paper and its code differ.
 
     jaxattn modules
+    jaxattn modules se
 
-A table as wide as the terminal, Markdown when piped.
+A table as wide as the terminal, Markdown when piped. With a name, all that is known of that module, as plain text.
 """
 
 import functools
@@ -14,9 +15,12 @@ import sys
 import textwrap
 from typing import NamedTuple
 
+from jaxattn import describe
+from jaxattn.cli.columns import columns
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
 from jaxattn.data import cifar10
+from jaxattn.errors import InputError
 from jaxattn.runtime import require_device
 
 IMAGE = cifar10.SPEC.image_shape
@@ -103,9 +107,39 @@ def _print_table(table):
         console.print("Papers, and where their code differs: in a wider terminal, or with --markdown or --json.")
 
 
+def _print_one(name, reduction):
+    """All that is known of one module, for the terminal's width."""
+    from jaxattn.attention.registry import GROUPS
+
+    require_device()
+    facts = describe.describe(name, reduction)
+    alike = [_table_row(facts.group, other, reduction) for other in GROUPS[facts.group]]
+    sites = [["site", "input and output", "gates"]]
+    sites += [[site.name, describe.shape(site.shape), describe.gates(site)] for site in facts.sites]
+    costs = [["", *HEADER[:3]], *(["*" if row.name == name else "", *_cells(row)[:3]] for row in alike)]
+    options = [f"{one.name}: {one.type} = {one.default}: {one.about}" for one in facts.options]
+    parts = {
+        f"{name} ({facts.group})": [facts.summary, *facts.details],
+        "Formula": [facts.formula],
+        "Paper": [facts.source],
+        "Paper and code": [facts.differs],
+        "Options": options,
+        "Shapes in the tutorial's network, [H, W, C]": [columns(sites)],
+        "Cost in its three blocks, beside the group's other modules": [columns(costs, right=(2, 3))],
+        "Did it help?": describe.verdicts(facts),
+        "Without jaxattn's training": [describe.usage(name)],
+    }
+    width = min(shutil.get_terminal_size().columns, NARROW) - 2
+    for title, paragraphs in parts.items():
+        texts = [text if "\n" in text else textwrap.fill(text, width) for text in paragraphs if text]
+        if texts:
+            print(f"{title}\n{textwrap.indent(chr(10).join(texts), '  ')}\n")
+
+
 def parser() -> Parser:
     """The command line of `jaxattn modules`."""
     parser = Parser(prog="jaxattn modules", description="List the attention modules and what each one costs.")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="say all that is known of this module instead")
     parser.add_argument(
         "--reduction", type=int, default=16, metavar="N", help="channels per hidden unit (default: %(default)s)"
     )
@@ -122,6 +156,13 @@ def main(arguments: list[str]) -> None:
         InputError: where the command line cannot be used.
     """
     flags = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    if flags.name is not None:
+        if flags.markdown or flags.json:
+            raise InputError("one module is printed as plain text; leave out --markdown and --json, or the name")
+        _print_one(flags.name, flags.reduction)
+        return
     table = rows(flags.reduction)
     if flags.json:
         print(json.dumps([row._asdict() for row in table], indent=1))
@@ -129,8 +170,6 @@ def main(arguments: list[str]) -> None:
     if sys.stdout.isatty() and not flags.markdown:
         _print_table(table)
     else:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")
         _print_markdown(table)
     from jaxattn.attention.cost import cost
     from jaxattn.networks import CNN

@@ -43,6 +43,7 @@ ORDER = [
     {"report"},
     {"observers", "robustness"},
     {"comparison", "exports"},
+    {"describe"},
     {"doctor", "export", "modules", "predict", "train", "visualize"},
 ]
 KNOW_CONFIG = {"program", "loop"}  # of what stands below `runs`

@@ -1,5 +1,6 @@
 """What the documents show works as it stands."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ import jax.numpy as jnp
 import pytest
 import tiny
 
-from jaxattn import ATTENTION, Config, fit, modules, networks
+from jaxattn import ATTENTION, Config, describe, fit, modules, networks
 from jaxattn.attention import registry
 from jaxattn.data import DATASETS
+from jaxattn.errors import InputError
 from jaxattn.explain.capture import capture
 from jaxattn.runs.console import Console
 from jaxattn.training import program
@@ -83,3 +85,54 @@ def test_the_listing_counts_hidden_units_by_the_reduction(monkeypatch):
     monkeypatch.setattr(registry, "GROUPS", {"channels": ("se",)})
     (one,), (other,) = (modules.rows(reduction) for reduction in (8, 16))
     assert one.parameters == 2 * other.parameters
+
+
+@pytest.mark.parametrize("name", [name for name in ATTENTION if name != "none"])
+def test_every_module_describes_itself(name):
+    facts = describe.describe(name, experiments=Path("nowhere"))
+    assert facts.summary and facts.formula and facts.paper and facts.source and not facts.measured
+    assert [site.shape for site in facts.sites] == [(32, 32, 32), (16, 16, 64), (8, 8, 128)]
+    for option in facts.options:
+        assert option.about, option
+    for site in facts.sites:
+        for gate in site.gates.values():
+            assert len(gate) == 3 and all(one in (1, axis) for one, axis in zip(gate, site.shape, strict=True))
+
+
+def test_one_module_is_printed_with_its_verdict_and_the_costs_of_its_group(capsys):
+    modules.main(["constant", "--reduction", "8"])
+    out = capsys.readouterr().out
+    words = " ".join(out.split())
+    assert "x σ(b)" in out and "block2 16 × 16 × 64 1 × 1 × 64" in words
+    assert "* constant 224 29,008 random 5,376" in words and "constant cannot tell: -0.09 points" in words
+    (code,) = [part for part in out.split("\n\n") if part.startswith("Without")]
+    assert code.splitlines()[1].strip() == "import jax"
+
+
+def test_code_that_uses_a_module_outside_runs():
+    values = {}
+    exec(describe.usage("cbam"), values)
+    assert values["y"].shape == (8, 16, 16, 64)
+
+
+@pytest.mark.parametrize("flag", ["--json", "--markdown"])
+def test_one_module_has_no_other_form(flag):
+    with pytest.raises(InputError, match="plain text"):
+        modules.main(["se", flag])
+    with pytest.raises(InputError, match="unknown attention module 'sex'; known are se, ese"):
+        modules.main(["sex"])
+
+
+def test_a_module_is_judged_with_the_baseline_of_the_same_experiment_only(tmp_path):
+    for variant, seed, accuracy in [("none", 0, 0.5), ("none", 1, 0.52), ("se", 0, 0.6), ("se", 1, 0.61)]:
+        folder = tmp_path / "table" / f"{variant}-s{seed}"
+        folder.mkdir(parents=True)
+        result = {"attention": variant, "seed": seed, "test_accuracy": accuracy, "dataset": "shapes", "recipe": "quick"}
+        (folder / "result.json").write_text(json.dumps(result))
+    (one,) = describe.describe("se", experiments=tmp_path).measured
+    assert one.experiment.endswith("/table") and one.n == 2 and one.about == "shapes, recipe quick"
+    assert one.sentence.startswith("se cannot tell: +9.5 points")
+    (tmp_path / "table").rename(tmp_path / "verdict")
+    for folder in tmp_path.glob("verdict/none-*"):
+        (folder / "result.json").unlink()
+    assert describe.describe("se", experiments=tmp_path).measured == ()

@@ -1,0 +1,213 @@
+"""What is known of one attention module: its class's own words, shapes in the tutorial's network, measurements."""
+
+import dataclasses
+import functools
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxattn.data import cifar10
+from jaxattn.errors import lookup
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"  # of a checkout; an installed package has none
+MEASURED = ("verdict", "table")  # folders in it
+BASELINE = "none"
+USAGE = """\
+import jax
+from jaxattn.attention import ATTENTION
+
+module = ATTENTION["{name}"]()  # a Linen module, from [B, H, W, C] to [B, H, W, C]
+x = jax.random.normal(jax.random.key(0), (8, 16, 16, 64))
+y, variables = module.init_with_output(jax.random.key(1), x)"""
+
+
+class Option(NamedTuple):
+    """A field of a module: its name, type, default, and what it is."""
+
+    name: str
+    type: str
+    default: str
+    about: str
+
+
+class SiteFacts(NamedTuple):
+    """What a module does at one site of the tutorial's network.
+
+    Attributes:
+        name: of the site.
+        shape: [H, W, C] of its input and its output.
+        gates: the shape [h, w, c] of each gate's weights, by name.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    gates: dict[str, tuple[int, ...]]
+
+
+class Measured(NamedTuple):
+    """A verdict on a module.
+
+    Attributes:
+        experiment: the folder of its runs, such as "experiments/verdict".
+        about: data set and recipe.
+        n: number of seeds.
+        sentence: the verdict.
+    """
+
+    experiment: str
+    about: str
+    n: int
+    sentence: str
+
+
+class Facts(NamedTuple):
+    """One attention module.
+
+    Attributes:
+        name: as of `--attention`.
+        group: of the registry.
+        summary: what it computes, in a sentence.
+        details: the rest of that, paragraph by paragraph.
+        formula, paper, differs: as of the listing.
+        source: where it is from, and what is done otherwise.
+        options: its fields.
+        sites: what it does in the tutorial's network.
+        measured: verdicts on it; empty where nothing was measured, or measurements are not installed.
+    """
+
+    name: str
+    group: str
+    summary: str
+    details: tuple[str, ...]
+    formula: str
+    paper: str
+    differs: str
+    source: str
+    options: tuple[Option, ...]
+    sites: tuple[SiteFacts, ...]
+    measured: tuple[Measured, ...]
+
+
+def describe(name: str, reduction: int = 16, experiments: Path = EXPERIMENTS) -> Facts:
+    """What is known of an attention module.
+
+    Args:
+        name: as the registry has it.
+        reduction: channels per hidden unit, where it has hidden units.
+        experiments: the folder of measurements; it need not be there.
+
+    Raises:
+        InputError: where the name is not known.
+    """
+    from jaxattn.attention import resolve
+    from jaxattn.attention.registry import GROUPS
+
+    groups = {one: group for group, modules in GROUPS.items() for one in modules}
+    group, module = lookup("attention module", name, groups), resolve(name, reduction)
+    kind = module.func if isinstance(module, functools.partial) else module
+    summary, details, parts = _docstring(kind)
+    formula, paper, differs = (getattr(kind, attribute, "") for attribute in ("formula", "paper", "differs"))
+    options = _options(module, parts.get("Attributes", ""))
+    source = " ".join(parts.get("Source", "").split())
+    sites, measured = _sites(module), _measured(name, Path(experiments))
+    return Facts(name, group, summary, details, formula, paper, differs, source, options, sites, measured)
+
+
+def _docstring(kind) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    """The first paragraph of a class's docstring, the next ones, and the text of each section."""
+    paragraphs = inspect.cleandoc(kind.__doc__).split("\n\n")
+    sections = {}
+    plain = []
+    for paragraph in paragraphs:
+        title, _, text = paragraph.partition(":")
+        if title in ("Attributes", "Raises", "Source"):
+            sections[title] = text
+        else:
+            plain.append(" ".join(paragraph.split()))
+    return plain[0], tuple(plain[1:]), sections
+
+
+def _options(module, attributes) -> tuple[Option, ...]:
+    """The fields of a module, with the defaults of the variant."""
+    about = {
+        name: " ".join(text.split())
+        for names, text in re.findall(r"^    ([\w, ]+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
+        for name in names.split(", ")
+    }
+    made: Any = module()
+    fields = [field for field in dataclasses.fields(made) if field.name not in ("parent", "name")]
+    return tuple(
+        Option(one.name, getattr(one.type, "__name__", str(one.type)), repr(getattr(made, one.name)), about[one.name])
+        for one in fields
+    )
+
+
+def _sites(module) -> tuple[SiteFacts, ...]:
+    """Shapes at each site, traced."""
+    import jax
+    import jax.numpy as jnp
+
+    from jaxattn.explain.capture import capture
+    from jaxattn.networks import CNN
+    from jaxattn.networks.network import site_shapes
+
+    network = CNN(attention=module)
+    images = jnp.zeros((1, *cifar10.SPEC.image_shape))
+    variables = jax.eval_shape(network.init, jax.random.key(0), images)
+    gates = jax.eval_shape(lambda values: capture(network, values, images).gates, variables)
+    names = [site.name for site in network.sites()]
+    return tuple(
+        SiteFacts(
+            site, shape, {str(gate): one.shape[1:] for gate, one in gates.items() if str(gate).split("/")[0] == site}
+        )
+        for site, shape in zip(names, site_shapes(network, cifar10.SPEC.image_shape), strict=True)
+    )
+
+
+def _measured(name, experiments) -> tuple[Measured, ...]:
+    """The verdict on a module in each folder of measurements that has it and a baseline."""
+    from jaxattn.comparison.verdict import judge
+
+    found = []
+    for folder in MEASURED:
+        results = [json.loads(path.read_text()) for path in sorted((experiments / folder).glob("*-s*/result.json"))]
+        accuracies: dict[str, dict[int, float]] = {}
+        for run in results:
+            accuracies.setdefault(run["attention"], {})[run["seed"]] = run["test_accuracy"]
+        if name in accuracies and BASELINE in accuracies:
+            table = judge(accuracies, BASELINE, (max(map(len, accuracies.values())),))
+            (row,) = (row for row in table.rows if row.variant.name == name)
+            about = f"{results[0]['dataset']}, recipe {results[0]['recipe']}"
+            sentence = f"{name} {row.verdict.text}" if row.verdict else ""
+            found.append(Measured(f"{experiments.name}/{folder}", about, row.variant.n, sentence))
+    return tuple(found)
+
+
+def shape(axes: tuple[int, ...]) -> str:
+    """Axes as text: "16 × 16 × 64"."""
+    return " × ".join(map(str, axes))
+
+
+def gates(site: SiteFacts) -> str:
+    """The shapes of a site's gates, with the names of several."""
+    names = [name.removeprefix(site.name).lstrip("/#") for name in site.gates]
+    return (
+        ", ".join(f"{name} {shape(axes)}".strip() for name, axes in zip(names, site.gates.values(), strict=True)) or "–"
+    )
+
+
+def verdicts(facts: Facts) -> list[str]:
+    """What was measured of a module, a paragraph for each experiment, or why there is nothing."""
+    if not EXPERIMENTS.is_dir():
+        return ["Measurements are in a checkout's folder experiments, not in an installed package."]
+    return [
+        f"{one.sentence}. Measured on {one.about}, {one.n} seeds: {one.experiment}, whose README says on which images."
+        for one in facts.measured
+    ] or ["Not measured yet."]
+
+
+def usage(name: str) -> str:
+    """Code that uses a module outside this package's networks."""
+    return USAGE.format(name=name)
