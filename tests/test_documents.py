@@ -37,13 +37,13 @@ def test_module_of_ones_own_from_the_architecture_page_trains_and_its_gate_is_ca
     sys.modules.pop("mine")
 
 
-def test_network_of_ones_own_from_the_readme_trains_with_attention(tmp_path, monkeypatch, quiet):
-    (block,) = [block for block in python_blocks("README.md") if "(Network)" in block]
-    (tmp_path / "readme_network.py").write_text(block)
+def test_network_of_ones_own_from_its_guide_trains_with_attention(tmp_path, monkeypatch, quiet):
+    (block,) = [block for block in python_blocks("docs/guides/network.md") if "(Network)" in block]
+    (tmp_path / "guide_network.py").write_text(block)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(DATASETS, "tiny", tiny.dataset())
     monkeypatch.setattr(program, "create", networks.create)  # not the tests' small network
-    options = tiny.CONFIG | {"network": "readme_network:Small", "attention": "se", "epochs": 1, "norm_bias_rate": 1.0}
+    options = tiny.CONFIG | {"network": "guide_network:Small", "attention": "se", "epochs": 1, "norm_bias_rate": 1.0}
     run = fit(Config(**options), tmp_path / "run", quiet)
     assert run.acts_on["weight_decay"][-1] == "stem/kernel" and run.result["epochs"] == 1
 
@@ -56,8 +56,9 @@ def test_documents_name_only_files_that_exist(name):
         assert found or path == "mine.py", path
 
 
-def test_costs_in_the_readme_are_those_of_the_listing():
-    table = re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \| ([\d,]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_measured_costs_are_of_what_the_listing_has():
+    text = (ROOT / "docs" / "performance.md").read_text()
+    table = re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \| ([\d,]+) \|", text, re.MULTILINE)
     written = {name: (int(a.replace(",", "")), int(b.replace(",", ""))) for name, a, b in table}
     counted = {row.name: (row.parameters, row.multiply_adds) for row in modules.rows()}
     assert written.keys() == counted.keys()
