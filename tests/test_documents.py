@@ -1,5 +1,6 @@
 """What the documents show works as it stands."""
 
+import importlib
 import json
 import re
 import sys
@@ -12,6 +13,7 @@ import tiny
 
 from jaxattn import ATTENTION, Config, describe, fit, modules, networks
 from jaxattn.attention import registry
+from jaxattn.cli.commands import COMMANDS
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 from jaxattn.explain.capture import capture
@@ -66,6 +68,35 @@ def test_measured_costs_are_of_what_the_listing_has():
         assert parameters == counted[name][0], name
         # versions of XLA count a few elementwise operations in other ways
         assert multiply_adds == pytest.approx(counted[name][1], rel=0.02), name
+
+
+def test_the_readme_is_one_screen_to_decide_and_one_to_begin():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 110 and max(map(len, lines)) <= 120
+    assert f"{len(ATTENTION) - 1} attention modules" in " ".join(lines)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"])
+def test_what_a_page_links_to_is_there(name):
+    for target in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text()):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_commands_in_the_readme_are_understood():
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    words = [line.split() for block in blocks for line in block.splitlines() if line.startswith("jaxattn ")]
+    assert len(words) >= 4
+    for _, name, *arguments in words:
+        importlib.import_module(COMMANDS[name].module).parser().parse_args(arguments)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_the_module_in_the_readme_trains(tmp_path, monkeypatch, quiet):
+    (block,) = python_blocks("README.md")
+    (tmp_path / "readme_module.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = fit(Config(**tiny.CONFIG | {"attention": "readme_module:MyGate", "epochs": 1}), tmp_path / "run", quiet)
+    assert run.result["epochs"] == 1
 
 
 def test_the_listing_has_every_module_with_its_costs(capsys):
