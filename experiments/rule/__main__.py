@@ -16,7 +16,7 @@ from jaxattn.comparison import MARGIN
 from jaxattn.comparison.looks import look_alpha, real_alpha
 from jaxattn.comparison.statistics import welch
 
-SD = 0.25  # points, of a run: between .13 and .36 in `experiments/verdict`
+SD = 0.25  # points, of a run: between .13 and .36 in `experiments/verdict-copies`
 NOISE = {
     "normal": lambda random, shape: random.standard_normal(shape),
     "t, 3 degrees": lambda random, shape: random.standard_t(3, shape) / math.sqrt(3),

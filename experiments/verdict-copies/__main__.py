@@ -1,6 +1,6 @@
 """Judges finished runs from their `result.json` alone, and draws every seed.
 
-python -m experiments.verdict [RUN ...] [--planned 8] [--figure FILE]
+python -m experiments.verdict-copies [RUN ...] [--planned 8] [--figure FILE]
 
 The rule is that of `jaxattn compare`, whose page needs the whole run folders.
 """
