@@ -12,7 +12,12 @@ from jaxattn.data import cifar10
 from jaxattn.errors import lookup
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"  # of a checkout; an installed package has none
-MEASURED = ("verdict", "table")  # folders in it
+# Studies in it: the folders of their runs, their own the last, and the seeds that were planned.
+MEASURED = {
+    "verdict-copies": (("verdict-copies",), 8),
+    "verdict": (("verdict",), 8),
+    "table": (("verdict", "table"), 6),
+}
 BASELINE = "none"
 USAGE = """\
 import jax
@@ -171,17 +176,21 @@ def _measured(name, experiments) -> tuple[Measured, ...]:
     from jaxattn.comparison.verdict import judge
 
     found = []
-    for folder in MEASURED:
-        results = [json.loads(path.read_text()) for path in sorted((experiments / folder).glob("*-s*/result.json"))]
+    for study, (folders, planned) in MEASURED.items():
+        paths = [path for folder in folders for path in sorted((experiments / folder).glob("*-s*/result.json"))]
+        results = [json.loads(path.read_text()) for path in paths]
         accuracies: dict[str, dict[int, float]] = {}
         for run in results:
             accuracies.setdefault(run["attention"], {})[run["seed"]] = run["test_accuracy"]
-        if name in accuracies and BASELINE in accuracies:
-            table = judge(accuracies, BASELINE, (max(map(len, accuracies.values())),))
+        is_its_own = any(
+            path.parts[-3] == study and run["attention"] == name for path, run in zip(paths, results, strict=True)
+        )
+        if is_its_own and BASELINE in accuracies:
+            table = judge(accuracies, BASELINE, (planned,))
             (row,) = (row for row in table.rows if row.variant.name == name)
             about = f"{results[0]['dataset']}, recipe {results[0]['recipe']}"
             sentence = f"{name} {row.verdict.text}" if row.verdict else ""
-            found.append(Measured(f"{experiments.name}/{folder}", about, row.variant.n, sentence))
+            found.append(Measured(f"{experiments.name}/{study}", about, row.variant.n, sentence))
     return tuple(found)
 
 

@@ -155,16 +155,22 @@ def test_one_module_has_no_other_form(flag):
         modules.main(["sex"])
 
 
-def test_a_module_is_judged_with_the_baseline_of_the_same_experiment_only(tmp_path):
-    for variant, seed, accuracy in [("none", 0, 0.5), ("none", 1, 0.52), ("se", 0, 0.6), ("se", 1, 0.61)]:
-        folder = tmp_path / "table" / f"{variant}-s{seed}"
+def test_a_module_is_judged_by_the_plan_of_its_study_with_the_baseline_that_this_shares(tmp_path):
+    runs = [
+        (name, seed, first + 0.01 * (seed % 2)) for name, first in (("none", 0.5), ("se", 0.6)) for seed in range(6)
+    ]
+    for variant, seed, accuracy in runs:
+        folder = tmp_path / ("verdict" if variant == "none" else "table") / f"{variant}-s{seed}"
         folder.mkdir(parents=True)
         result = {"attention": variant, "seed": seed, "test_accuracy": accuracy, "dataset": "shapes", "recipe": "quick"}
         (folder / "result.json").write_text(json.dumps(result))
     (one,) = describe.describe("se", experiments=tmp_path).measured
-    assert one.experiment.endswith("/table") and one.n == 2 and one.about == "shapes, recipe quick"
-    assert one.sentence.startswith("se cannot tell: +9.5 points")
-    (tmp_path / "table").rename(tmp_path / "verdict")
+    assert one.experiment.endswith("/table") and one.n == 6 and one.about == "shapes, recipe quick"
+    assert one.sentence.startswith("se helps: +10.0 points")
+    (tmp_path / "table" / "se-s5" / "result.json").unlink()
+    (one,) = describe.describe("se", experiments=tmp_path).measured
+    assert one.n == 5 and "provisional" in one.sentence
+    assert describe.describe("eca", experiments=tmp_path).measured == ()
     for folder in tmp_path.glob("verdict/none-*"):
         (folder / "result.json").unlink()
     assert describe.describe("se", experiments=tmp_path).measured == ()
