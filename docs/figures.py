@@ -2,7 +2,7 @@
 
 python docs/figures.py --work DIR    # about 5 minutes on two cores; what is trained already in DIR is not trained again
 
-It needs Playwright and Chromium for the picture of a report; without Playwright that one is left as it is.
+It needs Playwright and Chromium for the figure of a report; without Playwright that one is left as it is.
 """
 
 import argparse
@@ -46,13 +46,13 @@ def draw(work):
     explorer(work / "cbam" / "report.html", DOCS / "explorer.png")
 
 
-def explorer(report, picture):
+def explorer(report, path):
     """The explorer of a report down to its maps, with a hexagon and the third convolution selected."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        return print(f"Playwright is not installed: {picture.name} stays as it is")
+        return print(f"Playwright is not installed: {path.name} stays as it is")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": WIDTH, "height": 900})
@@ -63,7 +63,7 @@ def explorer(report, picture):
         box = page.locator("#explorer").bounding_box()
         end = page.get_by_text("Feature maps of conv3", exact=True).first.bounding_box()["y"] - 12
         clip = {**box, "height": end - box["y"]}
-        page.screenshot(path=picture, clip=clip, full_page=True)
+        page.screenshot(path=path, clip=clip, full_page=True)
         browser.close()
 
 
