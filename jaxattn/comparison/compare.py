@@ -101,7 +101,7 @@ def of_runs(
     folders: Sequence[str | Path], out: str | Path, data_dir: str | None = None, *, trust_code: bool = False,
     accept_changed_code: bool = False,
 ) -> Result:  # fmt: skip
-    """Judges existing runs, which may differ in attention and seed only; the first one's attention is the baseline.
+    """Judges existing runs of one network and data set; a variant is what else they differ in, the first the baseline.
 
     Args:
         folders: run folders.

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxattn.array_file import parse_npz
-from jaxattn.comparison.plan import Plan, difference
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.variants import told_apart
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
@@ -81,29 +82,27 @@ def failures(folder: Path, plan: Plan) -> Failures:
 
 
 def of_folders(folders: Iterable[Path]) -> Runs:
-    """Existing runs, which must differ in attention and seed only.
+    """Existing runs of one network and data set; a variant is whatever else they differ in but the seed.
 
     Raises:
-        InputError: where a folder holds no finished run, two hold the same run, or they differ in anything else.
+        InputError: where a folder holds no finished run, two hold the same run, or network or images differ.
     """
-    runs: Runs = {}
-    first: Finished | None = None
+    finished, runs = list[Finished](), dict[str, dict[int, Finished]]()
     for folder in folders:
         run = _finished(folder)
         if run is None:
             raise InputError(f"{folder} holds no finished run; resume it first", "resume", folder)
-        first = first or run
-        other = difference(run.config, first.config)
-        if other is not None:
-            raise InputError(f"{folder} was trained with {other} as {first.folder}; compare runs of one configuration")
+        finished.append(run)
+        first = finished[0]
+        if run.config.network != first.config.network:
+            raise InputError(f"{folder} is of {run.config.network}, {first.folder} of {first.config.network}")
         if run.result["dataset_hash"] != first.result["dataset_hash"]:
             raise InputError(f"{folder} and {first.folder} were trained on other images (their hash differs)")
-        same = runs.setdefault(run.config.attention, {})
+    for name, run in zip(told_apart([run.config for run in finished]), finished, strict=True):
+        same = runs.setdefault(name, {})
         if run.config.seed in same:
-            raise InputError(
-                f"{folder} and {same[run.config.seed].folder} hold the same variant and seed "
-                f"({run.config.attention}, {run.config.seed}); name one of them"
-            )
+            both = f"{run.folder} and {same[run.config.seed].folder}"
+            raise InputError(f"{both} hold the same variant and seed ({name}, {run.config.seed}); name one of them")
         same[run.config.seed] = run
     return runs
 

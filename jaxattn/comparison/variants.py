@@ -104,6 +104,18 @@ def config_of(variant: Variant, common: Config, seed: int) -> Config:
     return dataclasses.replace(common, seed=seed, **{**variant.settings, "attention": variant.attention})
 
 
+def told_apart(configs: Sequence[Config]) -> list[str]:
+    """The names of the variants of configurations: attention, and whatever else differs between them but the seed."""
+    apart = {
+        field.name
+        for field in dataclasses.fields(Config)
+        if field.name not in COMMON and len({getattr(config, field.name) for config in configs}) > 1
+    }
+    short = [Variant(config.attention, {k: v for k, v in changed(config) if k in apart}).name for config in configs]
+    whole = [Variant(config.attention, {k: getattr(config, k) for k in apart}).name for config in configs]
+    return short if len(set(short)) == len(set(whole)) else whole
+
+
 def vary(variants: Iterable[Variant], settings: Sequence[str]) -> list[Variant]:
     """Each variant with each combination of values of settings, such as "learning_rate=.06,.12"; the first come first.
 
