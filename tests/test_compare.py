@@ -132,9 +132,11 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
     fit(Config(attention="se", seed=4, **FLAGS | {"dropout": 0.25}), tmp_path / "other", quiet)
     found = of_runs([*runs, tmp_path / "other"], tmp_path / "page")
     assert [row.variant.name for row in found.table.rows] == ["none", "se", "se:dropout=0.25"]
-    fit(Config(attention="se", network="resnet20", **FLAGS), tmp_path / "network", quiet)
-    with pytest.raises(InputError, match=r"network is of resnet20, .*none-s0 of cnn"):
-        of_runs([*runs, tmp_path / "network"], tmp_path / "page")
+    for name in ("config.json", "result.json"):
+        path = tmp_path / "other" / name
+        path.write_text(path.read_text().replace('"network": "cnn"', '"network": "resnet20"'))
+    with pytest.raises(InputError, match=r"other is of resnet20, .*none-s0 of cnn"):
+        of_runs([*runs, tmp_path / "other"], tmp_path / "page")
     with pytest.raises(InputError, match="hold the same variant and seed"):
         of_runs([*runs, runs[0]], tmp_path / "page")
 
