@@ -8,17 +8,18 @@ import os
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxattn import __version__, runtime
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
 from jaxattn.config import Config
 from jaxattn.data import DATASETS, cache
-from jaxattn.errors import first_line
+from jaxattn.errors import first_line, one_line
 from jaxattn.lock import exclusive_lock
-from jaxattn.paths import local_path, readable
+from jaxattn.paths import local_path
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoint", "safetensors", "matplotlib", "pillow",
@@ -50,17 +51,22 @@ def main(arguments: list[str]) -> None:
     """
     flags = parser().parse_args(arguments)
     data_dir, runs = local_path(flags.data_dir, "data_dir"), local_path(flags.out, "out")
-    for name, text in (
-        ("jaxattn", f"{__version__}, Python {platform.python_version()}"),
-        ("machine", _machine()),
-        ("versions", _versions()),
-        ("devices", _devices()),
-        ("environment", _environment(flags.paths)),
-        ("data", _data(data_dir) + (f" (in {data_dir})" if flags.paths else "")),
-        ("cache", _cache() + (f" (in {runtime.cache_folder()})" if flags.paths else "")),
-        ("run folder", "; ".join(_tried(runs)) + (f" ({runs.absolute()})" if flags.paths else "")),
-    ):
-        print(f"{name:12} {text}")
+    print(f"{'jaxattn':12} {__version__}, Python {platform.python_version()}")
+    parts: dict[str, tuple[Callable[[], str], Any]] = {  # what asks JAX is the last: it may end the process
+        "machine": (_machine, ""),
+        "versions": (_versions, ""),
+        "environment": (lambda: _environment(flags.paths), ""),
+        "data": (lambda: _data(data_dir), data_dir),
+        "cache": (_cache, runtime.cache_folder),
+        "run folder": (lambda: "; ".join(_tried(runs)), runs.absolute()),
+        "devices": (lambda: _devices(flags.paths), ""),
+    }
+    for name, (say, folder) in parts.items():
+        try:
+            text = say() + (f" ({folder() if callable(folder) else folder})" if flags.paths and folder else "")
+        except Exception as error:  # what is wrong here is what the report is about
+            text = f"{type(error).__name__}" + (f": {first_line(error)}" if flags.paths else "")
+        print(f"{name:12} {one_line(text)}", flush=True)
 
 
 def _machine() -> str:
@@ -73,14 +79,14 @@ def _versions() -> str:
     return ", ".join(f"{name} {installed.get(name, 'MISSING')}" for name in PACKAGES)
 
 
-def _devices() -> str:
+def _devices(message: bool) -> str:
     try:
         import jax
 
         kinds = Counter(f"{one.device_kind} ({one.platform})" for one in jax.devices())
         return ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
-    except Exception as error:  # plugins that do not fit their JAX raise many types
-        return f"none: {type(error).__name__}: {first_line(error)}"
+    except Exception as error:  # plugins that do not fit their JAX raise many types, some with paths in the message
+        return f"none: {type(error).__name__}" + (f": {first_line(error)}" if message else "")
 
 
 def _environment(values: bool) -> str:
@@ -89,9 +95,10 @@ def _environment(values: bool) -> str:
 
 
 def _data(folder: Path) -> str:
-    with readable(folder, "data_dir"):
-        found = [name for name, dataset in DATASETS.items() if dataset.find(folder) is not None]
-    return ", ".join(found) or "nothing found; it would be downloaded"
+    if folder.exists() and not folder.is_dir():
+        return "CANNOT BE USED: it is no folder"
+    found = [name for name, dataset in DATASETS.items() if dataset.find(folder) is not None]
+    return f"there are files of {', '.join(found)}" if found else "nothing found; it would be downloaded"
 
 
 def _cache() -> str:
@@ -102,7 +109,10 @@ def _cache() -> str:
 
 def _tried(runs: Path) -> Iterator[str]:
     """What works in the folder of runs, or in the nearest folder above it that is there."""
-    place = next(path for path in (runs, *runs.absolute().parents) if path.is_dir())
+    place = next(path for path in (runs, *runs.absolute().parents) if os.path.lexists(path))
+    if not place.is_dir():
+        yield "CANNOT BE USED: it, or what should hold it, is no folder"
+        return
     try:
         with tempfile.TemporaryDirectory(prefix=".jaxattn-doctor-", dir=place) as name:
             folder = Path(name)
@@ -116,7 +126,7 @@ def _tried(runs: Path) -> Iterator[str]:
             except BlockingIOError:
                 yield "locks work"
     except OSError as error:
-        yield f"it CANNOT BE WRITTEN: {error.strerror or type(error).__name__}"
+        yield f"CANNOT BE WRITTEN: {error.strerror or type(error).__name__}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ jaxattn export RUN --to FORMAT
 """
 
 from jaxattn.cli.command import run_command
-from jaxattn.cli.parser import Parser
+from jaxattn.cli.parser import Parser, complete_from
 from jaxattn.cli.runs import add_code_flags, load
 from jaxattn.exports import FORMATS
 
@@ -17,7 +17,7 @@ def parser() -> Parser:
         "as a PyTorch state dict with a module that reads it, or as a StableHLO program that needs JAX alone.",
     )
     parser.add_argument("run", metavar="RUN", help="run folder")
-    parser.add_argument("--to", metavar="FORMAT", required=True, help=", ".join(FORMATS))
+    complete_from(parser.add_argument("--to", metavar="FORMAT", required=True, help=", ".join(FORMATS)), FORMATS)
     parser.add_argument("--out", metavar="DIR", help="folder to write (default: RUN/export-FORMAT)")
     add_code_flags(parser)
     return parser

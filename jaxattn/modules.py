@@ -18,9 +18,9 @@ from typing import NamedTuple
 from jaxattn import describe
 from jaxattn.cli.columns import columns
 from jaxattn.cli.command import run_command
-from jaxattn.cli.parser import Parser
+from jaxattn.cli.parser import Parser, attention, complete_from
 from jaxattn.data import cifar10
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, shortened
 from jaxattn.runtime import require_device
 
 IMAGE = cifar10.SPEC.image_shape
@@ -139,7 +139,8 @@ def _print_one(name, reduction):
 def parser() -> Parser:
     """The command line of `jaxattn modules`."""
     parser = Parser(prog="jaxattn modules", description="List the attention modules and what each one costs.")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="say all that is known of this module instead")
+    name = parser.add_argument("name", nargs="?", metavar="NAME", help="say all that is known of this module instead")
+    complete_from(name, attention)
     parser.add_argument(
         "--reduction", type=int, default=16, metavar="N", help="channels per hidden unit (default: %(default)s)"
     )
@@ -161,6 +162,9 @@ def main(arguments: list[str]) -> None:
     if flags.name is not None:
         if flags.markdown or flags.json:
             raise InputError("one module is printed as plain text; leave out --markdown and --json, or the name")
+        if ":" in flags.name or "+" in flags.name:
+            rule = "NAME must be one of the built-in modules, neither a chain nor a class of your own"
+            raise InputError(f"{rule}, got {shortened(flags.name)}; see jaxattn modules")
         _print_one(flags.name, flags.reduction)
         return
     table = rows(flags.reduction)

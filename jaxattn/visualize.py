@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jaxattn.cli.command import run_command
-from jaxattn.cli.parser import Parser
+from jaxattn.cli.parser import Parser, complete_from
 from jaxattn.cli.runs import add_code_flags, add_weights_flag, load
 from jaxattn.errors import InputError, lookup
 from jaxattn.paths import local_path
@@ -32,7 +32,8 @@ def parser() -> Parser:
         "RUN/figures.",
     )
     parser.add_argument("run", metavar="RUN", help="run folder")
-    parser.add_argument("--plot", nargs="+", metavar="NAME", help=f"what to draw (default: all): {', '.join(PLOTS)}")
+    text = f"what to draw (default: all): {', '.join(PLOTS)}"
+    complete_from(parser.add_argument("--plot", nargs="+", metavar="NAME", help=text), PLOTS)
     parser.add_argument(
         "--layers",
         nargs="+",

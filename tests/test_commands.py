@@ -87,7 +87,11 @@ def test_completion_is_printed_for_each_shell(monkeypatch, capsys, shell):
         ("jaxattn ", {*COMMANDS}),
         ("jaxattn train", {"train"}),
         ("jaxattn compare --see", {"--seeds"}),
-        ("jaxattn train --epochs 3 --attention-p", {"--attention-position"}),
+        ("jaxattn  train --epochs 3 --attention-p", {"--attention-position"}),
+        ("jaxattn train --dataset ", {"cifar10", "shapes"}),
+        ("jaxattn visualize run --plot gates-by-d", {"gates-by-depth"}),
+        ("jaxattn compare --attention none cba", {"cbam", "cbam-code"}),
+        ("jaxattn modules si", {"simam", "simam-code"}),
     ],
 )
 def test_words_are_completed(tmp_path, line, expected):
@@ -103,6 +107,21 @@ def test_the_function_compare_stays_one_whatever_was_imported_before():
     code = "import jaxattn.comparison.__main__, jaxattn.comparison.compare, jaxattn; print(callable(jaxattn.compare))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n" and importlib.util.find_spec("jaxattn.compare") is None
+
+
+def test_a_module_in_the_current_folder_is_found_by_the_script_too(tmp_path):
+    """A script's own folder is first on the path, not the current one, as `python -m` has it."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "mine.py").write_text("from jaxattn.attention import SE\n")
+    script = tmp_path / "bin" / "jaxattn"
+    script.write_text("import sys\nfrom jaxattn.cli.commands import main\nmain()\n")
+    words = ["train", "--attention", "mine:SE", "--dataset", "shapes", "--epochs", "0"]
+    for name, message in (("mine", "epochs must be"), ("yours", "in this folder and on PYTHONPATH")):
+        words[2] = f"{name}:SE"
+        words[6] = "0" if name == "mine" else "1"
+        done = subprocess.run([sys.executable, script, *words], cwd=tmp_path, capture_output=True, text=True,
+                              env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)  # fmt: skip
+        assert done.returncode == 2 and message in done.stderr, done.stderr
 
 
 # doctor
@@ -138,8 +157,26 @@ def test_what_does_not_work_is_said(tmp_path, capsys, monkeypatch):
         doctor.tempfile, "TemporaryDirectory", lambda **options: (_ for _ in ()).throw(OSError(30, "x"))
     )
     said = examined(capsys, "--out", tmp_path, "--data-dir", tmp_path)
+    assert said["devices"] == "none: RuntimeError" and said["folder"] == "CANNOT BE WRITTEN: x"
+    said = examined(capsys, "--out", tmp_path, "--data-dir", tmp_path, "--paths")
     assert said["devices"] == "none: RuntimeError: Unable to initialize backend"
-    assert said["folder"] == "it CANNOT BE WRITTEN: x"
+
+
+@pytest.mark.parametrize("name", ["file", "file/in", "link", "loop"])
+def test_what_is_no_folder_is_said(tmp_path, capsys, name):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("gone")
+    (tmp_path / "loop").symlink_to("loop")
+    said = examined(capsys, "--out", tmp_path / name, "--data-dir", tmp_path / "file")
+    assert said["folder"].startswith("CANNOT BE USED") and said["data"].startswith("CANNOT BE USED")
+
+
+def test_what_is_wrong_stops_no_other_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("JAXATTN_CACHE_LIMIT", "much")
+    monkeypatch.setenv("JAX_OF_MINE", "two\nlines")
+    said = examined(capsys, "--out", tmp_path, "--data-dir", tmp_path, "--paths")
+    assert said["cache"].startswith("InputError: JAXATTN_CACHE_LIMIT must be gigabytes") and "cpu" in said["devices"]
+    assert "JAX_OF_MINE=two" in said["environment"] and len(said) == 8
 
 
 def test_a_file_system_without_locks_is_said(tmp_path, capsys, monkeypatch):

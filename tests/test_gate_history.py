@@ -47,7 +47,8 @@ def test_without_gates_there_is_a_line_that_names_none(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["{", "[]\n", '{"epoch": 1}\n', '{"epoch": 1, "gates": []}\n', '{"epoch": 1, "gates": {"a": {"mean": 1}}}\n',
-     json.dumps({"epoch": 1, "gates": {"a": SIGNS._asdict() | {"mean": "0.5"}}})],
+     json.dumps({"epoch": 1, "gates": {"a": SIGNS._asdict() | {"mean": "0.5"}}}),
+     '{"epoch": "1", "gates": {}}\n', '{"epoch": 0, "gates": {}}\n', '{"epoch": 1, "gates": {}}\n' * 2],
 )  # fmt: skip
 def test_a_damaged_file_is_refused(tmp_path, text):
     (tmp_path / FILE).write_text(text)

@@ -85,7 +85,8 @@ def import_class(name: str, base: type, what: str) -> Any:
         attribute = getattr(importlib.import_module(path), class_name)
     except Exception as error:  # a user's module may raise anything while it is imported
         lines = str(error).splitlines() or [""]
-        raise InputError(f"cannot import {what} {name!r}: {type(error).__name__}: {lines[0]}") from error
+        where = "; it is looked for in this folder and on PYTHONPATH" if isinstance(error, ModuleNotFoundError) else ""
+        raise InputError(f"cannot import {what} {name!r}: {type(error).__name__}: {lines[0]}{where}") from error
     if not (inspect.isclass(attribute) and issubclass(attribute, base)):
         wanted = "flax.linen.Module" if base is nn.Module else f"{base.__module__}.{base.__name__}"
         raise InputError(f"{what} {name!r} must be a class that extends {wanted}, got {attribute!r:.60}")

@@ -44,6 +44,8 @@ COMMANDS = {
 
 def main() -> None:
     """The command `jaxattn`: runs the command that its first argument names, or lists them all."""
+    if not sys.flags.safe_path:
+        sys.path.append(os.getcwd())  # `mine:Module` is found as by `python -m`, and hides nothing that is installed
     if "_ARGCOMPLETE" in os.environ:
         _complete()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
@@ -80,7 +82,8 @@ def _complete() -> None:
     """Answers the shell that asks how the words so far may go on; does not return."""
     import argcomplete
 
-    words = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])].split(" ")  # the last is being written
+    line = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])]
+    words = [*line.split(), *([""] if line.endswith(" ") else [])]  # the last is being written
     if len(words) > 2 and words[1] in COMMANDS:
         os.environ["_ARGCOMPLETE"] = "2"  # the word at which the parser's own begin
         parser = importlib.import_module(COMMANDS[words[1]].module).parser()

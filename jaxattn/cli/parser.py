@@ -2,11 +2,11 @@
 
 import argparse
 import dataclasses
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, NoReturn, final
 
 from jaxattn.config import Config
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, shortened
 from jaxattn.fields import kind
 from jaxattn.recipes import CNN, recipes
 
@@ -34,6 +34,8 @@ class Parser(argparse.ArgumentParser):
         """
         parsed, rest = self.parse_known_args(arguments, namespace)
         if rest:
+            if not rest[0].startswith("-"):
+                raise InputError(f"unexpected argument {shortened(rest[0])}; see {self.prog} --help")
             known = sorted(flag for flag in self._option_string_actions if flag.startswith("--"))
             raise InputError(f"unknown flag {rest[0]}; known are {', '.join(known)}")
         return parsed
@@ -48,6 +50,18 @@ class _OfTheCommand(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         pass
+
+
+def complete_from(action: argparse.Action, names: Iterable[str] | Callable[[], Iterable[str]]) -> None:
+    """Lets a shell complete the values of an argument, from names or from a function that gives them."""
+    action.completer = lambda **_: list(names() if callable(names) else names)  # type: ignore[attr-defined]
+
+
+def attention() -> list[str]:
+    """The names of the attention modules."""
+    from jaxattn.attention.registry import ATTENTION
+
+    return list(ATTENTION)
 
 
 def _wide(prog):
@@ -76,7 +90,7 @@ def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str], w
                 flag, action="store_true", help=field.metadata["help"], default=argparse.SUPPRESS
             )
             continue
-        groups[group].add_argument(
+        action = groups[group].add_argument(
             flag,
             type=kind(field),
             metavar="NAME" if names or field.name == "attention" else {int: "N", float: "X", str: "TEXT"}[kind(field)],
@@ -84,3 +98,5 @@ def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str], w
             default=argparse.SUPPRESS,
             **({"nargs": "?", "const": "se"} if field.name == "attention" else {}),
         )
+        if names or field.name == "attention":
+            complete_from(action, attention if field.name == "attention" else names)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxattn.cli.parser import Parser, add_config_flags
+from jaxattn.cli.parser import Parser, add_config_flags, attention, complete_from
 from jaxattn.cli.runs import add_cache_flag, add_code_flags
 from jaxattn.comparison import MARGIN
 from jaxattn.data import DATASETS
@@ -48,13 +48,14 @@ def parser() -> Parser:
 
 def _add_what(parser: Parser) -> None:
     what = parser.add_argument_group("what to compare")
-    what.add_argument(
+    variants = what.add_argument(
         "--attention",
         metavar="NAME",
         nargs="+",
         help="variants, such as none, se@3 (a place), se:reduction=4,position=pre (any setting of training); the first "
         "is the baseline",
     )
+    complete_from(variants, attention)
     what.add_argument("--variants", metavar="FILE", help='the same from a TOML file: variants = ["none", "se@3"]')
     what.add_argument(
         "--vary",

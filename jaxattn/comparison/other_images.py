@@ -9,10 +9,9 @@ import numpy as np
 
 from jaxattn.comparison.results import Runs, basis
 from jaxattn.errors import InputError
-from jaxattn.limits import read_json
 from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY, View
 from jaxattn.runs.run import load_run
-from jaxattn.runs.store import write_json
+from jaxattn.runs.store import read_sealed, write_sealed
 from jaxattn.training import evaluation
 
 KEPT = "other_images.json"
@@ -54,7 +53,7 @@ def measure(runs: Runs, views: Sequence[View], say: Callable[[str], Any]) -> dic
 
 def _write(path: Path, values: dict[str, Any]) -> None:
     try:
-        write_json(path, values)
+        write_sealed(path, values)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; make the folder writable") from error
 
@@ -62,7 +61,7 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 def _read(path: Path, made_of: str) -> dict[str, Measured]:
     """What is kept of a run; nothing where it is of other weights or images, or damaged."""
     try:
-        values = read_json(path)
+        values = read_sealed(path)
         measured = values["measured"] if values["of"] == made_of else {}
         return {str(key): {str(name): float(one) for name, one in by.items()} for key, by in measured.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

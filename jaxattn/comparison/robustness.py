@@ -50,6 +50,7 @@ class Row(NamedTuple):
         """
         scores, others = self.scores[variant], self.scores[baseline]
         known = estimate(variant, scores, others, family, self.factor)
+        known = None if known and known.low == known.high else known  # of few images, all seeds may reach the same
         values, controls = (self.factor / 100 * part for part in points(scores, others, scores))
         mean = (values - controls).mean().item() if len(values) else np.nan
         return known or Estimate(variant, len(values), mean, np.nan, np.nan)
@@ -124,9 +125,9 @@ class Robustness(NamedTuple):
         text = f"Accuracies are percent{', cross-entropies nats' * nats}; of a corruption, the mean of its severities."
         if others:
             text += (
-                f" Differences are points{' or nats' * nats}, with Welch's interval, as in the verdict; all "
-                f"{others * len(rows)} intervals together keep 95 % (Bonferroni: {others} variant{'s' * (others != 1)} "
-                f"x {len(rows)} views)."
+                f" Differences are points{' or nats' * nats}, with Welch's interval, as in the verdict; all intervals "
+                f"together keep 95 % (Bonferroni: {others} variant{'s' * (others != 1)} x {len(rows)} "
+                f"view{'s' * (len(rows) != 1)})."
             )
         return text
 

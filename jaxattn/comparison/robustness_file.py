@@ -9,9 +9,8 @@ from jaxattn.comparison.other_images import Measured
 from jaxattn.comparison.results import Runs, basis
 from jaxattn.comparison.robustness import Robustness, Seen
 from jaxattn.errors import InputError, first_line
-from jaxattn.limits import read_json
 from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY
-from jaxattn.runs.store import write_json, write_text
+from jaxattn.runs.store import read_sealed, write_sealed, write_text
 
 FILE, FORMAT = "robustness.json", 1
 HEADER = ("variant", "seed", "view", "severity", "metric", "value")
@@ -40,7 +39,7 @@ def write(folder: Path, found: Robustness) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "robustness.csv", text.getvalue())
-        write_json(folder / FILE, {"format": FORMAT, "views": [one._asdict() for one in found.views], "runs": runs})
+        write_sealed(folder / FILE, {"format": FORMAT, "views": [one._asdict() for one in found.views], "runs": runs})
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder", "out") from error
 
@@ -57,7 +56,7 @@ def read(folder: Path, runs: Runs) -> Robustness | None:
     """
     path = folder / FILE
     try:
-        values = read_json(path)
+        values = read_sealed(path)
         if values["format"] != FORMAT:
             raise ValueError(f"its format must be {FORMAT}, found {values['format']!r:.40}")
         views = tuple(Seen(str(one["view"]), int(one["severity"]), int(one["images"])) for one in values["views"])
@@ -67,7 +66,7 @@ def read(folder: Path, runs: Runs) -> Robustness | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is damaged: {first_line(error)}; delete it, and run jaxattn.robustness again"
+            f"{path} is damaged: {first_line(error)}; delete it, and test the networks again (jaxattn robustness)"
         ) from error
     kept = {
         name: {

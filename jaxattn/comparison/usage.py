@@ -50,4 +50,5 @@ def gates(signs: dict[str, dict[str, Signs]], answers: Answers, test: Split) -> 
 
 def _lost(values, level=1 - ALPHA):
     low, high = t_interval(values, level)
-    return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if len(values) > 1 else "")
+    varies = len(values) > 1 and np.ptp(values) > 0  # the same in all seeds, it has no interval
+    return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if varies else "")

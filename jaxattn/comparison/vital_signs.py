@@ -1,7 +1,6 @@
 """The vital signs of gates over the seeds of a comparison, kept in the run folders."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,9 +9,8 @@ from jaxattn.comparison.sections import Answers
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference
 from jaxattn.explain.gates import Signs, signs
-from jaxattn.limits import read_json
 from jaxattn.runs.run import load_run
-from jaxattn.runs.store import write_json
+from jaxattn.runs.store import read_sealed, write_sealed
 
 KEPT = "gates.json"
 
@@ -47,14 +45,14 @@ def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
         for gate, weights in sorted(predicted.gates.items())
     }
     values = {"of": made_of, "gates": {gate: one._asdict() for gate, one in found.items()}}
-    write_json(run.folder / KEPT, values)
+    write_sealed(run.folder / KEPT, values)
     return found
 
 
 def _read(path: Path, made_of: str) -> dict[str, Signs] | None:
     """The signs in a file; None where there are none, they are of other weights or images, or it is damaged."""
     try:
-        values: Any = read_json(path)
+        values = read_sealed(path)
         found = {gate: Signs(**one) for gate, one in values["gates"].items()} if values["of"] == made_of else None
         numbers = [] if found is None else [value for one in found.values() for value in one]
         return found if all(isinstance(value, (int, float)) and np.isfinite(value) for value in numbers) else None

@@ -26,6 +26,8 @@ def read_history(folder: Path, epochs: int) -> History:
     try:
         lines = [parse_json(line) for line in read_bytes(path, TEXT).splitlines()]
         history = {line["epoch"]: {name: _signs(one) for name, one in line["gates"].items()} for line in lines}
+        if len(history) < len(lines) or not all(type(epoch) is int and epoch > 0 for epoch in history):
+            raise ValueError("epochs must be different numbers from 1")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is damaged; delete it") from error
     return {epoch: gates for epoch, gates in history.items() if epoch <= epochs}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jaxattn import runtime
 from jaxattn.cli.columns import columns
 from jaxattn.cli.command import run_command
-from jaxattn.cli.parser import Parser
+from jaxattn.cli.parser import Parser, complete_from
 from jaxattn.cli.runs import add_cache_flag, add_code_flags, limit_cache
 from jaxattn.errors import InputError, lookup
 from jaxattn.paths import local_path
@@ -27,12 +27,12 @@ def parser() -> Parser:
     parser = Parser(
         prog="jaxattn robustness",
         description="Test trained networks on other images; nothing is trained. Of a comparison (DIR), its page gets a "
-        "section. What was measured is kept in the run folders, so that a second call is quick.",
+        "section, which the next call replaces. What was measured is kept in the run folders: a second call is quick.",
     )
     parser.add_argument("folders", metavar="RUN | DIR", nargs="+", help="run folders, or the folder of a comparison")
     parser.add_argument("--out", metavar="DIR", help="folder for the results (default: that of the comparison)")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set (default: as in training)")
-    parser.add_argument(
+    corruptions = parser.add_argument(
         "--corruptions",
         metavar="NAME",
         nargs="*",
@@ -40,6 +40,7 @@ def parser() -> Parser:
         help=f"corruptions of the test images that are made here, none where none is named (default: all, "
         f"{', '.join(CORRUPTIONS)})",
     )
+    complete_from(corruptions, CORRUPTIONS)
     parser.add_argument(
         "--images", metavar="N", type=int, help="take N of the test images, a sample that has all classes in proportion"
     )
@@ -74,6 +75,8 @@ def main(arguments: list[str]) -> None:
     if comparison and len(folders) > 1:
         raise InputError(f"{comparison} is the folder of a comparison; name it alone, or run folders")
     out = local_path(flags.out, "out") if flags.out else comparison
+    if out is not None and out != comparison and (out / "compare.json").exists():
+        raise InputError(f"{out} holds a comparison, whose results these would replace; choose another folder", "out")
     if out is None:
         raise InputError("--out must name a folder for the results, or DIR be the folder of a comparison")
     for name in flags.corruptions:

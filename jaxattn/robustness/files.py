@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxattn.array_file import map_npy
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, first_line
 from jaxattn.limits import TEXT, read_bytes
 
 MAX_BYTES = 1 << 30  # of an array; those of CIFAR-10-C have 154 million
@@ -31,9 +31,7 @@ def read_array(
     try:
         array = map_npy(path, MAX_BYTES)
     except Exception as error:  # NumPy raises many types
-        reason = (
-            str(error) if isinstance(error, InputError) else getattr(error, "strerror", None) or type(error).__name__
-        )
+        reason = getattr(error, "strerror", None) or first_line(error) or type(error).__name__
         raise InputError(f"cannot read {path} as an array of NumPy: {reason}; choose another", setting) from error
     fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
     if array.dtype.kind not in kinds or itemsize not in (None, array.dtype.itemsize) or not fits or not array.size:

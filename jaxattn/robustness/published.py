@@ -28,7 +28,9 @@ def read_corruptions(path: str | Path, test: Split, rows: Integer[np.ndarray, " 
     Source: arXiv:1903.12261.
     """
     setting, folder = "cifar10_c", local_path(path, "cifar10_c")
-    files = sorted(file for file in folder.glob("*.npy") if file.name != "labels.npy")
+    if not folder.is_dir():
+        raise InputError(f"{folder} must be the folder of CIFAR-10-C; there is no such folder", setting)
+    files = sorted(file for file in folder.glob("[!.]*.npy") if file.name != "labels.npy")
     if not files:
         raise InputError(f"{folder} must hold a file CORRUPTION.npy for each corruption, it holds none", setting)
     N, count = len(test), len(SEVERITIES)

@@ -1,5 +1,6 @@
 """The small files of a run folder, `metrics.jsonl` and `result.json`; each is written whole or not at all."""
 
+import hashlib
 import json
 import os
 import re
@@ -119,6 +120,28 @@ _RULES: tuple[tuple[str, re.Pattern[str], Callable[[Any], bool]], ...] = (
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Writes a JSON file."""
     write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_sealed(path: Path, values: dict[str, Any]) -> None:
+    """Writes a JSON file of what was measured, with a digest of it."""
+    write_json(path, {"digest": _digest(values), **values})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The contents of a file that `write_sealed` wrote.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where it holds anything but what was written.
+    """
+    values = read_json(path)
+    if not isinstance(values, dict) or values.pop("digest", None) != _digest(values):
+        raise ValueError("its digest is of other contents")
+    return values
+
+
+def _digest(values):
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
