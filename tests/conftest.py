@@ -65,9 +65,14 @@ settings.load_profile("quick")  # `pytest --hypothesis-profile nightly` takes th
 gc.set_threshold(100_000, 20, 100)  # each collection walks through all that JAX keeps, longer with every test
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks the tests for Colab's versions."""
+    """Marks the tests for Colab's versions, and what `slow.txt` lists, with the seconds that it took on two cores."""
+    lines = (Path(__file__).parent / "slow.txt").read_text().splitlines()
+    slow = tuple(line.split(maxsplit=1)[1] for line in lines)
     for item in items:
+        if item.nodeid.startswith(slow):
+            item.add_marker("slow")
         if item.path.stem in COLAB or item.originalname in COLAB_TESTS:
             item.add_marker(pytest.mark.colab)
 

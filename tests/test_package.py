@@ -70,3 +70,10 @@ def test_workflows_and_forms_are_yaml_and_call_what_is_there():
     for name in ("docs.yml", "release.yml"):
         assert files[name][True] == "workflow_dispatch"  # YAML reads the key "on" as true
     assert "jaxattn doctor" in str(files["bug.yml"])
+
+
+def test_tests_that_are_listed_as_slow_are_there():
+    for line in (ROOT / "tests" / "slow.txt").read_text().splitlines():
+        seconds, name = line.split(maxsplit=1)
+        file, _, test = name.partition("::")
+        assert float(seconds) > 0 and f"def {test.partition('[')[0]}" in (ROOT / file).read_text(), name
