@@ -1,13 +1,15 @@
 """Accuracy as channels are removed: by hand, and for modules with several gates, one for all images, or none."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from flax import linen as nn
 from marked import Marker, by_hand, of_kinds
 from report_runs import QUICKLY, drawn, split
 
-from jaxattn.attention import resolve
+from jaxattn.attention import Gate, resolve
 from jaxattn.explain import removal as module
 from jaxattn.explain.removal import removal
 from jaxattn.networks import CNN, create
@@ -56,6 +58,30 @@ def test_modules_with_several_gates_and_without(name):
     for one in found.values():
         assert one.accuracy.shape == (len(ORDERS), len(one.fractions))
         assert np.ptp(one.accuracy[:, [0, -1]], axis=0).max() == 0  # nothing, and all removed
+
+
+class OneNumber(Gate):
+    """A gate that weights all channels alike."""
+
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid(x.mean(axis=(1, 2, 3), keepdims=True))
+
+
+class OfHalf(nn.Module):
+    """A gate of half of the channels."""
+
+    def gate(self, x):
+        return nn.sigmoid(x[..., ::2].mean(axis=(1, 2), keepdims=True))
+
+    def __call__(self, x):
+        return x * jnp.repeat(self.gate(x), 2, axis=-1)
+
+
+@pytest.mark.parametrize("module", [OneNumber, OfHalf])
+def test_a_gate_that_has_no_weight_for_each_channel_ranks_none(module):
+    model, images = CNN(classes=4, widths=(4,), hidden=8, attention=module), split(4)
+    assert removal(model, tiny.SPEC, drawn(model, 0, (8, 8, 3)), images.images, images.labels) == {}
 
 
 def test_of_many_sites_the_last_of_each_stage_are_shown(monkeypatch):

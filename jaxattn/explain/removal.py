@@ -38,7 +38,7 @@ def removal(
         labels: the true classes.
     """
     batches = list(inference.tested_batches(model, len(images)))
-    gated = {gate.name.partition("/")[0] for gate in inference.predict(model, spec, variables, images[:1]).gates}
+    gated = _gated(inference.predict(model, spec, variables, images[:1]))
     sites = [site for site in model.sites() if site.name in gated]
     if len(sites) > MOST_SITES:
         sites = list({site.stage: site for site in sites}.values())
@@ -54,6 +54,15 @@ def removal(
         inner = [[accuracy(order, one) for one in fractions[1:-1]] for order in range(len(ORDERS))]
         found[site.name] = Removal(np.array([[ends[0], *curve, ends[1]] for curve in inner]), fractions, len(images))
     return found
+
+
+def _gated(predicted):
+    """The names of sites with a gate that has a weight for each channel of what it is computed from."""
+    return {
+        gate.name.partition("/")[0].partition("#")[0]
+        for gate, weights in predicted.gates.items()
+        if weights.shape[1] > 1 and gate in predicted.gate_inputs and predicted.gate_inputs[gate].shape == weights.shape
+    }
 
 
 @functools.lru_cache(maxsize=8)
