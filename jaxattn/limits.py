@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,6 +57,17 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """
     with open_file(path, limit) as file:
         return file.read(os.fstat(file.fileno()).st_size)  # not the limit, for which memory would be taken
+
+
+def whole_number(text: str) -> int:
+    """A whole number that is written in the digits 0 to 9; `int` also takes "1_0", and digits of other scripts.
+
+    Raises:
+        ValueError: where it is none.
+    """
+    if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
+        raise ValueError(f"{text!r:.80} is no whole number")
+    return int(text)
 
 
 def read_json(path: Path) -> Any:

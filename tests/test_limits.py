@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from jaxattn.array_file import MEMBERS, parse_npz, parse_safetensors
 from jaxattn.convert import load_torch
 from jaxattn.errors import InputError
-from jaxattn.limits import DEPTH, parse_json, read_bytes
+from jaxattn.limits import DEPTH, parse_json, read_bytes, whole_number
 from jaxattn.runs.weights import read_safetensors
 
 
@@ -158,3 +158,13 @@ def test_small_files_that_unpack_to_gigabytes_are_refused_in_little_memory(tmp_p
     lines = process.stdout.splitlines()
     assert process.returncode == 0, process.stderr
     assert len(lines) == 10 and all(line.startswith("refused ") for line in lines), process.stdout
+
+
+@pytest.mark.parametrize("text", ["1_0", "٣", "", "1.5", "0x1", "1 0", "²"])
+def test_what_is_no_whole_number_is_refused(text):
+    with pytest.raises(ValueError, match="is no whole number"):
+        whole_number(text)
+
+
+def test_whole_numbers_are_read():
+    assert [whole_number(text) for text in ("0", " 12", "-3 ", "+4")] == [0, 12, -3, 4]

@@ -270,6 +270,7 @@ BAD = [
     ("duplicates", lambda f, t: (f / "duplicates.csv").write_bytes(b"\xff\xfe\xff"), "cannot be read: 'utf-8'"),
     ("label_errors", lambda f, t: (f / "errors.csv").write_text("test_index,label\n5,9\n"), "5 of image 5, found 9"),
     ("label_errors", lambda f, t: (f / "errors.csv").write_text("test_index,label\n-1,9\n"), r"found -1\.\.-1"),
+    ("label_errors", lambda f, t: (f / "errors.csv").write_text("test_index,label\n1_0,9\n"), "line 2: it must be"),
     ("people", lambda f, t: saved(f / "people.npy", np.ones((40, 9))), r"numbers \[40, 10\], it is float64"),
     ("people", lambda f, t: saved(f / "people.npy", np.zeros((40, 10))), "a label at least for each image"),
     ("people", lambda f, t: saved(f / "people.npy", -np.eye(10)[t.labels]), "none below 0"),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jaxattn.comparison.variants import LONGEST
 from jaxattn.errors import InputError
-from jaxattn.limits import TEXT, read_bytes
+from jaxattn.limits import TEXT, read_bytes, whole_number
 
 MAX_COMPARED = 200  # variants, and seeds of each: memory grows with both
 COLUMNS = ("variant", "seed", "accuracy")
@@ -78,7 +78,7 @@ def _lines(path: Path, text: str) -> Iterator[_Line]:
             continue
         try:
             text_of = cells[2].removesuffix("%")
-            variant, seed, accuracy = cells[0], int(cells[1]), float(text_of.replace(",", "."))
+            variant, seed, accuracy = cells[0], whole_number(cells[1]), float(text_of.replace(",", "."))
             if not 0 < len(variant) <= LONGEST or not variant.isprintable():
                 raise ValueError
             if not (-(2**63) <= seed < 2**63 and 0 <= accuracy <= 100):

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxattn.array_file import map_npy
 from jaxattn.errors import InputError, first_line
-from jaxattn.limits import TEXT, read_bytes
+from jaxattn.limits import TEXT, read_bytes, whole_number
 
 MAX_BYTES = 1 << 30  # of an array; those of CIFAR-10-C have 154 million
 
@@ -67,8 +67,8 @@ def read_columns(path: Path, names: Sequence[str], setting: str) -> list[np.ndar
         rows = []
         for line in lines:
             try:
-                rows.append([np.int64(int(line[name])) for name in names])
-            except (TypeError, ValueError, OverflowError) as error:
+                rows.append([np.int64(whole_number(line[name])) for name in names])
+            except (TypeError, ValueError, OverflowError) as error:  # of a line that is too short, too
                 raise InputError(f"{path}, line {lines.line_num}: it must be {rule}", setting) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
