@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 
 from experiments import common
+from experiments.studies import HEADER, row
 from jaxattn.comparison.figures import seeds
 from jaxattn.comparison.verdict import judge
 
 FIRST = ("none", "se")
-HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "interval", "p", "corrected", "better")
 
 
 def finished(folders):
@@ -30,16 +30,6 @@ def accuracies(results):
     """Test accuracies (fractions) by variant, the baseline first, and seed."""
     names = sorted({run["attention"] for run in results}, key=lambda name: (name not in FIRST, name))
     return {name: {run["seed"]: run["test_accuracy"] for run in results if run["attention"] == name} for name in names}
-
-
-def row(variant, difference):
-    cells = [variant.name, str(variant.n), f"{100 * variant.mean:.2f}"]
-    cells.append("–" if variant.sd is None else f"{100 * variant.sd:.2f}")
-    if difference is None:
-        return [*cells, *["–"] * 5]
-    ends = "–" if difference.interval is None else "{:+.2f} to {:+.2f}".format(*difference.interval)
-    p, corrected = ("–" if value is None else f"{value:.3f}" for value in (difference.p, difference.corrected))
-    return [*cells, f"{difference.mean:+.2f}", ends, p, corrected, f"{difference.wins:.0%}"]
 
 
 def main():

@@ -30,6 +30,7 @@ NARROWEST = 4.4  # inches; across a phone of 390 pixels, small text is then 9 pi
 COLOUR_BAR = 0.95  # inches, the width of a colour bar with its numbers and its label
 DPI = 150
 MAX_PIXELS = 60_000  # of a side, just under Matplotlib's limit
+NO_CHANNEL_GATE = "nothing to draw: no gate of this network weights channels"
 INCH_PER_CHARACTER = 0.0075  # for each point of size
 
 

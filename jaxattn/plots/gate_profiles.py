@@ -26,7 +26,7 @@ def draw(gate_profiles: dict[Layer, np.ndarray], test_labels: np.ndarray, captio
         NothingToDrawError: where no gate weights channels.
     """
     if not gate_profiles:
-        raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
+        raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)
     columns = min(COLUMNS, len(gate_profiles))
     rows = -(-len(gate_profiles) // columns)
     title = f"Attention gates: weight of each channel over {len(test_labels):,} images"

@@ -27,7 +27,7 @@ def draw(gate_profiles: dict[Layer, np.ndarray], tested: Predictions, caption: s
         NothingToDrawError: where no gate weights channels.
     """
     if not gate_profiles:
-        raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
+        raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)
     groups = grouped(tested)
     rows = groups.row[tested.truth]
     room = min(len(groups.names) * 0.16, max(12 / len(gate_profiles), 1.6))

@@ -31,7 +31,7 @@ def draw(signs: Mapping[str, Signs], history: Mapping[int, Mapping[str, Signs]],
     alike, deep ones tell them apart. Here, all classes are in one number for each gate.
     """
     if not signs:
-        raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
+        raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)
     spreads = {"between class means": _between_classes, "within a class": lambda one: one.within_class}
     title = "Attention gates by depth: how much weights vary with the class, and within it"
     figure = canvas.figure(title, caption, (max(7.5, 0.5 * len(signs)), 3))

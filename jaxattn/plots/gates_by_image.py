@@ -27,7 +27,7 @@ def draw(predictions: Predictions, gates: dict[Layer, np.ndarray], caption: str)
     """
     weights = {name: gate.mean(axis=(1, 2)) for name, gate in gates.items() if gate.shape[3] > 1}
     if not weights:
-        raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
+        raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)
     rows, columns = len(predictions.images), 1 + len(weights)
     height = gallery.image_cell(predictions.images, 2)[1]
     size = gallery.CELL + PANEL * len(weights), rows * height + 0.3

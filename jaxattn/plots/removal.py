@@ -26,7 +26,7 @@ def draw(removals: dict[str, Removal], caption: str) -> "Figure":
         NothingToDrawError: where no gate weights channels.
     """
     if not removals:
-        raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights channels")
+        raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)
     columns = min(COLUMNS, len(removals))
     rows = -(-len(removals) // columns)
     title = "Rank and remove: accuracy without the lowest channels of a site"
