@@ -4,7 +4,8 @@
     python -m experiments.studies print verdict
 
 Of each run `result.json`, `metrics.jsonl`, `knockout.json` (points of accuracy lost where gates are replaced) and
-`gates.json` (vital signs) stay in `experiments/STUDY/VARIANT-sSEED`. A study may share runs of an earlier one.
+`gates.json` (vital signs) stay in `experiments/STUDY/VARIANT-sSEED`, and of seed 1 `gates_by_image.json` (weights for
+eight images, which the documentation shows). A study may share runs of an earlier one.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
 
 HERE = Path(__file__).parent
+SHOWN_SEED, SHOWN_IMAGES = 1, 8
+FILES = ("metrics.jsonl", "knockout.json", "gates.json", "gates_by_image.json", "result.json")  # the last says "kept"
 HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "interval", "p", "corrected", "better")
 
 
@@ -69,17 +72,18 @@ def train(study, variant, seed, data_dir, work):
         command += [f"--{name.replace('_', '-')}", str(value)]
     command += ["--dataset", "cifar10", "--data-dir", data_dir, "--no-report", "--out", str(out)]
     subprocess.run(command, check=True)
-    examine(out)
+    examine(out, seed)
     place = HERE / study / out.name
     place.mkdir(parents=True, exist_ok=True)
-    for file in ("metrics.jsonl", "knockout.json", "gates.json", "result.json"):  # the result last: it says "kept"
+    for file in FILES:
         if (out / file).exists():
             shutil.copy(out / file, place)
     shutil.rmtree(out)
 
 
-def examine(out):
+def examine(out, seed):
     """Writes what the gates of a run do."""
+    from jaxattn import load_run
     from jaxattn.comparison.results import finished_or_none, predictions
     from jaxattn.comparison.vital_signs import vital_signs
     from jaxattn.explain.knockout import accuracy_lost
@@ -89,6 +93,26 @@ def examine(out):
     predicted = predictions(run, test)
     (out / "knockout.json").write_text(json.dumps(accuracy_lost(predicted, test.labels), indent=1) + "\n")
     vital_signs({"run": {0: run}}, {"run": {0: predicted}}, test)
+    if seed == SHOWN_SEED and len(predicted) > 1:
+        weights = gates_by_image(load_run(out), test)
+        (out / "gates_by_image.json").write_text(json.dumps(weights, separators=(",", ":")) + "\n")
+
+
+def gates_by_image(run, test):
+    """The weights of each gate for the first test image of each of the first eight classes.
+
+    Of each gate `channels`, [8, C], means over positions, and `positions`, [8, h, w], means over channels; None where
+    it weights only the other.
+    """
+    from jaxattn.explain.explanation import Explanation
+
+    images = [int((test.labels == label).argmax()) for label in range(SHOWN_IMAGES)]
+    gates = {}
+    for name, gate in Explanation(run, test.images[images]).gates.items():
+        channels = gate.mean(axis=(1, 2), dtype=float).round(3).tolist() if gate.shape[3] > 1 else None
+        positions = gate.mean(axis=3, dtype=float).round(3).tolist() if gate.shape[1:3] != (1, 1) else None
+        gates[str(name)] = {"channels": channels, "positions": positions}
+    return {"images": images, "classes": list(run.classes[:SHOWN_IMAGES]), "gates": gates}
 
 
 def results(study):
