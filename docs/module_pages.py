@@ -5,6 +5,7 @@ import re
 
 from drawing import draw
 from flow import flow
+from gate_images import gate_images
 
 from jaxattn import describe
 from jaxattn.attention import ATTENTION
@@ -84,6 +85,7 @@ def _page(facts, alike):
             _table(["module", "parameters", "multiply-adds"], costs, right=(1, 2)),
         ],
         "## Did it help?": list(map(_text, describe.verdicts(facts))),
+        "## Gates": gate_images(facts.name),
         "## Use": [
             f"```sh\njaxattn train --attention {facts.name}\njaxattn compare --attention none {facts.name} --seeds 8 "
             "--out runs/compared\n```",
