@@ -18,6 +18,11 @@ from jaxattn.cli.commands import COMMANDS
 
 WIDTH = 78  # characters that a page shows without scrolling
 MODULES = "Attention modules"
+COMPLETION = (
+    "Tab completion of commands, flags and their values: put `eval \"$(jaxattn --print-completion bash)\"` into "
+    "`~/.bashrc`, the same with `zsh` into `~/.zshrc` below `compinit`, or "
+    "`jaxattn --print-completion fish | source` into `~/.config/fish/config.fish`."
+)
 PUBLIC = Path(__file__).parents[1] / "tests" / "public_api.txt"
 
 
@@ -47,7 +52,7 @@ def _made():
 
 
 def _commands():
-    parts = ["# Commands", "What `jaxattn COMMAND --help` says."]
+    parts = ["# Commands", "What `jaxattn COMMAND --help` says.", COMPLETION]
     for name, command in COMMANDS.items():
         parser = importlib.import_module(command.module).parser()
         parser.formatter_class = functools.partial(argparse.HelpFormatter, max_help_position=26, width=WIDTH)
