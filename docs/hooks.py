@@ -19,7 +19,7 @@ from jaxattn.cli.commands import COMMANDS
 WIDTH = 78  # characters that a page shows without scrolling
 MODULES = "Attention modules"
 COMPLETION = (
-    "Tab completion of commands, flags and their values: put `eval \"$(jaxattn --print-completion bash)\"` into "
+    'Tab completion of commands, flags and their values: put `eval "$(jaxattn --print-completion bash)"` into '
     "`~/.bashrc`, the same with `zsh` into `~/.zshrc` below `compinit`, or "
     "`jaxattn --print-completion fish | source` into `~/.config/fish/config.fish`."
 )
