@@ -141,10 +141,12 @@ def _options(module, attributes) -> tuple[Option, ...]:
         for names, text in re.findall(r"^    ([\w, ]+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
         for name in names.split(", ")
     }
-    made: Any = module()
-    fields = [field for field in dataclasses.fields(made) if field.name not in ("parent", "name")]
+    default: Any = module()
+    fields = [field for field in dataclasses.fields(default) if field.name not in ("parent", "name")]
     return tuple(
-        Option(one.name, getattr(one.type, "__name__", str(one.type)), repr(getattr(made, one.name)), about[one.name])
+        Option(
+            one.name, getattr(one.type, "__name__", str(one.type)), repr(getattr(default, one.name)), about[one.name]
+        )
         for one in fields
     )
 
@@ -175,7 +177,7 @@ def _measured(name, experiments) -> tuple[Measured, ...]:
     """The verdict on a module in each folder of measurements that has it and a baseline."""
     from jaxattn.comparison.verdict import judge
 
-    found = []
+    measured = []
     for study, (folders, planned) in MEASURED.items():
         paths = [path for folder in folders for path in sorted((experiments / folder).glob("*-s*/result.json"))]
         results = [json.loads(path.read_text()) for path in paths]
@@ -190,8 +192,8 @@ def _measured(name, experiments) -> tuple[Measured, ...]:
             (row,) = (row for row in table.rows if row.variant.name == name)
             about = f"{results[0]['dataset']}, recipe {results[0]['recipe']}"
             sentence = f"{name} {row.verdict.text}" if row.verdict else ""
-            found.append(Measured(f"{experiments.name}/{study}", about, row.variant.n, sentence))
-    return tuple(found)
+            measured.append(Measured(f"{experiments.name}/{study}", about, row.variant.n, sentence))
+    return tuple(measured)
 
 
 def shape(axes: tuple[int, ...]) -> str:

@@ -97,8 +97,8 @@ def _environment(values: bool) -> str:
 def _data(folder: Path) -> str:
     if folder.exists() and not folder.is_dir():
         return "CANNOT BE USED: it is no folder"
-    found = [name for name, dataset in DATASETS.items() if dataset.find(folder) is not None]
-    return f"there are files of {', '.join(found)}" if found else "nothing found; it would be downloaded"
+    names = [name for name, dataset in DATASETS.items() if dataset.find(folder) is not None]
+    return f"there are files of {', '.join(names)}" if names else "nothing found; it would be downloaded"
 
 
 def _cache() -> str:

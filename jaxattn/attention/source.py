@@ -53,13 +53,13 @@ def _functions(value: Any) -> list[types.FunctionType]:
     """The functions in a method, property or decorated function, without those of installed packages."""
     names = "__func__", "func", "fget", "fset"  # of class methods, partials and cached properties, properties
     parts = [value, *(getattr(value, name, None) for name in names)]
-    found = []
+    functions = []
     for part in parts:
         while part is not None:
             if isinstance(part, types.FunctionType) and not is_installed(part.__code__.co_filename):
-                found.append(part)
+                functions.append(part)
             part = getattr(part, "__wrapped__", None)  # noqa: PLW2901
-    return found
+    return functions
 
 
 def _add_object(parts: dict[str, bytes], name: str, value: Any) -> None:
@@ -107,9 +107,9 @@ def _add_function(parts: dict[str, bytes], name: str, function: types.FunctionTy
     except (OSError, TypeError):  # what a decorator made has no source
         parts[name] = code.co_code + repr(code.co_consts).encode()
     for cell in function.__closure__ or ():
-        held = cell.cell_contents if cell != types.CellType() else None
-        if _functions(held) or isinstance(held, _CONSTANTS):
-            _add_object(parts, f"{name}.<closure>.{getattr(held, '__qualname__', '')}", held)
+        value = cell.cell_contents if cell != types.CellType() else None
+        if _functions(value) or isinstance(value, _CONSTANTS):
+            _add_object(parts, f"{name}.<closure>.{getattr(value, '__qualname__', '')}", value)
     for one in sorted(_names(code)):
         if one in function.__globals__:
             _add_object(parts, one, function.__globals__[one])

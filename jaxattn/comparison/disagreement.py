@@ -74,16 +74,16 @@ def disagreements(
     }
     if baseline not in correct:
         return {}
-    found = {name: disagreement(one, correct[baseline]) for name, one in correct.items() if name != baseline}
-    return {name: one for name, one in found.items() if one is not None}
+    by_variant = {name: disagreement(one, correct[baseline]) for name, one in correct.items() if name != baseline}
+    return {name: one for name, one in by_variant.items() if one is not None}
 
 
-def sentence(name: str, baseline: str, found: Disagreement) -> str:
+def sentence(name: str, baseline: str, counted: Disagreement) -> str:
     """What was found, with what chance gives, in a sentence."""
-    mean, low, high = found.chance
+    mean, low, high = counted.chance
     return (
-        f"{len(found.better)} images are classified correctly in at least {MOST:.0%} of the seeds with {name} and in "
-        f"at most {FEW:.0%} with {baseline}, {len(found.worse)} the other way round. The same runs divided by chance "
+        f"{len(counted.better)} images are classified correctly in at least {MOST:.0%} of the seeds with {name} and in "
+        f"at most {FEW:.0%} with {baseline}, {len(counted.worse)} the other way round. The same runs divided by chance "
         f"give {mean:.0f} each way (95 %: {low:.0f} to {high:.0f})."
     )
 

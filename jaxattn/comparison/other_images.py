@@ -69,6 +69,6 @@ def _read(path: Path, made_of: str) -> dict[str, Measured]:
 
 
 def _holds(measured: dict[str, Measured], view: View) -> bool:
-    found = measured.get(view.of, {})
+    stored = measured.get(view.of, {})
     metrics = {ACCURACY} if view.people is None else {ACCURACY, CROSS_ENTROPY}
-    return found.keys() == metrics and 0 <= found[ACCURACY] <= 1 and bool(np.isfinite(list(found.values())).all())
+    return stored.keys() == metrics and 0 <= stored[ACCURACY] <= 1 and bool(np.isfinite(list(stored.values())).all())

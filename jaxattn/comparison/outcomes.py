@@ -27,11 +27,11 @@ def outcomes(
     keys = [key for key in OUTCOMES if all(key in result for result in every)]
     keys = [key for key in keys if is_unequal or key != "test_balanced_accuracy"]
     variants = [name for name in results if name != baseline]
-    found = {}
+    rows_by_outcome = {}
     for key in keys:
         what, factor = OUTCOMES[key]
         values = {name: {seed: one[key] for seed, one in by_seed.items()} for name, by_seed in results.items()}
         family = len(keys) * len(variants)
         rows = [estimate(name, values[name], values[baseline], family, factor) for name in variants]
-        found[what] = [row for row in rows if row is not None]
-    return {what: rows for what, rows in found.items() if rows}
+        rows_by_outcome[what] = [row for row in rows if row is not None]
+    return {what: rows for what, rows in rows_by_outcome.items() if rows}

@@ -171,10 +171,10 @@ def check_planned(folder: Path, plan: Plan, dataset_hash: str | None = None) -> 
             manifest = read_manifest(path)
         except InputError:
             continue
-        found = manifest.config.to_json()
+        of_run = manifest.config.to_json()
         for name, wanted in config.to_json().items():
-            if name != "data_dir" and found[name] != wanted:
-                raise InputError(f"{path} must hold a run with {name} {wanted}, found {found[name]}; move it elsewhere")
+            if name != "data_dir" and (value := of_run[name]) != wanted:
+                raise InputError(f"{path} must hold a run with {name} {wanted}, found {value}; move it elsewhere")
         dataset_hash = dataset_hash or manifest.dataset_hash
         if manifest.dataset_hash != dataset_hash:
             raise InputError(

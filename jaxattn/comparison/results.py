@@ -188,11 +188,11 @@ def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
     """
     if not are_unequal(np.bincount(test.labels)):
         return {}
-    found = {
+    balanced = {
         name: [balanced_accuracy(predictions(run, test)["intact"], test.labels) for run in by_seed.values()]
         for name, by_seed in runs.items()
     }
-    return {name: float(np.mean(values)) for name, values in found.items() if values}
+    return {name: float(np.mean(values)) for name, values in balanced.items() if values}
 
 
 def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:

@@ -116,8 +116,8 @@ def _sized(control, name):
 def outliers(name: str, scores: Mapping[int, float]) -> str:
     """Names the seeds of a variant whose accuracies (fractions) are outliers; empty where there are none."""
     seeds, values = list(scores), 100 * np.array(list(scores.values()), float)
-    found = np.flatnonzero(statistics.outliers(values, RESOLUTION))
-    return "".join(f"; {name} seed {seeds[i]} ({values[i]:.2f} %) is an outlier" for i in found)
+    indices = np.flatnonzero(statistics.outliers(values, RESOLUTION))
+    return "".join(f"; {name} seed {seeds[i]} ({values[i]:.2f} %) is an outlier" for i in indices)
 
 
 def extended(plans: Sequence[tuple[int, str]], real: float) -> str:

@@ -85,12 +85,12 @@ def compare_tuned(
         mirror = mirror_of(options.get("mirror"), part)
         return compare(list(names), seeds, folder / part, console, **{**options, "mirror": mirror})
 
-    found = {RECIPE: compared(chosen, "recipe"), TUNED: compared(chosen.values(), "tuned")}
+    comparisons = {RECIPE: compared(chosen, "recipe"), TUNED: compared(chosen.values(), "tuned")}
     first, *others = chosen
     sentences = {name: f"was trained with {chosen[name]}, {first} with {chosen[first]}" for name in others}
     names = {TUNED: {own: name for name, own in chosen.items()}}
     title = f"{', '.join(others)} against {first}, each tuned"
-    return Tuned(found, chosen, write_overview(folder / "tuned.html", title, sentences, NOTE, found, names))
+    return Tuned(comparisons, chosen, write_overview(folder / "tuned.html", title, sentences, NOTE, comparisons, names))
 
 
 def _check_same(path, candidates):
@@ -98,10 +98,10 @@ def _check_same(path, candidates):
     if not path.exists():
         return
     try:
-        found = set(read_json(path)["validation_accuracy"])
+        stored = set(read_json(path)["validation_accuracy"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged: {first_line(error)}; choose another folder", "out") from error
-    if found != {one for names in candidates.values() for one in names}:
+    if stored != {one for names in candidates.values() for one in names}:
         raise InputError(f"{path.parent} was tuned over other values: see {path.name}; choose another folder", "out")
 
 

@@ -23,14 +23,14 @@ def vital_signs(runs: Runs, answers: Answers, test: Split) -> dict[str, dict[str
         answers: their predictions; those without a gate have only one.
         test: their test images.
     """
-    found = {}
+    by_variant = {}
     for name, by_seed in runs.items():
         every = [_of_run(run, test) for seed, run in by_seed.items() if len(answers[name][seed]) > 1]
         gates = [gate for gate in every[0] if all(gate in one for one in every)] if every else []
         means = {gate: Signs(*np.mean([list(one[gate]) for one in every], axis=0).tolist()) for gate in gates}
         if means:
-            found[name] = means
-    return found
+            by_variant[name] = means
+    return by_variant
 
 
 def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
@@ -40,21 +40,21 @@ def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
         return stored
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `results.notes` has checked that
     predicted = inference.predict(loaded.model, loaded.spec, loaded.variables, test.images)
-    found = {
+    by_gate = {
         str(gate): signs(weights, test.labels, predicted.gate_inputs.get(gate))
         for gate, weights in sorted(predicted.gates.items())
     }
-    values = {"of": made_of, "gates": {gate: one._asdict() for gate, one in found.items()}}
+    values = {"of": made_of, "gates": {gate: one._asdict() for gate, one in by_gate.items()}}
     write_sealed(run.folder / KEPT, values)
-    return found
+    return by_gate
 
 
 def _read(path: Path, made_of: str) -> dict[str, Signs] | None:
     """The signs in a file; None where there are none, they are of other weights or images, or it is damaged."""
     try:
         values = read_sealed(path)
-        found = {gate: Signs(**one) for gate, one in values["gates"].items()} if values["of"] == made_of else None
-        numbers = [] if found is None else [value for one in found.values() for value in one]
-        return found if all(isinstance(value, (int, float)) and np.isfinite(value) for value in numbers) else None
+        by_gate = {gate: Signs(**one) for gate, one in values["gates"].items()} if values["of"] == made_of else None
+        numbers = [] if by_gate is None else [value for one in by_gate.values() for value in one]
+        return by_gate if all(isinstance(value, (int, float)) and np.isfinite(value) for value in numbers) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> None:
     entries = cache.entries()
     total = sum(entry.size for entry in entries)
     if flags.json:
-        held = [{"name": entry.spec.name, "bytes": entry.size, "path": str(entry.path)} for entry in entries]
-        print(json.dumps({"datasets": rows, "cache": held, "limit": cache.limit()}, indent=1))
+        contents = [{"name": entry.spec.name, "bytes": entry.size, "path": str(entry.path)} for entry in entries]
+        print(json.dumps({"datasets": rows, "cache": contents, "limit": cache.limit()}, indent=1))
         return
     _print(rows)
     if flags.clear_cache:

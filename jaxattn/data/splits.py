@@ -162,8 +162,8 @@ def hold_out(split: Split, count: int, seed: int, lazy: bool = False) -> tuple[S
         raise InputError(f"validation must hold 0..{total - 1} of the {total} training images, got {count}")
     is_held_out = np.zeros(total, bool)
     is_held_out[stratified(split.labels, count, seed)] = True
-    kept, held = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
-    return split.view(kept) if lazy else split.take(kept), split.take(held)
+    kept, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    return split.view(kept) if lazy else split.take(kept), split.take(held_out)
 
 
 def stratified(labels: Integer[np.ndarray, " N"], count: int, seed: int) -> Integer[np.ndarray, " M"]:

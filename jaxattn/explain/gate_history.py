@@ -43,7 +43,7 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def _signs(values: dict[str, Any]) -> Signs:
-    found = Signs(**values)
-    if not all(isinstance(value, float) and math.isfinite(value) for value in found):
+    measured = Signs(**values)
+    if not all(isinstance(value, float) and math.isfinite(value) for value in measured):
         raise ValueError("a sign is no number")
-    return found
+    return measured

@@ -42,7 +42,7 @@ def removal(
     sites = [site for site in model.sites() if site.name in gated]
     if len(sites) > MOST_SITES:
         sites = list({site.stage: site for site in sites}.values())
-    fractions, found = np.linspace(0, 1, STEPS + 1), {}
+    fractions, curves = np.linspace(0, 1, STEPS + 1), {}
     for number, site in enumerate(sites):
 
         def accuracy(order, fraction, number=number):
@@ -52,8 +52,8 @@ def removal(
 
         ends = accuracy(0, 0), accuracy(0, 1)  # the same in any order
         inner = [[accuracy(order, one) for one in fractions[1:-1]] for order in range(len(ORDERS))]
-        found[site.name] = Removal(np.array([[ends[0], *curve, ends[1]] for curve in inner]), fractions, len(images))
-    return found
+        curves[site.name] = Removal(np.array([[ends[0], *curve, ends[1]] for curve in inner]), fractions, len(images))
+    return curves
 
 
 def _gated(predicted):

@@ -82,9 +82,9 @@ def create(
     if not takes(kind, "dropout") and (dropout := options.pop("dropout", 0)):
         raise InputError(f"dropout must be 0 with the network {network}, which drops nothing, got {dropout}", "dropout")
     module = resolve_attention(attention.removeprefix(WIDE), reduction)
-    made = placed(kind(attention=module, **options), network, placement)
+    built = placed(kind(attention=module, **options), network, placement)
     if not attention.startswith(WIDE):
-        return made
+        return built
     if module is None:
         raise InputError(f"{attention!r} names no module whose parameters to match; name one", "attention")
-    return widened(made, shape)
+    return widened(built, shape)

@@ -47,7 +47,7 @@ def draw(gate_profiles: dict[Layer, np.ndarray], test_labels: np.ndarray, captio
 
 
 def _panel(axis, gate, profiles, labels):
-    found = signs(profiles, labels)
+    measured = signs(profiles, labels)
     order = np.argsort(profiles.mean(axis=0), kind="stable")
     positions = np.arange(len(order)) + 1
     low, high = np.quantile(profiles[:, order], [0.05, 0.95], axis=0)
@@ -55,8 +55,8 @@ def _panel(axis, gate, profiles, labels):
     axis.plot(
         positions, profiles.mean(axis=0)[order], color="#440154", linewidth=1.2, drawstyle="steps-mid", label="mean"
     )
-    note = f"{found.by_class:.0%} by class" if found.between_images >= CONSTANT else "nearly constant"
-    title = f"{gate}\nchannels ±{found.between_channels:.3f}\nimages ±{found.between_images:.3f}, {note}"
+    note = f"{measured.by_class:.0%} by class" if measured.between_images >= CONSTANT else "nearly constant"
+    title = f"{gate}\nchannels ±{measured.between_channels:.3f}\nimages ±{measured.between_images:.3f}, {note}"
     canvas.plain_axes(axis, title, "channel, by mean weight")
     axis.set_xlim(0.5, len(order) + 0.5)
     canvas.whole_ticks(axis.xaxis)

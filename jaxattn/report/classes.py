@@ -77,9 +77,9 @@ def _wrong(tested: Predictions) -> Wrong:
     """Pairs of true and predicted class that differ, the most frequent first."""
     mistaken = tested.predicted != tested.truth
     pairs = np.stack([tested.truth[mistaken], tested.predicted[mistaken]], axis=1)
-    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return [(int(i), int(j), int(n)) for (i, j), n in zip(found[order], counts[order], strict=True)]
+    return [(int(i), int(j), int(n)) for (i, j), n in zip(distinct[order], counts[order], strict=True)]
 
 
 def trained_images(run: Run) -> np.ndarray | None:
@@ -121,7 +121,7 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
     for gate, weights in profiles.items():
         order = np.argsort(weights.mean(axis=0), kind="stable")
         means = class_means(weights, rows, len(names) + 1)[:-1, order]
-        found = signs[gate]
+        measured = signs[gate]
         tables.append(
             {
                 "gate": str(gate),
@@ -133,8 +133,8 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
                 "limits": limits,
                 "low": float(weights.mean(axis=0).min()),
                 "high": float(weights.mean(axis=0).max()),
-                "signs": found._asdict(),
-                "constant": found.between_images < CONSTANT,
+                "signs": measured._asdict(),
+                "constant": measured.between_images < CONSTANT,
             }
         )
     return tables

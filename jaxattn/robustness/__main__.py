@@ -85,15 +85,15 @@ def main(arguments: list[str]) -> None:
     runtime.tune()
     from jaxattn.comparison import compare, robustness_file
 
-    found = _measured(comparison, folders, flags)
-    robustness_file.write(out, found)
-    print(columns(found.table(), range(1, len(found.table()[0]))))
-    print(found.rule)
+    result = _measured(comparison, folders, flags)
+    robustness_file.write(out, result)
+    print(columns(result.table(), range(1, len(result.table()[0]))))
+    print(result.rule)
     if comparison and out == comparison:
         code = {"trust_code": flags.trust_code, "accept_changed_code": flags.accept_changed_code}
         print(f"page: {compare.show(comparison, flags.data_dir, **code).page}")
     else:
-        print(f"figure: {_draw(found, out)}")
+        print(f"figure: {_draw(result, out)}")
 
 
 def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Namespace) -> "Robustness":
@@ -117,17 +117,17 @@ def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Name
     test = read_test(every[0].folder, flags.data_dir, flags.trust_code)
     files = {name: getattr(flags, name) for name in FILES}
     views = find(every[0].manifest.data.name, test, flags.corruptions, flags.images, files)
-    measured = other_images.measure(runs, views, Console().line)
+    result = other_images.measure(runs, views, Console().line)
     of = {name: {seed: results.basis(run) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    return robustness.Robustness(tuple(robustness.Seen(*view[:3]) for view in views), measured, of)
+    return robustness.Robustness(tuple(robustness.Seen(*view[:3]) for view in views), result, of)
 
 
-def _draw(found: "Robustness", out: Path) -> Path:
+def _draw(result: "Robustness", out: Path) -> Path:
     from jaxattn.comparison import figures
     from jaxattn.plots import canvas
 
-    caption = f"{found.count} runs, {', '.join(found.measured)}"
-    return canvas.write(figures.robustness(found.accuracies, caption), out / "robustness.png")
+    caption = f"{result.count} runs, {', '.join(result.measured)}"
+    return canvas.write(figures.robustness(result.accuracies, caption), out / "robustness.png")
 
 
 if __name__ == "__main__":

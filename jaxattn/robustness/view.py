@@ -39,8 +39,8 @@ class View(NamedTuple):
             logits: of the images [N, K].
             labels: of `load`, int [N].
         """
-        found = {ACCURACY: float(np.mean(logits.argmax(axis=1) == labels))}
-        return found if self.people is None else found | {CROSS_ENTROPY: cross_entropy(logits, self.people)}
+        metrics = {ACCURACY: float(np.mean(logits.argmax(axis=1) == labels))}
+        return metrics if self.people is None else metrics | {CROSS_ENTROPY: cross_entropy(logits, self.people)}
 
 
 def cross_entropy(logits: Float[np.ndarray, "N K"], counts: Num[np.ndarray, "N K"]) -> float:

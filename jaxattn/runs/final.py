@@ -74,7 +74,7 @@ def _averaged(program: Program, variables: Any, test: Split, logits: np.ndarray,
 def _by_class(logits: np.ndarray, test: Split, superclasses: tuple[str, ...]) -> dict[str, float]:
     """The accuracy in which each class counts the same, and that of the superclasses where there are some."""
     predicted = logits.argmax(axis=1)
-    found = {"test_balanced_accuracy": balanced_accuracy(predicted, test.labels)}
+    metrics = {"test_balanced_accuracy": balanced_accuracy(predicted, test.labels)}
     if superclasses:
-        found["test_superclass_accuracy"] = superclass_accuracy(predicted, test.labels, superclasses)
-    return found
+        metrics["test_superclass_accuracy"] = superclass_accuracy(predicted, test.labels, superclasses)
+    return metrics

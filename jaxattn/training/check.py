@@ -87,8 +87,8 @@ def _watched(evaluated: list[str]) -> Iterator[None]:
         if context.method_name == "__call__" and "attention" in module.path:
             rate = getattr(module, "rate", None) or getattr(module, "dropout_rate", None)
             given = inspect.signature(type(module).__call__).bind_partial(module, *args, **kwargs).arguments
-            told = given.get("deterministic", getattr(module, "deterministic", None))
-            if rate and isinstance(told, bool) and told:
+            given_value = given.get("deterministic", getattr(module, "deterministic", None))
+            if rate and isinstance(given_value, bool) and given_value:
                 evaluated.append(f"in training, {within} drops nothing")
         output = call(*args, **kwargs)
         if context.method_name == "gate" and any(map(jnp.iscomplexobj, jax.tree.leaves(output))):
