@@ -81,6 +81,16 @@ def one_line(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
-def first_line(error: Exception | str) -> str:
+def first_line(error: BaseException | str) -> str:
     """The first line of another library's error, at most 200 characters; its type where it has no message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    try:
+        text = str(error)
+    except Exception:  # an exception of anyone's own may have no text
+        text = ""
+    return (text.strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def described(error: BaseException) -> str:
+    """The type of another library's error and the first line of its message."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"

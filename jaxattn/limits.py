@@ -9,6 +9,7 @@ import math
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,6 +79,19 @@ def read_json(path: Path) -> Any:
         OSError: where it cannot be read.
     """
     return parse_json(read_bytes(path, TEXT))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values in a TOML file of UTF-8.
+
+    Raises:
+        ValueError: where it is no TOML, or is nested too deep; an `InputError` where the file is larger than `TEXT`.
+        OSError: where it cannot be read.
+    """
+    try:
+        return tomllib.loads(read_bytes(path, TEXT).decode("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def parse_json(content: str | bytes) -> Any:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, shortened
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # two letters or more: a drive of Windows has one
 
@@ -19,7 +19,8 @@ def local_path(path: str | os.PathLike[str], setting: str | None = None) -> Path
         setting: the argument that gave it.
 
     Raises:
-        InputError: where it is an address, such as "gs://bucket/runs": it would become a local folder of that name.
+        InputError: where it is an address, such as "gs://bucket/runs", which would become a local folder of that name;
+            or the system takes no such path, or does not let us look for it.
     """
     text = os.fspath(path)
     if scheme := _SCHEME.match(text):
@@ -27,7 +28,17 @@ def local_path(path: str | os.PathLike[str], setting: str | None = None) -> Path
         raise InputError(
             f"{address} is an address, and only paths of this machine can be used; mount it, or copy it here", setting
         )
-    return Path(os.path.expanduser(text))
+    local = Path(os.path.expanduser(text))
+    try:
+        os.lstat(local)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # what reads or writes it says so, or makes it
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{shortened(text)} cannot be used as a path: {reason}; choose another one", setting
+        ) from error
+    return local
 
 
 @contextlib.contextmanager

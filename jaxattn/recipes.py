@@ -3,11 +3,11 @@
 A recipe of a family lists what differs from the family's `standard`, which lists everything.
 """
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
 from jaxattn.errors import InputError, first_line, shortened
+from jaxattn.limits import read_toml
+from jaxattn.paths import local_path
 
 Values = dict[str, Any]
 STANDARD = "standard"
@@ -149,12 +149,14 @@ def recipe(network: str, name: str) -> Values:
             "NAME.toml"
         )
     try:
-        values = tomllib.loads(Path(name).expanduser().read_text("utf-8"))
+        values = read_toml(local_path(name, "recipe"))
+    except InputError as error:
+        raise InputError(str(error), "recipe") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"the recipe {name} cannot be read: {reason}", "recipe") from error
     parent = values.pop("parent", STANDARD)
-    if parent not in known:
+    if not isinstance(parent, str) or parent not in known:
         raise InputError(f"parent in {name} must be one of {', '.join(known)}, got {shortened(parent)}", "recipe")
     if unknown := sorted(values.keys() - known[parent].keys()):
         raise InputError(

@@ -33,20 +33,22 @@ def test_a_part_of_what_was_saved_is_restored_alone(tmp_path):
 
 def test_a_checkpoint_says_whose_it_is_and_one_that_does_not_is_read(tmp_path):
     state = {"a": np.arange(3)}
-    checkpoint.save(tmp_path, 1, state, {1}, "one run")
+    one, other = {"run": "one run", "data": "x"}, {"run": "two run", "data": "x"}
+    checkpoint.save(tmp_path, 1, state, {1}, one)
     path = tmp_path / "epoch-1.safetensors"
     whole = path.read_bytes()
-    for run in ("one run", ""):
+    for run in (one, {}):
         assert checkpoint.restore(tmp_path, 1, like(state), run)["a"].tolist() == [0, 1, 2]
     with pytest.raises(
         checkpoint.DamagedCheckpointError, match=r"epoch-1\.safetensors is damaged: it is of another run"
     ):
-        checkpoint.restore(tmp_path, 1, like(state), "other")
+        checkpoint.restore(tmp_path, 1, like(state), one | {"data": "y"})
     path.write_bytes(whole.replace(b'"one run"', b'"two run"'))
     with pytest.raises(checkpoint.DamagedCheckpointError, match="its digest is not that of its contents"):
-        checkpoint.restore(tmp_path, 1, like(state), "two run")
-    checkpoint.save(tmp_path, 1, state, {1})  # as an earlier version
-    assert checkpoint.restore(tmp_path, 1, like(state), "one run")["a"].tolist() == [0, 1, 2]
+        checkpoint.restore(tmp_path, 1, like(state), other)
+    for earlier in ({}, {"run": "one run"}):  # of earlier versions
+        checkpoint.save(tmp_path, 1, state, {1}, earlier)
+        assert checkpoint.restore(tmp_path, 1, like(state), one)["a"].tolist() == [0, 1, 2]
 
 
 def test_another_shape_or_type_is_another_network(tmp_path):

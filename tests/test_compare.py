@@ -132,9 +132,9 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
     fit(Config(attention="se", seed=4, **FLAGS | {"dropout": 0.25}), tmp_path / "other", quiet)
     found = of_runs([*runs, tmp_path / "other"], tmp_path / "page")
     assert [row.variant.name for row in found.table.rows] == ["none", "se", "se:dropout=0.25"]
-    for name in ("config.json", "result.json"):
-        path = tmp_path / "other" / name
-        path.write_text(path.read_text().replace('"network": "cnn"', '"network": "resnet20"'))
+    path = tmp_path / "other" / "config.json"
+    path.write_text(path.read_text().replace('"network": "cnn"', '"network": "resnet20"'))
+    tiny.edit_result(path.parent, network="resnet20")
     with pytest.raises(InputError, match=r"other is of resnet20, .*none-s0 of cnn"):
         of_runs([*runs, tmp_path / "other"], tmp_path / "page")
     with pytest.raises(InputError, match="hold the same variant and seed"):
@@ -160,8 +160,7 @@ def edited(**change):
 
 def wrong_accuracy(folder):
     values = json.loads((folder / "se-s1" / "result.json").read_text())
-    wrong = (values["test_accuracy"] + 0.5) % 1
-    (folder / "se-s1" / "result.json").write_text(json.dumps(values | {"test_accuracy": wrong}))
+    tiny.edit_result(folder / "se-s1", test_accuracy=(values["test_accuracy"] + 0.5) % 1)
 
 
 def others_weights(folder):

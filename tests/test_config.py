@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import tiny
@@ -48,6 +49,8 @@ def test_a_recipe_may_be_a_file_whose_values_are_kept(tmp_path):
         ('parent = "fast"', "parent in .* must be one of standard, quick, original, got 'fast'"),
         ("epochs = 0", "epochs must be >= 1, got 0"),
         ("epochs = 2.5", "epochs must be of type int, got 2.5"),
+        ("parent = [1]", r"parent in .* must be one of standard, quick, original, got \[1\]"),
+        ("a = " + "[" * 20_000, "cannot be read: it is nested too deep"),
         (None, "cannot be read: No such file"),
     ],
 )
@@ -58,6 +61,14 @@ def test_a_file_that_is_no_recipe_is_one_line(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as error:
         Config(recipe=str(path))
     assert "\n" not in str(error.value)
+
+
+def test_a_recipe_that_has_no_end_is_one_line(tmp_path):
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.toml")
+    for name in ("zero.toml", "pipe.toml"):
+        with pytest.raises(InputError, match="must be a file, it is a device or a pipe"):
+            Config(recipe=str(tmp_path / name))
 
 
 @pytest.mark.parametrize(("network", "recipe"), ALL)

@@ -27,8 +27,9 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(ROOT)], "j
 # From the ground up: a folder or file imports only from lines above its own, or within its folder without a cycle.
 ORDER = [
     {"errors", "types"},
-    {"fields", "metrics", "paths", "recipes", "templates", "tree"},
-    {"config", "limits", "lock", "runtime"},
+    {"fields", "limits", "metrics", "paths", "templates", "tree"},
+    {"recipes"},
+    {"config", "lock", "runtime"},
     {"array_file"},
     {"layers"},
     {"attention"},

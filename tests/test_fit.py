@@ -27,7 +27,8 @@ from jaxattn.lock import exclusive_lock
 from jaxattn.runs import checkpoint, compiled, data, environment, warmup
 from jaxattn.runs.console import Console
 from jaxattn.runs.formats import NEWER
-from jaxattn.runs.manifest import Manifest, Start, claim, read_manifest
+from jaxattn.runs.history import Start
+from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.training import initial, loop, program
 from jaxattn.training.evaluation import evaluate
 

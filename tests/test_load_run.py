@@ -12,12 +12,14 @@ import pytest
 import tiny
 
 from jaxattn import Config, fit, load_run, resume
+from jaxattn.comparison.results import finished_or_none
 from jaxattn.data.augment import to_input
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis
 from jaxattn.runs import checkpoint
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
+from jaxattn.runs.result import check_accuracy
 from jaxattn.runs.run import best_epoch
 from jaxattn.runs.store import RESULT
 from jaxattn.training import program
@@ -204,10 +206,10 @@ def test_a_value_in_the_configuration_that_is_not_known_is_named(folder, tmp_pat
         (f"{LINE}\nnonsense\n".encode(), "Expecting value"),
         (f"{LINE}\n[1, 2]\n".encode(), r"it must hold objects, found \[1, 2\]"),
         (f'{LINE}\n{{"epoch": 2}}\n'.encode(), "'train_loss' is missing"),
-        (LINE.replace('"val_loss": 1', '"val_loss": "low"').encode(), "'val_loss' must be a number, found 'low'"),
+        (LINE.replace('"val_loss": 1', '"val_loss": "low"').encode(), "'val_loss' must be a number, 0 or more, found"),
         (b"\xff\xfe\n", "codec can't decode"),
         (LINE.replace('"train_loss": 1', '"train_loss": NaN').encode(), "numbers must be finite, found nan"),
-        (LINE.replace('"train_loss": 1', '"train_loss": true').encode(), "'train_loss' must be a number, found True"),
+        (LINE.replace('"train_loss": 1', '"train_loss": true').encode(), "'train_loss' must be a number, 0 or more"),
         (LINE.replace('"train_loss": 1', f'"train_loss": {10**400}').encode(), "integers must fit into 64 bits"),
         (
             LINE.replace('"val_accuracy": 1', '"val_accuracy": 2').encode(),
@@ -220,6 +222,18 @@ def test_a_value_in_the_configuration_that_is_not_known_is_named(folder, tmp_pat
 def test_damaged_metrics_are_reported(folder, content, message):
     (folder / "metrics.jsonl").write_bytes(content)
     assert_reported(folder, rf"metrics\.jsonl is damaged: .*{message}")
+
+
+@pytest.mark.parametrize("epoch", [10**8, 10**17])
+def test_a_name_that_says_many_epochs_takes_no_memory(folder, epoch):
+    (folder / "checkpoints" / f"epoch-{epoch}.safetensors").touch()
+    assert_reported(folder, f"it must have a line for each of the {epoch} epochs", "last")
+
+
+def test_a_result_that_says_many_epochs_takes_no_memory(folder):
+    tiny.edit_result(folder, epochs=9 * 10**18, tested_epoch=1)
+    with pytest.raises(InputError, match="it must have a line for each of the 9000000000000000000 epochs"):
+        finished_or_none(folder)
 
 
 @pytest.mark.parametrize("content", ['{"test_acc', "[]", "1", '{"accuracy": 0.5}', "\ud800"])
@@ -241,6 +255,8 @@ def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, co
         ("test_accuracy", "high", "'test_accuracy' must be a number"),
         ("test_accuracy", 1.5, "'test_accuracy' must be a fraction from 0 to 1, found 1.5"),
         ("tested_epoch", "2", "'tested_epoch' must be a whole number above 0"),
+        ("tested_epoch", 2, "tested_epoch must be one of 1, found 2"),
+        ("test_loss", -1, "'test_loss' must be a number, 0 or more"),
         ("epochs", None, "'epochs' must be a whole number above 0"),
         ("dataset_hash", ["a"], "'dataset_hash' must be text"),
         ("versions", {"jax": 1}, "'versions' must be an object of texts"),
@@ -273,7 +289,15 @@ def others(small_network, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "change",
-    [{"attention_position": "after"}, {"data": tiny.SPEC.to_json() | {"classes": [*"abcdefghij"]}}, {"dropout": 0.5}],
+    [
+        {"attention_position": "after"},
+        {"data": tiny.SPEC.to_json() | {"classes": [*"abcdefghij"]}},
+        {"data": tiny.SPEC.to_json() | {"mean": [0.1, 0.9, 0.5]}},
+        {"data": tiny.SPEC.to_json() | {"std": [1e-300, 1, 1]}},
+        {"data": tiny.SPEC.to_json() | {"mean": [1e308, 1, 1]}},
+        {"data": tiny.SPEC.to_json() | {"superclasses": [*"aabbccddee"]}},
+        {"dropout": 0.5},
+    ],
 )
 def test_a_configuration_that_was_changed_is_not_that_of_the_weights(folder, change):
     values = json.loads((folder / "config.json").read_text())
@@ -287,12 +311,11 @@ def test_a_checkpoint_under_another_epochs_name_is_refused(folder):
 
 
 def test_a_test_accuracy_that_the_weights_do_not_have_is_in_no_report(folder, tmp_path):
-    path, test = folder / "result.json", tiny.splits().test
-    result = json.loads(path.read_text()) | {"tested_epoch": 1}
+    test = tiny.splits().test
     right = int((load_run(folder).predict(test.images).argmax(axis=1) == test.labels).sum())
-    for images, is_refused in ((5, False), (6, True)):
+    for images, is_refused in ((1, False), (2, True)):
         wrong = right + (images if right <= 20 else -images)
-        path.write_text(json.dumps(result | {"test_accuracy": wrong / 40}))
+        tiny.edit_result(folder, tested_epoch=1, test_accuracy=wrong / 40)
         tested = Analysis(load_run(folder), test)
         if not is_refused:
             assert tested.tested.images.shape[0] == 40
@@ -303,6 +326,27 @@ def test_a_test_accuracy_that_the_weights_do_not_have_is_in_no_report(folder, tm
         with pytest.raises(InputError, match=says) as caught:
             _ = tested.tested
         assert "\n" not in str(caught.value) and caught.value.setting == "resume"
+
+
+def test_an_accuracy_of_no_whole_number_of_images_is_refused(folder):
+    tiny.edit_result(folder, tested_epoch=1, test_accuracy=0.47)
+    with pytest.raises(InputError, match=r"has an accuracy, 0\.47, that 40 test images cannot give"):
+        _ = Analysis(load_run(folder), tiny.splits().test).tested
+
+
+@pytest.mark.parametrize(("images", "allowed"), [(36, 1), (200, 4), (2_000, 5), (10_000, 10)])
+def test_rounding_may_change_few_predictions_of_few_images(folder, images, allowed):
+    result = {"test_accuracy": 0.5}
+    check_accuracy(folder, Config(**tiny.CONFIG), result, images // 2 + allowed, images)
+    with pytest.raises(InputError, match=f"rounding may change {allowed}"):
+        check_accuracy(folder, Config(**tiny.CONFIG), result, images // 2 + allowed + 1, images)
+
+
+@pytest.mark.parametrize("change", [{"test_loss": 0.001}, {"test_balanced_accuracy": 1.0}, {"notes": []}])
+def test_a_result_that_was_changed_since_is_refused(folder, change):
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change | {"seconds": 1.5}))
+    assert_reported(folder, r"result\.json is damaged: it was changed since it was written; delete it and resume")
 
 
 def test_loading_leaves_the_weights_on_this_machines_device(folder):

@@ -90,8 +90,7 @@ def test_every_kind_is_trained_and_its_result_has_the_accuracies_that_it_needs(k
 @pytest.mark.parametrize("value", [3, [1, -1], [0.5], {"a": 1}])
 def test_a_result_with_damaged_counts_is_refused(runs, tmp_path, value):
     folder = shutil.copytree(runs("two")[0], tmp_path / "run")
-    path = folder / "result.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"train_images_by_class": value}))
+    tiny.edit_result(folder, train_images_by_class=value)
     with pytest.raises(InputError, match="must be a list of whole numbers"):
         load_run(folder)
 

@@ -397,12 +397,15 @@ def assert_refused(run, stopped, tmp_path, reason):
         plain("tensorboard/a\\..\\b"),
         plain("result.json"),
         plain("anything"),
+        plain("tensorboard/" + "/".join("a" * 1500)),
+        plain("tensorboard/" + "a" * 300),
+        plain("config.json/within"),
         special("tensorboard/link", tarfile.SYMTYPE, "/etc/passwd"),
         special("tensorboard/hard", tarfile.LNKTYPE, "config.json"),
         special("tensorboard/device", tarfile.CHRTYPE),
         special("tensorboard/pipe", tarfile.FIFOTYPE),
     ],
-    ids=lambda member: member[0].name,
+    ids=lambda member: member[0].name[:40],
 )
 def test_an_archive_that_holds_anything_but_a_run_is_refused_and_nothing_is_written(run, stopped, tmp_path, member):
     rewritten(stopped, member)
@@ -412,7 +415,12 @@ def test_an_archive_that_holds_anything_but_a_run_is_refused_and_nothing_is_writ
 @pytest.mark.parametrize("without", ["config.json", "metrics.jsonl", "checkpoints/epoch-2"])
 def test_an_archive_that_lacks_what_a_run_needs_is_refused(run, stopped, tmp_path, without):
     rewritten(stopped, without=without)
-    assert_refused(run, stopped, tmp_path, "must hold config.json, metrics.jsonl and the checkpoint of epoch 2")
+    assert_refused(run, stopped, tmp_path, "must hold config.json, metrics.jsonl and the checkpoint, all of epoch 2")
+
+
+def test_a_file_within_a_file_is_refused(run, stopped, tmp_path):
+    rewritten(stopped, plain("tensorboard/a"), plain("tensorboard/a/b"))
+    assert_refused(run, stopped, tmp_path, "it holds 'tensorboard/a/b' within a file")
 
 
 def test_an_archive_with_a_name_twice_is_refused(run, stopped, tmp_path):
@@ -441,6 +449,16 @@ def test_a_new_run_folder_is_restored_whole_or_not_at_all(run, stopped, whole, t
     assert not (tmp_path / "new").exists()
     assert_same_run(run(tmp_path / "new", stopped).folder, whole)
     assert names(tmp_path) == ["mirror", "new"]
+
+
+def test_where_a_run_folder_cannot_be_written_nothing_of_it_is_left(run, stopped, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archive, "write", full)
+    with pytest.raises(InputError, match=r"cannot write the run folder .*new: No space left on device"):
+        run(tmp_path / "new", stopped)
+    assert names(tmp_path) == ["mirror"]
 
 
 def test_no_link_in_a_mirror_is_followed(run, stopped, tmp_path):

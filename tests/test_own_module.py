@@ -258,6 +258,37 @@ class ComplexGate(Gate):
         return jnp.exp(1j * x.mean(axis=(1, 2), keepdims=True))
 
 
+class CountingGate(Gate):
+    def gate(self, x):
+        return jnp.argmax(x.reshape(len(x), -1), axis=1).astype(jnp.int32)
+
+    def __call__(self, x):
+        return x * self.gate(x).astype(x.dtype)[:, None, None, None]
+
+
+class DeepGate(Gate):
+    def gate(self, x):
+        return x.mean(axis=(1, 2), keepdims=True)[:, None]
+
+    def __call__(self, x):
+        return x * self.gate(x)[:, 0]
+
+
+class Exits(nn.Module):
+    def __call__(self, x):
+        sys.exit(0)
+
+
+class SpeechlessError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Speechless(nn.Module):
+    def __call__(self, x):
+        raise SpeechlessError
+
+
 class SmallBatches(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -311,7 +342,11 @@ class Keyed(nn.Module):
         (OfThisBatch, r'fails in training: ScopeParamShapeError: For parameter "scale" in "/block_1/attention"'),
         (OfInts, r"parameters must be floating-point numbers, one or more, block_1/attention/scale is int32"),
         (ReturnsInts, "attention must return floating-point numbers, ReturnsInts returns int32"),
-        (ComplexGate, "a gate must hold real numbers, that of block_1/attention is complex"),
+        (ComplexGate, r"a gate must give real weights .*; that of block_1/attention gives complex64 \[1, 1, 1, 4\]"),
+        (CountingGate, r"a gate must give real weights .*; that of block_1/attention gives int32 \[1\]"),
+        (DeepGate, r"a gate must give .* gives float32 \[1, 1, 1, 1, 4\]: give the method another name if it is no"),
+        (Exits, "fails in training: SystemExit: 0"),
+        (Speechless, "fails in training: SpeechlessError$"),
         (SmallBatches, "fails in training: ValueError: too many"),
         (SmallEvaluations, "fails in evaluation: ValueError: too many"),
         (WithoutGradient, "fails in training: ValueError: Pure callbacks do not support JVP"),
@@ -487,7 +522,14 @@ def namespace_of(source):
     return namespace
 
 
-@pytest.mark.parametrize("way", ["linked file", "linked package", "another folder", "by name", "zip", "no Python"])
+BY_NAME = {
+    "by name": "'.near', __package__",
+    "by a name of another package": f"'.near', package='{PACKAGE}'",
+    "by a keyword": f"package=None, name='{PACKAGE}.near'",
+}
+
+
+@pytest.mark.parametrize("way", ["linked file", "linked package", "another folder", *BY_NAME, "zip", "no Python"])
 def test_helpers_belong_to_the_code_wherever_they_are(package, tmp_path, monkeypatch, way):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -504,8 +546,8 @@ def test_helpers_belong_to_the_code_wherever_they_are(package, tmp_path, monkeyp
             (elsewhere / "near.py").write_text(helper)
             shutil.rmtree(tmp_path / PACKAGE)
             (tmp_path / PACKAGE).symlink_to(elsewhere)
-        elif way == "by name":
-            name = package(gates=own(imports="import importlib\nimportlib.import_module('.near', __package__)"))
+        elif way in BY_NAME:
+            name = package(gates=own(imports=f"import importlib\nimportlib.import_module({BY_NAME[way]})"))
             package(near=helper)
         elif way == "no Python":
             name = package(gates=own(imports="try:\n    from . import near\nexcept SyntaxError: pass"))
@@ -612,6 +654,25 @@ def test_opening_what_a_stranger_sends_imports_no_module_that_it_names(trained, 
         assert caught.value.setting == "trust_code" and not marker.exists()
     load_run(folder, trust_code=True, accept_changed_code=True)
     assert marker.exists()
+
+
+@pytest.mark.parametrize("network", ["wide:os:N", "wide:jaxattn.x:N", "beside_us+os:N", "os.beside_us:N"])
+def test_a_network_is_trusted_by_the_name_that_would_be_imported(unfinished, tmp_path, monkeypatch, network):
+    folder = shutil.copytree(unfinished, tmp_path / "run")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("wide", "beside_us+os"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(values | {"network": network, "recipe": "standard"}))
+    with pytest.raises(InputError, match=r"names the network .*, whose code would run") as caught:
+        load_run(folder)
+    assert caught.value.setting == "trust_code"
+
+
+def test_a_module_that_exits_while_it_is_imported_is_one_line(package):
+    name = package(gates="import sys\nsys.exit(0)")
+    with pytest.raises(InputError, match=f"cannot import attention '{name}': SystemExit: 0$"):
+        code.digests(Config(attention=name))
 
 
 @pytest.mark.parametrize("command", ["visualize RUN", "predict RUN IMAGE", "report RUN", "export RUN --to safetensors",

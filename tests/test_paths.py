@@ -50,6 +50,21 @@ def test_an_address_is_refused_in_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_path_that_no_system_takes_is_one_line_and_nothing_is_written(
+    command, unfinished, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = command.replace("URL", "n" * 300).replace("RUN", str(unfinished)).split()
+    monkeypatch.setattr(sys, "argv", words)
+    main = importlib.import_module(commands.COMMANDS[words[0]].module).main
+    with pytest.raises(SystemExit) as caught:
+        run_command(main)
+    error = capsys.readouterr().err
+    assert caught.value.code == 2 and error.count("\n") == 1 and "File name too long" in error
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", ["run", "./a:b/c", "C:/run", "~/run", "2026-01-01T10:00:00/run", "/gs:/x"])
 def test_paths_of_this_machine_are_left_alone(path):
     assert str(local_path(path)).endswith(path.removeprefix("~").removeprefix("./"))

@@ -138,6 +138,26 @@ def test_what_is_no_state_dict_is_named_with_what_to_save_instead(tmp_path, cont
     refused(saved(tmp_path / "model.pt", contents()), message)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (lambda one: one.to_sparse(), "the tensor head.weight holds no plain numbers"),
+        (lambda one: one.to("meta"), "the tensor head.weight holds no plain numbers"),
+        (lambda one: torch.complex(one, one), "arrays must hold real numbers, head.weight is complex64"),
+    ],
+)
+def test_a_tensor_that_is_no_array_of_real_numbers_is_named(tmp_path, tensor, message):
+    refused(saved(tmp_path / "model.pt", {"net": state() | {"head.weight": tensor(torch.ones(2, 3))}}), message)
+
+
+def test_a_dict_that_lies_in_many_others_is_read_once(tmp_path):
+    contents = {"weight": torch.zeros(1)}
+    for _ in range(3):
+        contents = {f"key{i}": contents for i in range(300)}
+    with pytest.raises(InputError, match=r"key0\.key0\.key0: layer .* is not part of this network"):
+        load_torch(saved(tmp_path / "model.pt", contents))
+
+
 def refused(path, message):
     with pytest.raises(InputError, match=message) as caught:
         load_torch(path)

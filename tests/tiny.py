@@ -1,6 +1,7 @@
 """A data set of a few images whose class is easy to see, as arrays and as a prepared TFDS folder."""
 
 import dataclasses
+import json
 
 import numpy as np
 
@@ -37,6 +38,14 @@ def splits(train=160, test=40, seed=0, spec=SPEC):
         return Split(images.astype(np.uint8), labels)
 
     return Splits(spec, draw(train), draw(test))
+
+
+def edit_result(folder, **change):
+    """Changes values of `result.json`, as if they had been written so: it says no more what it held."""
+    path = folder / "result.json"
+    values = json.loads(path.read_text()) | change
+    values.pop("digest", None)
+    path.write_text(json.dumps(values))
 
 
 def dataset(*args, **options):

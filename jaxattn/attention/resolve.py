@@ -12,7 +12,7 @@ from jaxattn.attention.chain import Chain
 from jaxattn.attention.gate import Gate
 from jaxattn.attention.mode import takes
 from jaxattn.attention.registry import ATTENTION, Attention
-from jaxattn.errors import InputError, shortened
+from jaxattn.errors import InputError, described, shortened
 
 
 def resolve(name: str, reduction: int = 16) -> Attention:
@@ -38,8 +38,12 @@ def resolve(name: str, reduction: int = 16) -> Attention:
 
 def own_modules(name: str) -> list[str]:
     """The modules "package.module:Class" in the name of an attention that are not of this package."""
-    parts = name.removeprefix("wide:").split("+")
-    return [part for part in parts if ":" in part and not part.startswith("jaxattn.")]
+    return [part for part in name.removeprefix("wide:").split("+") if is_own(part)]
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is "package.module:Class", of a class that is not of this package."""
+    return ":" in name and not name.startswith("jaxattn.")
 
 
 def _resolve_one(name, reduction):
@@ -83,10 +87,9 @@ def import_class(name: str, base: type, what: str) -> Any:
     path, _, class_name = name.partition(":")
     try:
         attribute = getattr(importlib.import_module(path), class_name)
-    except Exception as error:  # a user's module may raise anything while it is imported
-        lines = str(error).splitlines() or [""]
+    except (Exception, SystemExit, GeneratorExit) as error:  # a user's module may raise anything while it is imported
         where = "; it is looked for in this folder and on PYTHONPATH" if isinstance(error, ModuleNotFoundError) else ""
-        raise InputError(f"cannot import {what} {name!r}: {type(error).__name__}: {lines[0]}{where}") from error
+        raise InputError(f"cannot import {what} {name!r}: {described(error)}{where}") from error
     if not (inspect.isclass(attribute) and issubclass(attribute, base)):
         wanted = "flax.linen.Module" if base is nn.Module else f"{base.__module__}.{base.__name__}"
         raise InputError(f"{what} {name!r} must be a class that extends {wanted}, got {attribute!r:.60}")

@@ -132,13 +132,23 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = _absolute("." * node.level + (node.module or ""), package)
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            called, name = getattr(node.func, "attr", getattr(node.func, "id", "")), node.args[0].value
-            if called in ("import_module", "__import__") and isinstance(name, str):
-                names = [_absolute(name, package)]
+        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
+            names = _imported(node, package)
         for name in names:
             parts = name.split(".")
             yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+
+
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
+def _imported(call: ast.Call, package: str) -> list[str]:
+    """The module that a call of `import_module` names, where it names one; a relative one also by its own package."""
+    given = [*zip(("name", "package"), call.args, strict=False), *((one.arg, one.value) for one in call.keywords)]
+    texts = {key: part.value for key, part in given if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+    name = texts.get("name", "")
+    return [_absolute(name, one) for one in {package, texts.get("package", package)}] if name else []
 
 
 def _absolute(name: str, package: str) -> str:

@@ -7,7 +7,6 @@ all runs of a comparison have in common. `position`, `start` and `at` are short 
 import dataclasses
 import itertools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 from jaxattn.config import Config
 from jaxattn.errors import InputError, first_line
 from jaxattn.fields import kind
-from jaxattn.limits import TEXT, read_bytes
+from jaxattn.limits import read_toml
 from jaxattn.report.reproduce import changed
 
 SHORT = {"at": "attention_at", "position": "attention_position", "start": "attention_start"}
@@ -145,7 +144,7 @@ def read(path: Path) -> list[str]:
         InputError: where it cannot be read, or holds anything else.
     """
     try:
-        values = tomllib.loads(read_bytes(path, TEXT).decode())
+        values = read_toml(path)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {first_line(error)}", "variants") from error
     names = values.get("variants")

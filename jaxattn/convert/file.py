@@ -102,7 +102,7 @@ def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> di
     """The variables of the set of weights in a file that fits."""
     fitting: dict[str, dict[str, Any]] = {}
     failures: dict[tuple[int, str], InputError] = {}
-    for place, state in _state_dicts(contents):
+    for place, state in _in_file(path, contents):
         try:
             fitting[place] = from_exported(state, image_shape) or from_residual(state) or from_torch(state, image_shape)
         except InputError as error:
@@ -119,25 +119,49 @@ def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> di
     return fitting[chosen]
 
 
-def _state_dicts(contents: Any, place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Arrays]]:
-    """Each dict of arrays by name in nested dicts and lists, with its place, such as "checkpoint.model"."""
-    if isinstance(contents, list | tuple):
-        contents = {str(number): value for number, value in enumerate(contents) if isinstance(value, Mapping)}
-    if not isinstance(contents, Mapping) or not depth:
-        return
-    values = {name: _array(value) for name, value in contents.items() if isinstance(name, str)}
-    arrays = {name: value for name, value in values.items() if value is not None}
-    if arrays:
-        yield place, arrays
-    for name, value in contents.items():
-        yield from _state_dicts(value, f"{place}.{name}".lstrip("."), depth - 1)
+def _in_file(path, contents):
+    try:
+        yield from _state_dicts(contents)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
-def _array(value: Any) -> np.ndarray | None:
+def _state_dicts(contents: Any) -> Iterator[tuple[str, Arrays]]:
+    """Each dict of arrays by name in nested dicts and lists, once, with its place, such as "checkpoint.model".
+
+    Raises:
+        InputError: where a tensor cannot be an array of real numbers.
+    """
+    level, seen = [("", contents)], set()  # one dict may lie in many others
+    for _ in range(DEPTH):
+        below = []
+        for place, values in level:
+            if isinstance(values, list | tuple):
+                values = {str(i): value for i, value in enumerate(values) if isinstance(value, Mapping)}  # noqa: PLW2901
+            elif id(values) in seen:
+                continue
+            if not isinstance(values, Mapping):
+                continue
+            seen.add(id(values))
+            arrays = {name: _array(name, value) for name, value in values.items() if isinstance(name, str)}
+            if arrays := {name: array for name, array in arrays.items() if array is not None}:
+                yield place, arrays
+            below += [(f"{place}.{name}".lstrip("."), value) for name, value in values.items()]
+        level = below
+
+
+def _array(name: str, value: Any) -> np.ndarray | None:
     """A tensor or an array as NumPy's, float32 instead of smaller types; None for counters and all else."""
     if hasattr(value, "detach") and not hasattr(value, "__jax_array__"):  # of PyTorch
-        value = value.detach()
-        value = (value.float() if value.is_floating_point() else value).cpu().numpy()
+        try:
+            value = value.detach()
+            value = (value.float() if value.is_floating_point() else value).cpu().numpy()
+        except (RuntimeError, TypeError, NotImplementedError) as error:  # sparse, quantised, or without data
+            raise InputError(
+                f"the tensor {name} holds no plain numbers ({value.layout}, {value.device}); {SAVE}"
+            ) from error
+    if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+        raise InputError(f"arrays must hold real numbers, {name} is {value.dtype}; {SAVE}")
     if not isinstance(value, np.ndarray) or value.dtype.kind in "iubOSU":
         return None
     return value.astype(np.float32) if value.dtype.kind == "V" else value

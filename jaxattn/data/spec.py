@@ -6,6 +6,7 @@ from typing import Any, final
 from jaxattn.errors import InputError
 
 MAX_CLASSES = 10_000
+MAX_SIDE = 4096  # pixels
 
 
 @final
@@ -44,8 +45,15 @@ class Spec:
                 f"{self.name}: classes must be 2 to {MAX_CLASSES:,} different names, got {len(self.classes):,} with "
                 f"{len(set(self.classes)):,} different ones"
             )
-        if len(self.image_shape) != 3 or self.image_shape[2] != 3 or min(self.image_shape) < 1:
-            raise InputError(f"{self.name}: image_shape must be (H, W, 3), got {self.image_shape}")
+        if (
+            len(self.image_shape) != 3
+            or self.image_shape[2] != 3
+            or not all(0 < n <= MAX_SIDE for n in self.image_shape)
+        ):
+            raise InputError(
+                f"{self.name}: image_shape must be (H, W, 3) with sides of 1 to {MAX_SIDE:,} pixels, got "
+                f"{self.image_shape}"
+            )
         if not (len(self.mean) == len(self.std) == 3 and min(self.std) > 0):
             raise InputError(
                 f"{self.name}: mean and std must be of 3 channels, std above 0, got {self.mean}, {self.std}"

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from jaxattn.errors import InputError, first_line
 from jaxattn.lock import FILE as LOCK
@@ -17,9 +17,10 @@ Files = dict[str, bytes]  # contents by path in the run folder
 MAX_BYTES = 512 << 20  # of an archive; one of the tutorial's network has 13 to 26 million
 MAX_FILES = 10_000  # in an archive
 
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]*"  # of a path: no folder above, no hidden file
-_CHECKPOINT = rf"checkpoints/(epoch-[1-9][0-9]*\.safetensors|[1-9][0-9]*(/{_PART})+)"  # the second by Orbax
-_NAMES = re.compile(rf"config\.json|(metrics|gate_history)\.jsonl|{_CHECKPOINT}|tensorboard(/{_PART})+")
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,199}"  # of a path: no folder above, no hidden file
+_BELOW = rf"(/{_PART}){{1,10}}"
+_CHECKPOINT = rf"checkpoints/(epoch-[1-9][0-9]{{0,8}}\.safetensors|[1-9][0-9]{{0,8}}{_BELOW})"  # the second by Orbax
+_NAMES = re.compile(rf"config\.json|(metrics|gate_history)\.jsonl|{_CHECKPOINT}|tensorboard{_BELOW}")
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
@@ -78,10 +79,10 @@ def read_files(archive: bytes, path: Path, epoch: int) -> Files:
             f"{path} is no archive of a run: {first_line(error)}; choose another mirror", "mirror"
         ) from error
     checkpoint_names = f"checkpoints/epoch-{epoch}.safetensors", f"checkpoints/{epoch}/"
-    complete = {"config.json", "metrics.jsonl"} <= files.keys()
+    complete = {"config.json", "metrics.jsonl"} <= files.keys() and files["metrics.jsonl"].count(b"\n") >= epoch
     if not (complete and any(name.startswith(checkpoint_names) for name in files)):
         raise InputError(
-            f"{path} must hold config.json, metrics.jsonl and the checkpoint of epoch {epoch}, and does not; "
+            f"{path} must hold config.json, metrics.jsonl and the checkpoint, all of epoch {epoch}, and does not; "
             "choose another mirror",
             "mirror",
         )
@@ -101,6 +102,8 @@ def _checked_files(archive: tarfile.TarFile) -> Files:
         if name in files:
             raise ValueError(f"it holds {name} twice")
         files[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+    if clash := [name for name in files if any(str(above) in files for above in PurePosixPath(name).parents)]:
+        raise ValueError(f"it holds {clash[0]!r:.80} within a file")
     return files
 
 
@@ -122,8 +125,12 @@ def unpack(files: Files, folder: Path) -> None:
                     if path.name == LOCK:
                         continue
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-                _write_into(draft, files)
-                draft.rename(folder)
+                try:
+                    _write_into(draft, files)
+                    draft.rename(folder)
+                except OSError:
+                    shutil.rmtree(draft, ignore_errors=True)
+                    raise
     except BlockingIOError:
         return  # another process trains there: claiming the folder says so
     except OSError as error:

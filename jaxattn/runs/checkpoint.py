@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from jaxattn.runs.store import write_bytes
 
 _NAME = re.compile(r"epoch-(\d+)\.safetensors|(\d+)")  # the second is a folder that Orbax wrote
 MAX_BYTES = 2 << 30  # of a checkpoint, which anyone may have written
+NO_RUN: Mapping[str, str] = MappingProxyType({})
 _KINDS = "biuf"  # of types that safetensors holds everywhere
 _DRAFT = re.compile(r"epoch-\d+\.safetensors\..+|\d+\.orbax-checkpoint-tmp.*")  # what a killed process leaves
 
@@ -42,11 +44,11 @@ class DamagedCheckpointError(InputError):
         return type(self), (self.reason,)
 
 
-def save(folder: Path, epoch: int, state: Any, keep: set[int], run: str = "") -> None:
+def save(folder: Path, epoch: int, state: Any, keep: set[int], run: Mapping[str, str] = NO_RUN) -> None:
     """Writes `state`, a replicated tree of arrays [...], as the checkpoint of an epoch, whole or not at all.
 
-    Then it deletes epochs that are not in `keep`. Files that are not checkpoints are left alone. `run` is the identity
-    of the run (`Manifest.identity`); without it, the checkpoint does not say whose it is.
+    Then it deletes epochs that are not in `keep`. Files that are not checkpoints are left alone. `run` says whose it
+    is (`Manifest.header`); without it, the checkpoint does not.
 
     Raises:
         InputError: where it cannot be written.
@@ -125,7 +127,7 @@ def digest(folder: Path, epoch: int) -> str:
     return sha.hexdigest()
 
 
-def read(folder: Path, epoch: int, run: str = "") -> tuple[Path, dict[str, np.ndarray]]:
+def read(folder: Path, epoch: int, run: Mapping[str, str] = NO_RUN) -> tuple[Path, dict[str, np.ndarray]]:
     """The checkpoint of an epoch and its arrays [...], by name; types that safetensors lacks are still bytes.
 
     Raises:
@@ -142,14 +144,14 @@ def read(folder: Path, epoch: int, run: str = "") -> tuple[Path, dict[str, np.nd
         raise DamagedCheckpointError(f"checkpoint {path} is damaged: {first_line(error)}") from error
 
 
-def restore(folder: Path, epoch: int, like: Any, run: str = "") -> Any:
+def restore(folder: Path, epoch: int, like: Any, run: Mapping[str, str] = NO_RUN) -> Any:
     """The state of an epoch, as NumPy.
 
     Args:
         folder: of the checkpoints.
         epoch: one of `epochs(folder)`.
         like: a tree with the shapes and types wanted: all that was saved, or a part.
-        run: the identity of the run.
+        run: what it must say of its run, where it says that.
 
     Raises:
         DamagedCheckpointError: as `read`.
@@ -173,8 +175,8 @@ def restore(folder: Path, epoch: int, like: Any, run: str = "") -> Any:
     return jax.tree.map_with_path(stored, like)
 
 
-def _about(run: str, epoch: int) -> dict[str, str]:
-    return {"run": run, "epoch": str(epoch)} if run else {}
+def _about(run: Mapping[str, str], epoch: int) -> dict[str, str]:
+    return {**run, "epoch": str(epoch)} if run else {}
 
 
 def _pack(arrays: Mapping[str, np.ndarray], about: dict[str, str]) -> bytes:
@@ -197,7 +199,7 @@ def _unpack(data: bytes, wanted: dict[str, str]) -> dict[str, np.ndarray]:
     about = _header(data).get("__metadata__", {})
     if about.pop("sha256", None) != _digest(data, about):
         raise ValueError("its digest is not that of its contents")
-    if about and wanted and about != wanted:
+    if wanted and any(wanted.get(name) != value for name, value in about.items()):
         raise ValueError("it is of another run or epoch, or config.json was changed since")
     return parse_safetensors(data)
 

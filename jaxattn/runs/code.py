@@ -6,7 +6,7 @@ from pathlib import Path
 from flax import linen as nn
 
 from jaxattn.attention import source
-from jaxattn.attention.resolve import import_class, own_modules
+from jaxattn.attention.resolve import import_class, is_own, own_modules
 from jaxattn.config import Config
 from jaxattn.errors import InputError
 
@@ -15,7 +15,7 @@ Code = dict[str, str]  # SHA-256 (hex) of the source of each class, by "package.
 
 def own_classes(config: Config) -> list[str]:
     """The attention modules and the network of a configuration that are not of this package."""
-    return own_modules(config.attention) + own_modules(config.network)
+    return own_modules(config.attention) + [config.network] * is_own(config.network)
 
 
 def check_trusted(config: Config, folder: Path, trust_code: bool) -> None:

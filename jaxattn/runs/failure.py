@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxattn.config import Config
-from jaxattn.errors import DivergenceError, InputError, first_line
+from jaxattn.errors import DivergenceError, InputError, described
 from jaxattn.limits import read_json
 from jaxattn.runs import checkpoint
 from jaxattn.runs.code import own_classes
@@ -71,8 +71,7 @@ def _in_one_line(config, folder):
         if not own:
             raise
         raise InputError(
-            f"training with {' and '.join(own)} failed: {type(error).__name__}: {first_line(error)}; the traceback "
-            f"is in {folder / TRACEBACK}",
+            f"training with {' and '.join(own)} failed: {described(error)}; the traceback is in {folder / TRACEBACK}",
             "attention",
         ) from error
 
@@ -92,7 +91,7 @@ def is_of_this_run(error: Exception) -> bool:
 
 def failure_of(error: Exception, folder: Path) -> Failure:
     """What is to say of an error that ended the run in a folder."""
-    reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
+    reason = str(error) if isinstance(error, InputError) else described(error)
     complete = checkpoint.epochs(folder / "checkpoints")
     return Failure(reason, 1 + max(complete, default=0), isinstance(error, DivergenceError), environment()["versions"])
 

@@ -29,7 +29,7 @@ from jaxattn.runs.manifest import Manifest, claim, read_manifest
 from jaxattn.runs.observer import Observer, Observers
 from jaxattn.runs.run import Run, best_epoch, load_run
 from jaxattn.runs.start import Job, Metrics, record_start, start_state, warnings, write_files
-from jaxattn.runs.store import read_result, write_json, write_metrics
+from jaxattn.runs.store import read_result, write_metrics, write_result
 from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, feed, loop
 from jaxattn.training.initial import IMAGES
@@ -95,7 +95,7 @@ def _run(job: Job, early: Callable[[], TrainState | None], data: feed.Data, moni
         state = _train(job, state, metrics, data, monitored)
         if broadcast(lambda: read_result(job.folder)) is None:
             result = final_result(job.folder, job.manifest, job.program, state, metrics, test, job.trained)
-            write_files(job, lambda: write_json(job.folder / "result.json", result))
+            write_files(job, lambda: write_result(job.folder, result))
         run = _finished(job)
         job.console.line(messages.result_line(run.result or {}), style="bold")
         job.observers.end(run)
@@ -182,4 +182,4 @@ def _keep_epoch(job, state, metrics):
     write_metrics(folder, metrics)
     best = best_epoch(metrics, {epoch, *checkpoint.epochs(folder / "checkpoints")})
     kept = {epoch, epoch - 1, best}  # one more, if the last is damaged
-    checkpoint.save(folder / "checkpoints", epoch, state, kept, job.manifest.identity())
+    checkpoint.save(folder / "checkpoints", epoch, state, kept, job.manifest.header())

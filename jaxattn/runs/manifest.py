@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,33 +14,13 @@ from jaxattn.data.spec import Spec
 from jaxattn.errors import InputError, first_line
 from jaxattn.limits import TEXT, parse_json, read_bytes
 from jaxattn.lock import exclusive_lock
-from jaxattn.runs import environment
 from jaxattn.runs.code import Code, check_unchanged
 from jaxattn.runs.formats import FORMAT, NEWER, WRITTEN_OUT, upgraded
+from jaxattn.runs.history import Start, changes, parse_start
 from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_text
 
 EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
-
-
-@final
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """How a run was started or resumed.
-
-    Attributes:
-        epoch: how many complete epochs it had.
-        time: in UTC, ISO 8601.
-        environment: versions, devices and the kind of machine (`environment.environment`).
-        code: digests of the attention's modules that are not of this package (`code.digests`).
-        warnings: of that start, which the readers of its numbers must know.
-    """
-
-    epoch: int
-    time: str
-    environment: dict[str, Any]
-    code: Code
-    warnings: tuple[str, ...] = ()
 
 
 @final
@@ -72,19 +51,7 @@ class Manifest:
     def notes(self) -> list[str]:
         """What a reader of its numbers must know, a sentence each: warnings, and what changed on the way."""
         notes = [*self.data.notes, *dict.fromkeys(warning for start in self.starts for warning in start.warnings)]
-        if self.starts and self.starts[0].epoch:
-            notes.append(f"versions and machine of epochs 1 to {self.starts[0].epoch} were not recorded")
-        lasting: list[Start] = []
-        for start in self.starts:
-            while lasting and lasting[-1].epoch >= start.epoch:  # none of its epochs is left
-                lasting.pop()
-            lasting.append(start)
-        for old, new in itertools.pairwise(lasting):
-            different = environment.changes(old.environment, new.environment)
-            different += [f"other code of {name}" for name in new.code if new.code[name] != old.code.get(name)]
-            if different:
-                notes.append(f"from epoch {new.epoch + 1} on: {', '.join(different)}")
-        return notes
+        return [*notes, *changes(self.starts)]
 
     def identity(self) -> str:
         """SHA-256 (hex) of all that makes it this run: not the data folder, the number of epochs, and the starts."""
@@ -98,6 +65,12 @@ class Manifest:
             config["dataset"] = folders.PREFIX  # it may have moved
         values = config, self.data.classes, self.data.image_shape, self.dataset_hash
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def header(self) -> dict[str, str]:
+        """What a checkpoint says of its run: its identity, and a digest of facts of the data that no image shows."""
+        numbers = [round(one, 6) for one in (*self.data.mean, *self.data.std)]  # another machine may round otherwise
+        facts = json.dumps([numbers, self.data.superclasses])
+        return {"run": self.identity(), "data": hashlib.sha256(facts.encode()).hexdigest()}
 
 
 def _given(config: Config) -> dict[str, Any]:
@@ -231,20 +204,8 @@ def parse_manifest(content: bytes) -> Manifest:
         values = upgraded(parse_json(content))
         starts, data, digest = (values.pop(name) for name in ("starts", "data", "dataset_hash"))
         acts_on = {str(name): tuple(map(str, names)) for name, names in values.pop("acts_on", {}).items()}
-        return Manifest(Config.from_json(values), Spec.from_json(data), digest, tuple(map(_start, starts)), acts_on)
+        return Manifest(
+            Config.from_json(values), Spec.from_json(data), digest, tuple(map(parse_start, starts)), acts_on
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
-
-
-def _start(values: dict[str, Any]) -> Start:
-    """A start from JSON.
-
-    Raises:
-        TypeError, KeyError: where it is none.
-    """
-    start = Start(**{**values, "warnings": tuple(values["warnings"])})
-    names = [*start.environment["versions"].values(), start.environment["device"], start.environment["host"]]
-    texts = [start.time, *start.warnings, *names, *start.code, *start.code.values()]
-    if type(start.epoch) is not int or start.epoch < 0 or not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"a start must hold an epoch and texts, found {values!r:.80}")
-    return start

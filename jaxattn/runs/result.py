@@ -11,7 +11,8 @@ from jaxattn.metrics import are_unequal
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.store import read_result
 
-FEWEST, SHARE = 5, 0.001  # test images on which rounding may decide, of float32 on another machine; the larger counts
+FEW, SHARE = 0.02, 0.001  # of up to 250 test images, and of more than 5,000, rounding may decide: on another machine
+MOST = 5  # between
 BF16 = 5  # times as many with bfloat16, which only some machines compute in
 
 
@@ -42,10 +43,14 @@ def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct
         images: the number of test images.
 
     Raises:
-        InputError: where they differ by more images than rounding explains: 5 or 0.1 %, five times that with bf16.
+        InputError: where they differ by more images than rounding explains: 5, of few images 2 %, of many 0.1 %, and
+            five times that with bf16; or the accuracy is that of no whole number of images.
     """
-    allowed = int(max(FEWEST, SHARE * images)) * (BF16 if config.precision == "bf16" else 1)
-    recorded = round(result["test_accuracy"] * images)
+    allowed = int(max(1, min(MOST, FEW * images), SHARE * images)) * (BF16 if config.precision == "bf16" else 1)
+    exact = result["test_accuracy"] * images
+    recorded = round(exact)
+    if abs(exact - recorded) > 1e-3 * max(1, images / 1e4):  # float32 has seven digits
+        raise _wrong(folder, f"has an accuracy, {result['test_accuracy']}, that {images:,} test images cannot give")
     if abs(recorded - correct) > allowed or result.get("test_images", images) != images:
         raise _wrong(
             folder,

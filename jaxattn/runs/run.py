@@ -146,7 +146,7 @@ def read_variables(folder: Path) -> dict[str, np.ndarray]:
     """
     manifest = read_manifest(folder)
     epoch, _ = _choose(folder, manifest, "tested", checkpoint.epochs(folder / "checkpoints"))
-    _, arrays = checkpoint.read(folder / "checkpoints", epoch, manifest.identity())
+    _, arrays = checkpoint.read(folder / "checkpoints", epoch, manifest.header())
     average = {name.removeprefix("average/"): array for name, array in arrays.items() if name.startswith("average/")}
     kinds = "params/", "collections/"
     return average or {name.removeprefix(kinds[1]): array for name, array in arrays.items() if name.startswith(kinds)}
@@ -160,7 +160,7 @@ def load_variables(folder: Path, epoch: int, program: Program, manifest: Manifes
     """
     like = template(program)
     part = {"average": like.average} if like.average else {"params": like.params, "collections": like.collections}
-    restored = checkpoint.restore(folder / "checkpoints", epoch, part, manifest.identity())
+    restored = checkpoint.restore(folder / "checkpoints", epoch, part, manifest.header())
     return restored["average"] if like.average else {"params": restored["params"], **restored["collections"]}
 
 

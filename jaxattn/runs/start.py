@@ -13,7 +13,8 @@ from jaxattn.runs import checkpoint, weights
 from jaxattn.runs.code import digests
 from jaxattn.runs.console import Console
 from jaxattn.runs.environment import environment, now
-from jaxattn.runs.manifest import Manifest, Start, write_manifest
+from jaxattn.runs.history import Start
+from jaxattn.runs.manifest import Manifest, write_manifest
 from jaxattn.runs.observer import Observers
 from jaxattn.runs.store import read_metrics, read_result
 from jaxattn.training import devices, loop
@@ -87,7 +88,7 @@ def _last(job: Job) -> tuple[TrainState, Metrics] | None:
         epoch = complete.pop()
         metrics = read_metrics(job.folder, epoch)
         try:
-            return checkpoint.restore(folder, epoch, template(job.program), job.manifest.identity()), metrics
+            return checkpoint.restore(folder, epoch, template(job.program), job.manifest.header()), metrics
         except checkpoint.DamagedCheckpointError as error:
             if not complete:
                 raise

@@ -12,6 +12,7 @@ from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, parse_json, read_bytes, read_json
 
 METRICS = ("epoch", "train_loss", "train_accuracy", "learning_rate")  # of every line
+DIGEST = "digest"  # of all else in a file that has one
 MONITORED = ("val_loss", "val_accuracy")  # of every line or of none
 RESULT = (
     "test_loss",
@@ -42,7 +43,7 @@ def read_metrics(folder: Path, epochs: int) -> list[dict[str, Any]]:
             _check(line, METRICS)
             if metrics[0].keys() & set(MONITORED):
                 _check(line, MONITORED)
-        if [line["epoch"] for line in metrics] != list(range(1, epochs + 1)):
+        if len(metrics) != epochs or any(line["epoch"] != number for number, line in enumerate(metrics, 1)):
             raise ValueError(f"it must have a line for each of the {epochs} epochs")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}; start a new run") from error
@@ -66,11 +67,20 @@ def read_result(folder: Path) -> dict[str, Any] | None:
             return None
         result = read_json(path)
         _check(result, RESULT)
+        if result["tested_epoch"] > result["epochs"]:
+            raise ValueError(f"tested_epoch must be one of {result['epochs']}, found {result['tested_epoch']}")
+        if result.pop(DIGEST, None) not in (None, _digest(result)):  # earlier versions wrote none
+            raise ValueError("it was changed since it was written")
         return result
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is damaged: {error}; delete it and resume the run, which writes it again", "resume", folder
         ) from error
+
+
+def write_result(folder: Path, result: dict[str, Any]) -> None:
+    """Writes `result.json`, with a digest of it."""
+    write_json(folder / "result.json", {**result, DIGEST: _digest(result)})
 
 
 def _check(values: Any, names: Iterable[str]) -> None:
@@ -91,7 +101,12 @@ def _is_number(value: Any) -> bool:
 
 # What the values by these names must be, whichever file they are in.
 _RULES: tuple[tuple[str, re.Pattern[str], Callable[[Any], bool]], ...] = (
-    ("a number", re.compile(".*(_loss|_accuracy|_rate|_share)|seconds|images_per_second"), _is_number),
+    ("a number", re.compile(".*(_accuracy|_rate|_share)"), _is_number),
+    (
+        "a number, 0 or more",
+        re.compile(".*_(loss|error)|seconds|images_per_second"),
+        lambda value: _is_number(value) and value >= 0,
+    ),
     (
         "a fraction from 0 to 1",
         re.compile(".*_accuracy(_with_flips)?"),
@@ -124,7 +139,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 def write_sealed(path: Path, values: dict[str, Any]) -> None:
     """Writes a JSON file of what was measured, with a digest of it."""
-    write_json(path, {"digest": _digest(values), **values})
+    write_json(path, {DIGEST: _digest(values), **values})
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -135,7 +150,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         ValueError: where it holds anything but what was written.
     """
     values = read_json(path)
-    if not isinstance(values, dict) or values.pop("digest", None) != _digest(values):
+    if not isinstance(values, dict) or values.pop(DIGEST, None) != _digest(values):
         raise ValueError("its digest is of other contents")
     return values
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxattn.errors import InputError, first_line
+from jaxattn.errors import InputError, described
 from jaxattn.networks.network import Network
 from jaxattn.training.evaluation import BATCH, fill_of
 from jaxattn.training.state import updated_collections
@@ -58,7 +58,7 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         jax.eval_shape(lambda *inputs: model.apply(*inputs, train=False), variables, tested)
     except InputError as error:
         raise InputError(f"{name}: {error}", error.setting or name.partition(" ")[0]) from error
-    except Exception as error:  # a module may raise anything
+    except (Exception, SystemExit, GeneratorExit) as error:  # a module may raise anything
         raise InputError(f"{name} fails in {mode}: {_reason(error)}", name.partition(" ")[0]) from error
     if evaluated:
         raise InputError(
@@ -91,12 +91,30 @@ def _watched(evaluated: list[str]) -> Iterator[None]:
             if rate and isinstance(given_value, bool) and given_value:
                 evaluated.append(f"in training, {within} drops nothing")
         output = call(*args, **kwargs)
-        if context.method_name == "gate" and any(map(jnp.iscomplexobj, jax.tree.leaves(output))):
-            raise InputError(f"a gate must hold real numbers, that of {within} is complex")
+        if context.method_name == "gate" and args:
+            for weights in jax.tree.leaves(output):
+                _check_gate(weights, args[0], within)
         return output
 
     with nn.intercept_methods(watch):
         yield
+
+
+def _check_gate(weights: Any, x: Any, name: str) -> None:
+    """Checks that what a method `gate` gives are weights of its input: they are drawn, and knocked out, as such."""
+    if not hasattr(x, "shape"):
+        return
+    is_real = hasattr(weights, "dtype") and jnp.issubdtype(weights.dtype, jnp.floating)
+    try:
+        fits = len(x.shape) == 4 and jnp.broadcast_shapes(weights.shape, x.shape) == x.shape
+    except (ValueError, AttributeError):
+        fits = False
+    if not (is_real and fits):
+        about = f"{weights.dtype} {list(weights.shape)}" if hasattr(weights, "shape") else type(weights).__name__
+        raise InputError(
+            f"a gate must give real weights that broadcast to its input, a map [B, H, W, C]; that of {name} gives "
+            f"{about}: give the method another name if it is no gate"
+        )
 
 
 def _frozen(step: Any, variables: Any, images: Any) -> list[str]:
@@ -113,7 +131,7 @@ def _frozen(step: Any, variables: Any, images: Any) -> list[str]:
             if is_unchanged]  # fmt: skip
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, flax.errors.InvalidRngError):
         stream = re.search(r'PRNG for "([^"]*)"', str(error))
         return (
@@ -122,4 +140,4 @@ def _reason(error: Exception) -> str:
         )
     if isinstance(error, flax.errors.ModifyScopeVariableError):
         return "it changes its variables; let it do so only while it trains, as its argument or field train says"
-    return f"{type(error).__name__}: {first_line(error)}"
+    return described(error)

@@ -1,0 +1,61 @@
+"""How a run was started and resumed: the entries of `config.json` that say on what, and with which code."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any, final
+
+from jaxattn.runs import environment
+from jaxattn.runs.code import Code
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """How a run was started or resumed.
+
+    Attributes:
+        epoch: how many complete epochs it had.
+        time: in UTC, ISO 8601.
+        environment: versions, devices and the kind of machine (`environment.environment`).
+        code: digests of the attention's modules that are not of this package (`code.digests`).
+        warnings: of that start, which the readers of its numbers must know.
+    """
+
+    epoch: int
+    time: str
+    environment: dict[str, Any]
+    code: Code
+    warnings: tuple[str, ...] = ()
+
+
+def changes(starts: Sequence[Start]) -> list[str]:
+    """What changed between starts, of which epochs are left, and what was not recorded: a sentence each."""
+    notes: list[str] = []
+    if starts and starts[0].epoch:
+        notes.append(f"versions and machine of epochs 1 to {starts[0].epoch} were not recorded")
+    lasting: list[Start] = []
+    for start in starts:
+        while lasting and lasting[-1].epoch >= start.epoch:  # none of its epochs is left
+            lasting.pop()
+        lasting.append(start)
+    for old, new in itertools.pairwise(lasting):
+        different = environment.changes(old.environment, new.environment)
+        different += [f"other code of {name}" for name in new.code if new.code[name] != old.code.get(name)]
+        if different:
+            notes.append(f"from epoch {new.epoch + 1} on: {', '.join(different)}")
+    return notes
+
+
+def parse_start(values: dict[str, Any]) -> Start:
+    """A start from JSON.
+
+    Raises:
+        TypeError, KeyError: where it is none.
+    """
+    start = Start(**{**values, "warnings": tuple(values["warnings"])})
+    names = [*start.environment["versions"].values(), start.environment["device"], start.environment["host"]]
+    texts = [start.time, *start.warnings, *names, *start.code, *start.code.values()]
+    if type(start.epoch) is not int or start.epoch < 0 or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"a start must hold an epoch and texts, found {values!r:.80}")
+    return start
