@@ -252,9 +252,9 @@ def test_a_chain_passes_on_whether_it_trains():
     )
 
 
-@pytest.mark.parametrize("name", ["se+none", "none+se", "se+wide:eca", "wide:se", "wide:wide:se"])
-def test_none_and_wide_are_no_parts_of_a_chain(name):
-    with pytest.raises(InputError, match=r"cannot be chained|must stand alone") as caught:
+@pytest.mark.parametrize("name", ["se+none", "none+se", "se+wide:eca", "wide:se", "wide:wide:se", "se+" * 20 + "se"])
+def test_none_and_wide_are_no_parts_of_a_chain_and_none_is_endless(name):
+    with pytest.raises(InputError, match=r"cannot be chained|must stand alone|must chain at most 20 modules") as caught:
         resolve(name)
     assert "\n" not in str(caught.value)
 

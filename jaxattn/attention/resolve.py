@@ -14,6 +14,8 @@ from jaxattn.attention.mode import takes
 from jaxattn.attention.registry import ATTENTION, Attention
 from jaxattn.errors import InputError, described, shortened
 
+LONGEST = 20  # modules in a chain; compiling takes seconds for each
+
 
 def resolve(name: str, reduction: int = 16) -> Attention:
     """The attention module for `CNN(attention=...)`, by name.
@@ -28,6 +30,10 @@ def resolve(name: str, reduction: int = 16) -> Attention:
     """
     if reduction < 1:
         raise InputError(f"reduction must be at least 1, got {reduction}", "reduction")
+    if name.count("+") >= LONGEST:
+        raise InputError(
+            f"{name[:30]}... must chain at most {LONGEST} modules, it has {name.count('+') + 1}", "attention"
+        )
     modules = [_resolve_one(part, reduction) for part in name.split("+")]
     if len(modules) == 1:
         return modules[0]
