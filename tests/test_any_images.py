@@ -116,6 +116,6 @@ def test_a_wrong_name_is_found_before_a_photograph_is_read(tmp_path, capsys):
     "flags", [["--dataset", "cifar10", "--data-dir", "a" * 300], ["--dataset", "folder:" + "a" * 300]]
 )
 def test_a_path_that_the_system_refuses_is_one_line(tmp_path, flags):
-    with pytest.raises(InputError, match="File name too long; choose another folder"):
+    with pytest.raises(InputError, match="File name too long; choose another"):
         train.main([*flags, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()

@@ -8,7 +8,8 @@ import numpy as np
 from jaxattn.config import Config
 from jaxattn.errors import InputError
 from jaxattn.metrics import are_unequal
-from jaxattn.runs.manifest import Manifest
+from jaxattn.runs.code import digests, own_classes
+from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.store import read_result
 
 FEW, SHARE = 0.02, 0.001  # of up to 250 test images, and of more than 5,000, rounding may decide: on another machine
@@ -37,6 +38,8 @@ def read_own_result(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
 def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct: int, images: int) -> None:
     """Checks a recorded test accuracy against the predictions of the weights that were tested.
 
+    Not where the code of a module of the reader's own has changed since: whoever opened the run has accepted that.
+
     Args:
         folder, config, result: of the run.
         correct: test images that the weights classify correctly.
@@ -47,6 +50,8 @@ def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct
             five times that with bf16; or the accuracy is that of no whole number of images.
     """
     allowed = int(max(1, min(MOST, FEW * images), SHARE * images)) * (BF16 if config.precision == "bf16" else 1)
+    if digests(config) != (read_manifest(folder).code if own_classes(config) else {}):
+        return
     exact = result["test_accuracy"] * images
     recorded = round(exact)
     if abs(exact - recorded) > 1e-3 * max(1, images / 1e4):  # float32 has seven digits
