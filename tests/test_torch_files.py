@@ -150,11 +150,13 @@ def test_a_tensor_that_is_no_array_of_real_numbers_is_named(tmp_path, tensor, me
     refused(saved(tmp_path / "model.pt", {"net": state() | {"head.weight": tensor(torch.ones(2, 3))}}), message)
 
 
-def test_a_dict_that_lies_in_many_others_is_read_once(tmp_path):
+@pytest.mark.parametrize("within", [lambda one: one, lambda one: [one] * 3000])
+def test_what_lies_in_many_others_is_read_once(tmp_path, within):
     contents = {"weight": torch.zeros(1)}
-    for _ in range(3):
-        contents = {f"key{i}": contents for i in range(300)}
-    with pytest.raises(InputError, match=r"key0\.key0\.key0: layer .* is not part of this network"):
+    for _ in range(2):
+        one = within(contents)
+        contents = {f"key{i}": one for i in range(3000)}
+    with pytest.raises(InputError, match=r"layer .* is not part of this network|holds no arrays by name"):
         load_torch(saved(tmp_path / "model.pt", contents))
 
 

@@ -132,17 +132,15 @@ def _state_dicts(contents: Any) -> Iterator[tuple[str, Arrays]]:
     Raises:
         InputError: where a tensor cannot be an array of real numbers.
     """
-    level, seen = [("", contents)], set()  # one dict may lie in many others
+    level, seen = [("", contents)], set()  # one dict or list may lie in many others
     for _ in range(DEPTH):
         below = []
         for place, values in level:
-            if isinstance(values, list | tuple):
-                values = {str(i): value for i, value in enumerate(values) if isinstance(value, Mapping)}  # noqa: PLW2901
-            elif id(values) in seen:
-                continue
-            if not isinstance(values, Mapping):
+            if id(values) in seen or not isinstance(values, Mapping | list | tuple):
                 continue
             seen.add(id(values))
+            if not isinstance(values, Mapping):
+                values = {str(i): value for i, value in enumerate(values) if isinstance(value, Mapping)}  # noqa: PLW2901
             arrays = {name: _array(name, value) for name, value in values.items() if isinstance(name, str)}
             if arrays := {name: array for name, array in arrays.items() if array is not None}:
                 yield place, arrays
