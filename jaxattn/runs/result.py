@@ -12,8 +12,8 @@ from jaxattn.runs.code import digests, own_classes
 from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.store import read_result
 
-FEW, SHARE = 0.02, 0.001  # of up to 250 test images, and of more than 5,000, rounding may decide: on another machine
-MOST = 5  # between
+# Test images that rounding on another machine may decide: a share of few, a number, a share of many.
+FEW, MOST, MANY = 0.02, 5, 0.001
 BF16 = 5  # times as many with bfloat16, which only some machines compute in
 
 
@@ -49,7 +49,7 @@ def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct
         InputError: where they differ by more images than rounding explains: 5, of few images 2 %, of many 0.1 %, and
             five times that with bf16; or the accuracy is that of no whole number of images.
     """
-    allowed = int(max(1, min(MOST, FEW * images), SHARE * images)) * (BF16 if config.precision == "bf16" else 1)
+    allowed = int(max(1, min(MOST, FEW * images), MANY * images)) * (BF16 if config.precision == "bf16" else 1)
     if digests(config) != (read_manifest(folder).code if own_classes(config) else {}):
         return
     exact = result["test_accuracy"] * images
