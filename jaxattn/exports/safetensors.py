@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxattn import __version__
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
-from jaxattn.errors import InputError, first_line
+from jaxattn.errors import InputError, described
 from jaxattn.exports import FORMATS
 from jaxattn.exports.card import card, data_name
 from jaxattn.limits import read_json
@@ -108,9 +108,7 @@ def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} holds no export: there is no config.json in it") from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is damaged, or is not of an export: {type(error).__name__}: {first_line(error)}"
-        ) from error
+        raise InputError(f"{path} is damaged, or is not of an export: {described(error)}") from error
 
 
 def _of_version_1(values: dict[str, Any], config: Config) -> dict[str, Any]:
