@@ -1,7 +1,17 @@
 """Errors that a user can act on: the commands print them as one line and exit with code 2."""
 
+import errno
 from collections.abc import Mapping
 from typing import Any
+
+_REMEDIES = {  # what makes a write succeed that failed, by the system's number; without one here, nothing general does
+    errno.ENOSPC: "free space",
+    errno.EDQUOT: "free space",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.EROFS: "make it writable",
+    errno.ENOENT: "restore what was removed",
+}
 
 
 class InputError(ValueError):
@@ -88,6 +98,11 @@ def first_line(error: BaseException | str) -> str:
     except Exception:  # an exception of anyone's own may have no text
         text = ""
     return (text.strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def write_failure(error: OSError) -> str:
+    """Why a write failed and what to do: "No space left on device; free space"."""
+    return f"{error.strerror}; {_REMEDIES.get(error.errno, 'correct that')}"
 
 
 def described(error: BaseException) -> str:

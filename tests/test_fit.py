@@ -1,7 +1,9 @@
 """Training into a run folder, in this process: what it writes, what it refuses, and how it resumes."""
 
 import dataclasses
+import errno
 import json
+import os
 import sys
 import weakref
 from types import SimpleNamespace
@@ -411,12 +413,21 @@ def test_folder_that_cannot_be_written_is_reported(tmp_path, quiet):
         fit(Config(**tiny.CONFIG), tmp_path / "file" / "run", quiet)
 
 
-def test_full_disk_is_reported_in_one_line(tmp_path, quiet, monkeypatch):
-    def full(*a, **k):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    "number, reason",
+    [
+        (errno.ENOSPC, "No space left on device; free space"),
+        (errno.EROFS, "Read-only file system; make it writable"),
+        (errno.ENOENT, "No such file or directory; restore what was removed"),
+        (errno.EIO, "Input/output error; correct that"),
+    ],
+)
+def test_folder_that_fails_while_it_is_written_is_reported_in_one_line(tmp_path, quiet, monkeypatch, number, reason):
+    def fail(*a, **k):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("jaxattn.runs.fit.write_metrics", full)
-    with pytest.raises(InputError, match=r"No space left on device; free space, then resume$") as caught:
+    monkeypatch.setattr("jaxattn.runs.fit.write_metrics", fail)
+    with pytest.raises(InputError, match=f"{reason}, then resume$") as caught:
         fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
     assert (caught.value.setting, caught.value.value) == ("resume", tmp_path / "run")
 

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from jaxattn.array_file import parse_safetensors
-from jaxattn.errors import InputError, first_line
+from jaxattn.errors import InputError, first_line, write_failure
 from jaxattn.limits import read_bytes
 from jaxattn.runs.store import write_bytes
 
@@ -58,7 +58,7 @@ def save(folder: Path, epoch: int, state: Any, keep: set[int], run: Mapping[str,
         write_bytes(folder / f"epoch-{epoch}.safetensors", data)
     except OSError as error:
         raise InputError(
-            f"cannot write a checkpoint to {folder}: {error.strerror}; free space, then resume", "resume", folder.parent
+            f"cannot write a checkpoint to {folder}: {write_failure(error)}, then resume", "resume", folder.parent
         ) from error
     old = {path for number, path in _paths(folder).items() if number not in keep}
     for path in old.union(path for path in folder.iterdir() if _DRAFT.fullmatch(path.name)):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxattn.config import Config
-from jaxattn.errors import InputError
+from jaxattn.errors import InputError, write_failure
 from jaxattn.runs import checkpoint, weights
 from jaxattn.runs.code import digests
 from jaxattn.runs.console import Console
@@ -122,7 +122,7 @@ def write_files(job: Job, write: Callable[[], None]) -> None:
             write()
         except OSError as error:
             raise InputError(
-                f"cannot write to {job.folder}: {error.strerror}; free space, then resume", "resume", job.folder
+                f"cannot write to {job.folder}: {write_failure(error)}, then resume", "resume", job.folder
             ) from error
 
     broadcast(attempt)
