@@ -77,8 +77,8 @@ ACTS = {
     "--test-augmentation": "--test-augmentation flips",
 }
 INERT = {
-    "--trust-code": "test_own_module",
-    "--accept-changed-code": "test_own_module",
+    "--trust-code": "test_module_code",
+    "--accept-changed-code": "test_module_code",
     "--traceback": "test_command",
     "--help": "test_conventions",
     "--cache-limit": "test_cache",

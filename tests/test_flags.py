@@ -38,8 +38,8 @@ ACTS = {
 INERT = {
     "--out": "where it writes: every test here gives one",
     "--data-dir": "where the data is; test_visualize and test_report give a folder without it",
-    "--trust-code": "test_own_module",
-    "--accept-changed-code": "test_own_module",
+    "--trust-code": "test_module_code",
+    "--accept-changed-code": "test_module_code",
     "--traceback": "test_command",
     "--help": "test_conventions",
 }

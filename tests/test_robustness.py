@@ -486,8 +486,8 @@ ACTS = {
 INERT = {
     "--out": "where it writes: the tests here give one, or none",
     "--data-dir": "where the data is, as read_test has it",
-    "--trust-code": "as of every command that loads runs: test_own_module",
-    "--accept-changed-code": "test_own_module",
+    "--trust-code": "as of every command that loads runs: test_module_code",
+    "--accept-changed-code": "test_module_code",
     "--cache-limit": "test_cache",
     "--traceback": "test_command",
     "--help": "test_conventions",

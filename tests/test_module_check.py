@@ -1,0 +1,294 @@
+"""A module of the reader's own is refused before training where it cannot be used."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from flax import linen as nn
+
+from jaxattn import CNN, Config, fit
+from jaxattn.attention import Gate
+from jaxattn.errors import InputError
+from jaxattn.training.check import check_network
+
+pytestmark = pytest.mark.usefixtures("small_network")
+CONFIG = tiny.CONFIG | {"epochs": 1}
+
+
+def norm_of(x, evaluating):
+    return x * nn.sigmoid(nn.BatchNorm(use_running_average=evaluating)(x))
+
+
+class Frozen(nn.Module):
+    @nn.compact
+    def __call__(self, x, mode="evaluation"):
+        return norm_of(x, mode == "evaluation")
+
+
+class HalfFrozen(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = norm_of(x, not train)
+        return x * nn.sigmoid(nn.BatchNorm(use_running_average=True, name="forgotten")(x))
+
+
+class Noise(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * jax.random.uniform(self.make_rng("noise"), x.shape)
+
+
+class NoiseInEvaluation(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dropout(0.5, deterministic=False)(x)
+
+
+class UpdatesAlways(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return norm_of(x, False)
+
+
+class Pair(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x, nn.sigmoid(x)
+
+
+class PairOfGates(Gate):
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid(x), x
+
+
+class Needs(nn.Module):
+    @nn.compact
+    def __call__(self, x, mask):
+        return x * mask
+
+
+class Wrong(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        raise RuntimeError("first line\nsecond line")
+
+
+class DropsByKeyword(nn.Module):
+    @nn.compact
+    def __call__(self, x, **mode):
+        return nn.Dropout(0.5, deterministic=not mode.get("train", False))(x)
+
+
+class DropsByPosition(nn.Module):
+    @nn.compact
+    def __call__(self, x, *mode):
+        return nn.Dropout(0.5)(x, not (mode and mode[0]))
+
+
+def hiding(method):
+    def hidden(self, *given, **named):
+        return method(self, *given, **named)
+
+    return hidden
+
+
+class DropsDecorated(nn.Module):
+    def setup(self):
+        self.drop = nn.Dropout(0.5)
+
+    @hiding
+    def __call__(self, x, train=False):
+        return self.drop(x, deterministic=not train)
+
+
+class DropsByAnotherField(nn.Module):
+    inference: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.MultiHeadDotProductAttention(1, dropout_rate=0.5, deterministic=self.inference)(x, x)
+
+
+class OwnStatistics(nn.Module):
+    @nn.compact
+    def __call__(self, x, is_train=False):
+        mean = self.variable("stats", "mean", jnp.zeros, x.shape[-1:])
+        if is_train:
+            mean.value = x.mean(axis=(0, 1, 2))
+        return x - mean.value[None, None, None]
+
+
+class OfThisBatch(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * self.param("scale", nn.initializers.ones, (len(x), 1, 1, 1))
+
+
+class OfInts(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x * self.param("scale", lambda key: jnp.ones((1, 1, 1, 1), jnp.int32))
+
+
+class ReturnsInts(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x.astype(jnp.int32)
+
+
+class ComplexGate(Gate):
+    def gate(self, x):
+        return jnp.exp(1j * x.mean(axis=(1, 2), keepdims=True))
+
+
+class CountingGate(Gate):
+    def gate(self, x):
+        return jnp.argmax(x.reshape(len(x), -1), axis=1).astype(jnp.int32)
+
+    def __call__(self, x):
+        return x * self.gate(x).astype(x.dtype)[:, None, None, None]
+
+
+class DeepGate(Gate):
+    def gate(self, x):
+        return x.mean(axis=(1, 2), keepdims=True)[:, None]
+
+    def __call__(self, x):
+        return x * self.gate(x)[:, 0]
+
+
+class Exits(nn.Module):
+    def __call__(self, x):
+        sys.exit(0)
+
+
+class SpeechlessError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Speechless(nn.Module):
+    def __call__(self, x):
+        raise SpeechlessError
+
+
+class SmallBatches(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        if len(x) > 5:
+            raise ValueError("too many")
+        return x
+
+
+class SmallEvaluations(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        if len(x) > 5 and not train:
+            raise ValueError("too many")
+        return x
+
+
+class WithoutGradient(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        y = jax.pure_callback(np.tanh, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+        return x * y
+
+
+class Keyed(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        self.variable("memory", "key", lambda: jax.random.key(0))
+        return x
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Frozen, r"training does not update the statistics of block_1/attention/BatchNorm_0, since nothing tells the"),
+        (HalfFrozen, "training does not update the statistics of block_1/attention/forgotten, since nothing tells"),
+        (Noise, "fails in training: it asks for random numbers 'noise'; a training step provides 'dropout' alone"),
+        (NoiseInEvaluation, "fails in evaluation: it asks for random numbers 'dropout'; .* an evaluation none"),
+        (UpdatesAlways, "fails in evaluation: it changes its variables; let it do so only while it trains"),
+        (Pair, "attention must return one array, Pair returns a tuple"),
+        (PairOfGates, "PairOfGates.* fails in training: AttributeError: "),
+        (Needs, r"fails in training: TypeError: .*missing 1 required positional argument: 'mask'"),
+        (Wrong, "fails in training: RuntimeError: first line$"),
+        (
+            DropsByKeyword,
+            r"in training, block_1/attention/Dropout_0 drops nothing, since nothing tells the module that",
+        ),
+        (DropsByPosition, r"in training, block_1/attention/Dropout_0 drops nothing, since nothing"),
+        (DropsDecorated, r"in training, block_1/attention/drop drops nothing, .* take an argument train, by this name"),
+        (DropsByAnotherField, r"in training, block_1/attention/MultiHeadDotProductAttention_0 drops nothing"),
+        (OwnStatistics, "training does not update the statistics of block_1/attention, since nothing tells"),
+        (OfThisBatch, r'fails in training: ScopeParamShapeError: For parameter "scale" in "/block_1/attention"'),
+        (OfInts, r"parameters must be floating-point numbers, one or more, block_1/attention/scale is int32"),
+        (ReturnsInts, "attention must return floating-point numbers, ReturnsInts returns int32"),
+        (ComplexGate, r"a gate must give real weights .*; that of block_1/attention gives complex64 \[1, 1, 1, 4\]"),
+        (CountingGate, r"a gate must give real weights .*; that of block_1/attention gives int32 \[1\]"),
+        (DeepGate, r"a gate must give .* gives float32 \[1, 1, 1, 1, 4\]: give the method another name if it is no"),
+        (Exits, "fails in training: SystemExit: 0"),
+        (Speechless, "fails in training: SpeechlessError$"),
+        (SmallBatches, "fails in training: ValueError: too many"),
+        (SmallEvaluations, "fails in evaluation: ValueError: too many"),
+        (WithoutGradient, "fails in training: ValueError: Pure callbacks do not support JVP"),
+        (Gate, "'jaxattn.attention.gate:Gate' is the base class of modules, and has no gate"),
+        (Keyed, "memory/block_1/attention/key is an array of key<fry>, which a checkpoint cannot hold"),
+    ],
+)
+def test_a_module_that_no_run_can_use_is_refused_in_one_line_before_anything_is_written(
+    module, message, tmp_path, quiet
+):
+    with pytest.raises(InputError, match=message) as caught:
+        fit(Config(attention=module, **CONFIG), tmp_path / "run", quiet)
+    assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+class State(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        pair = self.variable("memory", "pair", lambda: (jnp.zeros(x.shape[-1:]), {"steps": jnp.zeros(())}))
+        table = self.variable("constants", "table", jnp.ones, x.shape[-1:])
+        if train:
+            pair.value = x.mean(axis=(0, 1, 2)), {"steps": pair.value[1]["steps"] + 1}
+        return x * table.value[None, None, None]
+
+
+def test_a_state_may_be_of_several_arrays_and_constants_need_not_change():
+    check_network(CNN(widths=(4,), hidden=8, attention=State), "own", (8, 8, 3), 2)
+
+
+class FailsLater(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        def fail(x):
+            raise RuntimeError("in a callback")
+
+        return x + jax.pure_callback(fail, jax.ShapeDtypeStruct(x.shape, x.dtype), jax.lax.stop_gradient(x))
+
+
+def test_what_a_module_raises_while_it_trains_is_one_line_and_its_traceback_is_kept(tmp_path, quiet):
+    with pytest.raises(InputError, match=r"^training with .*:FailsLater failed: .*; the trac") as caught:
+        fit(Config(attention=FailsLater, **CONFIG), tmp_path / "run", quiet)
+    assert "\n" not in str(caught.value) and caught.value.setting == "attention"
+    assert "RuntimeError: in a callback" in (tmp_path / "run" / "error.txt").read_text()
+
+
+class OfMaximum(Gate):
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid(nn.Dense(x.shape[-1])(x.max(axis=(1, 2), keepdims=True)))
+
+
+@pytest.mark.parametrize("start", ["usual", "identity"])
+@pytest.mark.parametrize("chain", ["", "+se"])
+def test_a_maximum_in_a_module_has_a_gradient_whatever_xla_computes_again(tmp_path, quiet, start, chain):
+    attention = f"{__name__}:OfMaximum{chain}"
+    config = Config(attention=attention, attention_start=start, **CONFIG)
+    run = fit(config, tmp_path / "run", quiet)  # a gradient of 0 / 0 would stop it
+    assert run.result["epochs"] == 1
