@@ -1,11 +1,13 @@
 """Layers, gates and received attention, captured from a network of any attention."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from attention_runs import RANGES
 from cnn_layers import layer
 from flax import linen as nn
@@ -13,6 +15,7 @@ from flax import linen as nn
 from jaxattn.attention import ATTENTION, Gate, resolve
 from jaxattn.attention.cbam import ConvolutionalBlockAttention
 from jaxattn.attention.chain import Chain
+from jaxattn.explain import inference
 from jaxattn.explain.capture import capture, layer_shapes
 from jaxattn.networks import CNN
 from jaxattn.runtime import QUICK_COMPILE
@@ -212,3 +215,14 @@ def test_attention_received_on_a_map_of_one_position_is_one(name):
     variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), shapes)
     found = jax.jit(lambda values, x: capture(model, values, x), compiler_options=QUICK_COMPILE)(variables, x)
     np.testing.assert_array_equal(found.attention_received[layer("block", 1)], np.ones((3, 1, 1)))
+
+
+def test_gates_by_channel_are_those_of_several_channels_or_of_one_position():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, *SHAPE[1:]), np.uint8)
+    shapes = {}
+    for name, widths in (("cbam", (2,)), ("se", (1,))):
+        model = network(resolve(name, 1), widths)
+        spec = dataclasses.replace(tiny.SPEC, image_shape=SHAPE[1:])
+        predicted = inference.predict(model, spec, drawn(model), pictures)
+        shapes[name] = {str(one): gate.shape for one, gate in predicted.gates.items()}
+    assert shapes == {"cbam": {"block1/channel": (3, 2)}, "se": {"block1": (3, 1)}}

@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from jaxattn.cli.command import run_command
+from jaxattn.comparison import csv_file
 from jaxattn.comparison.compare import compare
 from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.files import HEADER
@@ -61,6 +62,13 @@ def test_the_columns_are_named(tmp_path):
     path = written(tmp_path / "x.csv", header="model,seed,accuracy")
     with pytest.raises(InputError, match=r"line 1: columns must be variant, seed, accuracy, each once, got 'model,"):
         read_csv(path)
+
+
+def test_as_many_variants_and_seeds_are_read_as_the_limit_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_file, "MAX_COMPARED", 3)
+    rows = [f"{variant},{seed},0.5" for variant in "abc" for seed in range(3)]
+    (tmp_path / "x.csv").write_text("\n".join(["variant,seed,accuracy", *rows]))
+    assert {variant: len(seeds) for variant, seeds in read_csv(tmp_path / "x.csv").items()} == {"a": 3, "b": 3, "c": 3}
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,15 @@ def test_a_process_stops_where_another_one_could_not_start(monkeypatch):
         processes.agree(lambda: "data", lambda data: "abcdef0123")
 
 
-def test_a_process_that_cannot_start_raises_its_own_error(monkeypatch):
+def test_a_process_that_cannot_start_tells_the_others_and_raises_its_own_error(monkeypatch):
+    marks = []
     others_answer(monkeypatch, 0xABCDEF0)
+    gather = multihost_utils.process_allgather
+    monkeypatch.setattr(multihost_utils, "process_allgather", lambda mark: marks.append(mark) or gather(mark))
 
     def fails():
         raise OSError("no such file")
 
     with pytest.raises(OSError, match="no such file"):
         processes.agree(fails, str)
+    assert marks == [-1]

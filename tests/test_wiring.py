@@ -187,6 +187,23 @@ def test_a_recipe_changes_nothing_but_the_fields_that_it_sets(fitted):
     assert {k for k in result if result[k] != other[k]} == {"recipe"}
 
 
+@pytest.mark.parametrize(("flips", "mirrored"), [("alternating", True), ("random", False)])
+def test_flips_alternate_between_epochs_where_the_configuration_says_so(flips, mirrored):
+    config, images = Config(**BASE | {"flips": flips, "crop_padding": 0}), tiny.splits().train.images
+    batch, key, rows = program.build(config, tiny.SPEC, 2).batch, jax.random.key(0), np.arange(72)
+    first, same_epoch, next_epoch = (np.asarray(batch(key, step, images, rows)) for step in (0, 1, 2))
+    assert np.array_equal(first, same_epoch)
+    assert np.array_equal(first[:, :, ::-1], next_epoch) == mirrored
+
+
+@pytest.mark.parametrize(("when", "epochs"), [("every-epoch", [1, 2, 3]), ("first-epoch", [1])])
+def test_the_statistics_follow_the_epochs_that_the_configuration_names(trained, monkeypatch, when, epochs):
+    modes, epoch = [], loop._epoch
+    monkeypatch.setattr(loop, "_epoch", lambda program, mode, *rest: modes.append(mode) or epoch(program, mode, *rest))
+    trained(**BASE | {"train_mode": when, "epochs": 3, "seed": 5})
+    assert [number for number, mode in enumerate(modes, 1) if mode] == epochs and len(modes) == 3
+
+
 def test_the_best_epoch_and_the_last_two_are_kept_and_no_other(tmp_path, quiet, monkeypatch):
     monkeypatch.setattr(loop, "evaluate", worse_and_worse(loop.evaluate))
     done = fit(Config(**tiny.CONFIG | {"epochs": 5}), tmp_path / "run", quiet)
