@@ -220,9 +220,9 @@ def test_attention_received_on_a_map_of_one_position_is_one(name):
 def test_gates_by_channel_are_those_of_several_channels_or_of_one_position():
     pictures = np.random.default_rng(0).integers(0, 256, (3, *SHAPE[1:]), np.uint8)
     shapes = {}
-    for name, widths in (("cbam", (2,)), ("se", (1,))):
+    for name, widths in (("cbam", (2,)), ("simam", (2,)), ("se", (1,))):
         model = network(resolve(name, 1), widths)
         spec = dataclasses.replace(tiny.SPEC, image_shape=SHAPE[1:])
         predicted = inference.predict(model, spec, drawn(model), pictures)
         shapes[name] = {str(one): gate.shape for one, gate in predicted.gates.items()}
-    assert shapes == {"cbam": {"block1/channel": (3, 2)}, "se": {"block1": (3, 1)}}
+    assert shapes == {"cbam": {"block1/channel": (3, 2)}, "simam": {"block1": (3, 2)}, "se": {"block1": (3, 1)}}
