@@ -32,7 +32,7 @@ class Config:
     attention: str = flag(
         "none",
         "what to train",
-        "attention in each block: none, se, eca, cbam, ... (`jaxattn modules` lists all); alone it means se",
+        "attention in each block: none, se, eca, cbam, ... (`jaxattn modules` lists all); without a name: se",
     )
     reduction: int = flag(16, "what to train", "channels per hidden unit of the attention", at_least=1)
     attention_at: str | None = flag(
@@ -50,8 +50,7 @@ class Config:
     attention_start: str = flag(
         "usual",
         "what to train",
-        "what attention does before it is trained: what is usual for it, or the identity, for weights that are trained "
-        "already",
+        "what attention does before it is trained: what is usual for the module, or the identity, for pretrained weights",
         choices=("usual", "identity"),
     )
     seed: int = flag(

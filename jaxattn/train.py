@@ -24,7 +24,7 @@ def parser() -> Parser:
     where.add_argument("--out", metavar="DIR", help="run folder (default: runs/<date>-<dataset>-<attention>-s<seed>)")
     where.add_argument("--resume", metavar="DIR", help=f"continue the run in DIR; {ONLY}")
     where.add_argument("--mirror", metavar="DIR", help="copy each epoch to DIR, and restore what is missing")
-    where.add_argument("--distributed", action="store_true", help="join the other processes, as JAX's environment says")
+    where.add_argument("--distributed", action="store_true", help="join the other processes of a multi-host job")
     add_code_flags(where)
     where.add_argument("--no-report", action="store_true", help="write no report.html at the end")
     where.add_argument("--tensorboard", action="store_true", help="write tensorboard/, too; needs tensorboardX")

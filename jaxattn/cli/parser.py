@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any):
         """Takes the options of `argparse.ArgumentParser`."""
         super().__init__(allow_abbrev=False, formatter_class=_wide, **options)
-        self.add_argument(TRACEBACK, action=_OfTheCommand, nargs=0, help="print where an error is from, too")
+        self.add_argument(TRACEBACK, action=_OfTheCommand, nargs=0, help="print the traceback of an error, too")
 
     def error(self, message: str) -> NoReturn:
         """Raises the message as an `InputError`."""

@@ -9,7 +9,7 @@ from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 
 SEEDS = 8
-TAKES = {  # what goes with what is there already
+TAKES = {  # what goes with existing results
     "dir": {"data_dir", "trust_code", "accept_changed_code"},
     "runs": {"data_dir", "trust_code", "accept_changed_code", "out"},
     "csv": {"out", "baseline", "seeds", "margin"},
@@ -33,9 +33,9 @@ def parser() -> Parser:
     parser.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw what there is")
     _add_what(parser)
     _add_how(parser)
-    made_by_others = parser.add_argument_group("what is there already")
-    made_by_others.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
-    made_by_others.add_argument(
+    existing = parser.add_argument_group("existing results")
+    existing.add_argument("--runs", metavar="RUN", nargs="+", help="run folders to compare, instead of training")
+    existing.add_argument(
         "--csv",
         metavar="FILE",
         help="results of any program: columns variant, seed, accuracy (fractions, or percent); with --out, a page, too",
@@ -52,7 +52,7 @@ def _add_what(parser: Parser) -> None:
         "--attention",
         metavar="NAME",
         nargs="+",
-        help="variants, such as none, se@3 (a place), se:reduction=4,position=pre (any setting of training); the first "
+        help="variants, such as none, se@3 (at site 3), se:reduction=4,position=pre (any setting of training); the first "
         "is the baseline",
     )
     complete_from(variants, attention)
@@ -99,7 +99,7 @@ def _add_how(parser: Parser) -> None:
         "which needs the extra cluster; local: processes on this machine's CPU)",
     )
     how.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
-    how.add_argument("--retry-failed", action="store_true", help="train runs that failed again (default: leave them)")
+    how.add_argument("--retry-failed", action="store_true", help="train failed runs again (default: leave them)")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
