@@ -50,7 +50,7 @@ class Config:
     attention_start: str = flag(
         "usual",
         "what to train",
-        "what attention does before it is trained: what is usual for the module, or the identity, for pretrained weights",
+        "attention before training: what is usual for the module, or the identity, for pretrained weights",
         choices=("usual", "identity"),
     )
     seed: int = flag(

@@ -52,8 +52,8 @@ def _add_what(parser: Parser) -> None:
         "--attention",
         metavar="NAME",
         nargs="+",
-        help="variants, such as none, se@3 (at site 3), se:reduction=4,position=pre (any setting of training); the first "
-        "is the baseline",
+        help="variants, such as none, se@3 (at site 3), se:reduction=4,position=pre (any setting of training); the "
+        "first is the baseline",
     )
     complete_from(variants, attention)
     what.add_argument("--variants", metavar="FILE", help='the same from a TOML file: variants = ["none", "se@3"]')
