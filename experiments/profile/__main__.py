@@ -2,6 +2,7 @@
 
     python -m experiments.profile                           # the recipe standard
     python -m experiments.profile --recipe original --top 40
+    python -m experiments.profile --network resnet18 --steps 3
 
 With one core nothing runs at the same time, so the operations' times add up to the step's. On two cores a step takes
 somewhat more than half of that. Squeeze-and-excitation is on, images are built in.
@@ -16,21 +17,20 @@ import tempfile
 import time
 from pathlib import Path
 
-STEPS = 30
 # The first that is found in an operation's name, as XLA keeps it, says what it belongs to.
 PARTS = {
     r"/conv/.*dot_general": "convolutions: matrix products",
     r"/conv/(?!add|reduce_sum)": "convolutions: transforms, windows",
     r"/conv/|/norm/": "norms, and the convolutions' biases",
     r"/attention|/gate": "squeeze-and-excitation",
-    r"/block_": "ReLU, gate and pool",
+    r"/block_|/stage\d": "ReLU, gate, pool and residual sum",
     r"/hidden/|/head/|CNN/": "dense layers",
     r"jvp|": "the rest: augmentation, loss, optimiser",
 }
 
 
-def trace(call):
-    """{operation: milliseconds a step} of the steps in `call`."""
+def trace(call, count):
+    """{operation: milliseconds a step} of the `count` steps in `call`."""
     import jax
 
     times = collections.Counter()
@@ -40,7 +40,7 @@ def trace(call):
         (file,) = Path(folder).rglob("*.xplane.pb")
         planes = jax.profiler.ProfileData.from_file(str(file)).planes
         for event in (event for plane in planes for line in plane.lines for event in line.events):
-            times[event.name] += event.duration_ns / 1e6 / STEPS
+            times[event.name] += event.duration_ns / 1e6 / count
     return times
 
 
@@ -54,7 +54,7 @@ def operations(text):
     return shapes
 
 
-def measure(recipe):
+def measure(recipe, network, count):
     """The configuration, the milliseconds of a step, and what `operations` and `trace` say of it."""
     from jaxattn import Config, runtime
     from jaxattn.data import shapes
@@ -63,7 +63,7 @@ def measure(recipe):
     from jaxattn.training.program import build
 
     runtime.tune()
-    config = Config(recipe=recipe, attention="se")
+    config = Config(recipe=recipe, network=network, attention="se")
     images = shapes.make(train=2_000, test=10).train
     program = build(config, shapes.SPEC, len(images) // config.batch_size)
     first, key = loop.keys(config)
@@ -74,7 +74,7 @@ def measure(recipe):
     def steps():
         nonlocal state
         seconds = []
-        for _ in range(STEPS):
+        for _ in range(count):
             started = time.perf_counter()
             state, tally = program.step[True](state, *inputs)
             float(tally.loss)
@@ -82,19 +82,21 @@ def measure(recipe):
         return 1e3 * statistics.median(seconds)
 
     steps()
-    return config, steps(), known, {name: ms for name, ms in trace(steps).items() if name in known}
+    return config, steps(), known, {name: ms for name, ms in trace(steps, count).items() if name in known}
 
 
 def main():
     parser = argparse.ArgumentParser(description="Time every operation of a training step, on one core.")
     parser.add_argument("--recipe", default="standard")
+    parser.add_argument("--network", default="cnn")
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--top", type=int, default=15, help="operations to list")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):  # before JAX counts the cores
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from experiments import common
 
-    config, step, known, times = measure(arguments.recipe)
+    config, step, known, times = measure(arguments.recipe, arguments.network, arguments.steps)
     total, parts = sum(times.values()), collections.Counter()
     for name, ms in times.items():
         parts[next(part for pattern, part in PARTS.items() if re.search(pattern, known[name][1]))] += ms
@@ -105,7 +107,8 @@ def main():
     rows = ((f"`{known[name][1].removeprefix('jit(step)/')}`", f"`{known[name][0]}`", f"{ms:.2f}") for name, ms in top)
     print("\n".join(common.table(("operation", "gives", "ms"), rows, text_columns=2)))
     print(
-        f"\nA step of the recipe {config.recipe} on {config.batch_size} images: {step:.1f} ms (median of {STEPS}); "
+        f"\nA step of {config.network}, recipe {config.recipe}, on {config.batch_size} images: {step:.1f} ms (median of "
+        f"{arguments.steps}); "
         f"in the profile, {total:.1f} ms in {len(times)} operations. One core; {common.on(common.machine())}."
     )
 

@@ -41,7 +41,7 @@ def conv_general_dilated(
     if same and kernel.shape[1] == size and is_plain(options):
         return conv_same(x, kernel, compute_dtype)
     form = functools.partial(_conv, strides=window_strides, padding=padding, **options)
-    has_strides = max(window_strides) > 1 and size > 1 and not isinstance(padding, str)
+    has_strides = max(window_strides) > 1 and not isinstance(padding, str)
     if has_strides and is_plain(options) and x.shape[-1] >= FEW_CHANNELS:
         strided = tuple(window_strides), tuple(map(tuple, padding))
         default = functools.partial(form, compute_dtype=compute_dtype)
@@ -111,7 +111,10 @@ def _suits_winograd(x, kernel):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _strided(strides, padding, x, kernel):
-    """A convolution with strides. Its kernel's gradient is a matrix product: XLA's own would transpose whole maps."""
+    """A convolution with strides. Its gradients are matrix products.
+
+    XLA's own would transpose whole maps for that of the kernel, and multiply by zeros between dy's rows for that of x.
+    """
     return _conv(x, kernel, strides=strides, padding=padding)
 
 
@@ -121,9 +124,12 @@ def _strided_forward(strides, padding, x, kernel):
 
 def _strided_backward(strides, padding, residuals, dy):
     x, kernel = residuals
-    dx = jax.vjp(lambda x: _conv(x, kernel, strides=strides, padding=padding), x)[1](dy)[0]
-    windows = _strided_windows(x, kernel.shape[:2], strides, padding, dy.shape[1:3])
-    return dx, (windows.T @ dy.reshape(-1, dy.shape[-1])).reshape(kernel.shape)
+    windows_of = functools.partial(
+        _strided_windows, size=kernel.shape[:2], strides=strides, padding=padding, output=dy.shape[1:3]
+    )
+    dy, matrix = dy.reshape(-1, dy.shape[-1]), kernel.reshape(-1, kernel.shape[-1])
+    (dx,) = jax.linear_transpose(windows_of, x)(dy @ matrix.T)
+    return dx, (windows_of(x).T @ dy).reshape(kernel.shape)
 
 
 def _strided_windows(x, size, strides, padding, output):

@@ -149,6 +149,7 @@ def _to_output(rows: Rows, shape):
 def _from_output(dy) -> Rows:
     """The transpose of `_to_output`."""
     channels = dy.shape[-1]
+    dy = _barrier(dy)  # the loops that read it would each compute it again
     rows = _barrier(_transform(_OUTPUT.T, [dy[:, i::TILE] for i in range(TILE)], 0))
     return [
         _transform(_OUTPUT.T, [row[:, :, i::TILE] for i in range(TILE)], 0).reshape(6, -1, channels) for row in rows
