@@ -115,14 +115,23 @@ def cache_folder() -> Path:
 
 
 def _cache_compiled_programs():
-    """Keeps compiled programs on disk, so that the next start is faster. JAX's own settings win."""
+    """Keeps compiled programs on disk, so that the next start is faster. JAX's own settings win.
+
+    Each number of cores has a folder: a program compiled for one uses one on any machine, and JAX does not tell them
+    apart.
+    """
     import jax
 
     if jax.config.jax_compilation_cache_dir is None:
         try:
-            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled" / f"{usable_cores()}-cores"))
         except RuntimeError:  # no home directory
             return
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_in_calling_thread():

@@ -46,8 +46,18 @@ def settings_after(name, tmp_path):
 def test_training_in_the_library_sets_the_compiler_and_its_cache_as_the_command_does(name, tmp_path):
     flags, cache, leaves_the_thread = settings_after(name, tmp_path)
     assert "xla_cpu_disable_slp_vectorizer" in flags
-    assert cache == str(tmp_path / "jaxattn" / "compiled")
+    assert cache == str(tmp_path / "jaxattn" / "compiled" / f"{runtime.usable_cores()}-cores")
     assert not leaves_the_thread
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to a core")
+def test_programs_for_one_core_are_cached_apart(tmp_path):
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert settings_after("fit", tmp_path)[1].endswith("1-cores")
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_reading_a_run_leaves_the_callers_settings_alone(tmp_path):

@@ -107,9 +107,9 @@ def main():
     rows = ((f"`{known[name][1].removeprefix('jit(step)/')}`", f"`{known[name][0]}`", f"{ms:.2f}") for name, ms in top)
     print("\n".join(common.table(("operation", "gives", "ms"), rows, text_columns=2)))
     print(
-        f"\nA step of {config.network}, recipe {config.recipe}, on {config.batch_size} images: {step:.1f} ms (median of "
-        f"{arguments.steps}); "
-        f"in the profile, {total:.1f} ms in {len(times)} operations. One core; {common.on(common.machine())}."
+        f"\nA step of {config.network}, recipe {config.recipe}, on {config.batch_size} images: {step:.1f} ms (median "
+        f"of {arguments.steps}); in the profile, {total:.1f} ms in {len(times)} operations. One core; "
+        f"{common.on(common.machine())}."
     )
 
 
