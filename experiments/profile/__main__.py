@@ -19,12 +19,12 @@ from pathlib import Path
 
 # The first that is found in an operation's name, as XLA keeps it, says what it belongs to.
 PARTS = {
-    r"/conv/.*dot_general": "convolutions: matrix products",
-    r"/conv/(?!add|reduce_sum)": "convolutions: transforms, windows",
-    r"/conv/|/norm/": "norms, and the convolutions' biases",
+    r"conv\d?/.*(dot_general|conv_general_dilated)": "convolutions: matrix products, XLA's convolutions",
+    r"conv\d?/(?!add|reduce_sum)": "convolutions: transforms, windows",
+    r"conv\d?/|norm\d?/": "norms, and the convolutions' biases",
     r"/attention|/gate": "squeeze-and-excitation",
     r"/block_|/stage\d": "ReLU, gate, pool and residual sum",
-    r"/hidden/|/head/|CNN/": "dense layers",
+    r"/hidden/|/head/|CNN/|ResNet/": "dense layers",
     r"jvp|": "the rest: augmentation, loss, optimiser",
 }
 
