@@ -211,7 +211,7 @@ def test_more_seeds_are_trained_only_where_something_is_left_to_tell(trained, tm
     monkeypatch.setattr("jaxattn.comparison.results.check_accuracy", lambda *arguments: None)
     result = compare(["none", "se"], [3, 4, 5], tmp_path / "apart", **FLAGS)
     assert {config.seed for config in trained} == {0, 1, 2} and result.table.rows[1].verdict.kind == "helps"
-    assert "nothing is left to tell after 3 seeds, no more are trained" in capsys.readouterr().out
+    assert "every verdict is settled after 3 seeds, no more are trained" in capsys.readouterr().out
     trained.clear()
     accuracy["se"] = 0.5
     compare(["none", "se"], [3, 4], tmp_path / "alike", **FLAGS)

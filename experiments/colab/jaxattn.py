@@ -246,7 +246,7 @@ Markdown(card.split("---\n", 2)[2])  # without the fields that only hubs read
 # %% [markdown]
 # ## 10. Where to read next
 #
-# The README explains the run folder, the recipes and the rule of the comparison; `ARCHITECTURE.md` how the code is laid out and what to add
+# The documentation in `docs/` explains the run folder, the recipes and how to read a verdict; `ARCHITECTURE.md` says how the code is laid out, and what to add
 # where. `jaxattn train --help` lists all flags. These are the attention modules, with paper, formula and cost:
 
 # %%

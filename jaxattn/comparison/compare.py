@@ -39,7 +39,7 @@ def compare(  # noqa: PLR0913
     Args:
         attention: names of variants, such as "none", "se@3" or "se:reduction=4", or classes.
         seeds: how many; or several numbers, ascending: at each the variants are judged, and more seeds are trained
-            only where something is left to tell.
+            only while some verdict is open.
         out: folder of the comparison, with a run folder for each run.
         console: where lines go; by default standard output.
         executor: "here", or "local" or "slurm" for a job a run by submitit.
@@ -133,7 +133,7 @@ def _train(
         table = _judge(plan, results.of_plan(folder, plan), failures)
         if {row.verdict.kind for row in table.rows if row.verdict} <= DECIDED:
             if part.seeds < plan.seeds:
-                console.line(f"nothing is left to tell after {part.seeds} seeds, no more are trained")
+                console.line(f"every verdict is settled after {part.seeds} seeds, no more are trained")
             break
     return failures
 

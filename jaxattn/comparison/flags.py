@@ -82,7 +82,7 @@ def _add_what(parser: Parser) -> None:
         "--seeds",
         metavar="N,...",
         help="how many seeds of each: 0, 1, ...; of several numbers, the variants are judged at each, and more are "
-        f"trained only where something is left to tell (default: {SEEDS})",
+        f"trained only while some verdict is open (default: {SEEDS})",
     )
     what.add_argument(
         "--margin", metavar="X", type=float, help=f"points; a smaller difference counts as none (default: {MARGIN})"

@@ -33,8 +33,8 @@ class Plan:
     Attributes:
         config: what all runs have in common; its attention is the baseline's, without the baseline's own settings.
         variants: names, as `variants.parse` reads them; the first is the baseline.
-        looks: numbers of seeds (0, 1, ...) at which the variants are judged, ascending; more are trained only where
-            something is left to tell.
+        looks: numbers of seeds (0, 1, ...) at which the variants are judged, ascending; more are trained only while
+            some verdict is open.
         margin: in points; a smaller difference counts as none.
         earlier: plans that had their verdicts before this one extended them, oldest first.
     """
