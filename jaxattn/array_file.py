@@ -30,7 +30,7 @@ def parse_npz(content: bytes, limit: int) -> dict[str, np.ndarray]:
         limit: bytes that all arrays may have together.
 
     Raises:
-        Exception: of many types, where it is damaged, holds anything else, or is larger.
+        Exception: of many types, if it is damaged, holds anything else, or is larger.
     """
     if content.count(_ZIP_MEMBER) > MEMBERS:
         raise ValueError(f"it must hold at most {MEMBERS} arrays")
@@ -67,7 +67,7 @@ def map_npy(path: Path, limit: int) -> np.ndarray:
         limit: bytes that it may have.
 
     Raises:
-        Exception: of many types, where it is damaged, holds objects, is larger or cannot be read.
+        Exception: of many types, if it is damaged, holds objects, is larger or cannot be read.
     """
     open_file(path, limit).close()  # a regular file
     return np.lib.format.open_memmap(path, mode="r")
@@ -80,7 +80,7 @@ def parse_safetensors(content: bytes) -> dict[str, np.ndarray]:
         content: of the file. The library compares its header with its size before it copies an array.
 
     Raises:
-        Exception: of many types, where it is damaged.
+        Exception: of many types, if it is damaged.
     """
     import safetensors
 

@@ -18,7 +18,7 @@ class Config:
     `attention` may also be a class: it is kept by its name, "module:Class".
 
     Raises:
-        InputError: where a value breaks the rule of its field.
+        InputError: if a value breaks the rule of its field.
     """
 
     network: str = flag(
@@ -188,7 +188,7 @@ class Config:
 
     @property
     def monitored(self) -> str | None:
-        """The split that is monitored: "validation" or "test"; None where no images are held out."""
+        """The split that is monitored: "validation" or "test"; None if no images are held out."""
         return None if self.monitor == "validation" and self.validation == 0 else self.monitor
 
     @property
@@ -205,7 +205,7 @@ class Config:
         """The inverse of `to_json`.
 
         Raises:
-            InputError: where a field is missing, a key is not a field, or a value breaks its rule. What is missing is
+            InputError: if a field is missing, a key is not a field, or a value breaks its rule. What is missing is
                 not filled from a recipe, which may have changed since.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}

@@ -104,7 +104,7 @@ def describe(name: str, reduction: int = 16, experiments: Path = EXPERIMENTS) ->
         experiments: the folder of measurements; it need not be there.
 
     Raises:
-        InputError: where the name is not known.
+        InputError: if the name is unknown.
     """
     from jaxattn.attention import resolve
     from jaxattn.attention.registry import GROUPS

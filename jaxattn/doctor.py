@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line cannot be used.
+        InputError: if the command line cannot be used.
     """
     flags = parser().parse_args(arguments)
     data_dir, runs = local_path(flags.data_dir, "data_dir"), local_path(flags.out, "out")

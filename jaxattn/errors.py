@@ -18,7 +18,7 @@ class InputError(ValueError):
     """Input that cannot be used. The message says in one line what is wrong, the rule and the value.
 
     Attributes:
-        setting: the argument or configuration field that fixes it, such as "out" or "data_dir"; None where there is
+        setting: the argument or configuration field that fixes it, such as "out" or "data_dir"; None if there is
             none. A command names the flag for it, the library's errors do not.
         value: what to give for it, where that is known.
     """
@@ -69,7 +69,7 @@ def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
     """`known[name]`.
 
     Raises:
-        InputError: where there is none; it lists the names that are known.
+        InputError: if there is none; it lists the names that are known.
     """
     if name not in known:
         raise InputError(f"unknown {what} {shortened(name)}; known are {', '.join(map(str, known))}")

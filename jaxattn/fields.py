@@ -41,7 +41,7 @@ def check(field: dataclasses.Field, value: Any) -> None:
     """Checks the type of a field's value, and its rule.
 
     Raises:
-        InputError: where the value breaks one.
+        InputError: if the value breaks one.
     """
     rules, wanted = field.metadata, kind(field)
     if isinstance(value, bool) != (wanted is bool) or not isinstance(

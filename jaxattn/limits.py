@@ -30,8 +30,8 @@ def open_file(path: Path, limit: int) -> BinaryIO:
         limit: bytes that it may have.
 
     Raises:
-        InputError: where it has more, or is a device or a pipe, which may have no end.
-        OSError: where it cannot be read.
+        InputError: if it has more, or is a device or a pipe, which may have no end.
+        OSError: if it cannot be read.
     """
     with contextlib.ExitStack() as opened:
         # Without O_NONBLOCK, a pipe into which nobody writes would be waited for.
@@ -54,7 +54,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
     Raises:
         InputError: as `open_file`.
-        OSError: where it cannot be read.
+        OSError: if it cannot be read.
     """
     with open_file(path, limit) as file:
         return file.read(os.fstat(file.fileno()).st_size)  # not the limit, for which memory would be taken
@@ -64,7 +64,7 @@ def whole_number(text: str) -> int:
     """A whole number that is written in the digits 0 to 9; `int` also takes "1_0", and digits of other scripts.
 
     Raises:
-        ValueError: where it is none.
+        ValueError: if it is none.
     """
     if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
         raise ValueError(f"{text!r:.80} is no whole number")
@@ -76,7 +76,7 @@ def read_json(path: Path) -> Any:
 
     Raises:
         ValueError: as `parse_json`; an `InputError` where the file is larger than `TEXT`.
-        OSError: where it cannot be read.
+        OSError: if it cannot be read.
     """
     return parse_json(read_bytes(path, TEXT))
 
@@ -85,8 +85,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The values in a TOML file of UTF-8.
 
     Raises:
-        ValueError: where it is no TOML, or is nested too deep; an `InputError` where the file is larger than `TEXT`.
-        OSError: where it cannot be read.
+        ValueError: if it is no TOML, or is nested too deep; an `InputError` where the file is larger than `TEXT`.
+        OSError: if it cannot be read.
     """
     try:
         return tomllib.loads(read_bytes(path, TEXT).decode("utf-8-sig"))
@@ -98,7 +98,7 @@ def parse_json(content: str | bytes) -> Any:
     """The value in a JSON text of UTF-8, whose numbers and strings can be computed with, written and printed.
 
     Raises:
-        ValueError: where it is no JSON or is nested deeper than `DEPTH`; a number is not finite, or an integer does not
+        ValueError: if it is no JSON or is nested deeper than `DEPTH`; a number is not finite, or an integer does not
             fit into 64 bits; or a string holds a NUL or half of a surrogate pair.
     """
     too_deep = f"it is nested more than {DEPTH} deep"

@@ -26,8 +26,8 @@ def exclusive_lock(folder: Path, wait: bool = False) -> Iterator[None]:
         wait: whether to wait for a process that holds the lock.
 
     Raises:
-        BlockingIOError: where another process holds the lock and `wait` is False.
-        OSError: where the folder cannot be written.
+        BlockingIOError: if another process holds the lock and `wait` is False.
+        OSError: if the folder cannot be written.
     """
     if not folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))

@@ -55,7 +55,7 @@ def rows(reduction: int = 16) -> list[Row]:
         reduction: channels per hidden unit, where a module has hidden units.
 
     Raises:
-        InputError: where JAX has no device to run on.
+        InputError: if JAX has no device to run on.
     """
     from jaxattn.attention.registry import GROUPS
 
@@ -154,7 +154,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line cannot be used.
+        InputError: if the command line cannot be used.
     """
     flags = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():

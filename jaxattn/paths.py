@@ -19,7 +19,7 @@ def local_path(path: str | os.PathLike[str], setting: str | None = None) -> Path
         setting: the argument that gave it.
 
     Raises:
-        InputError: where it is an address, such as "gs://bucket/runs", which would become a local folder of that name;
+        InputError: if it is an address, such as "gs://bucket/runs", which would become a local folder of that name;
             or the system takes no such path, or does not let us look for it.
     """
     text = os.fspath(path)
@@ -50,7 +50,7 @@ def readable(path: str | os.PathLike[str], setting: str) -> Iterator[None]:
         setting: the argument.
 
     Raises:
-        InputError: where it cannot be read.
+        InputError: if it cannot be read.
     """
     try:
         yield

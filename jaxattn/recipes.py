@@ -138,7 +138,7 @@ def recipe(network: str, name: str) -> Values:
     """All values of a recipe, by its name or from a TOML file, which may name another one as its `parent`.
 
     Raises:
-        InputError: where it is not known, the file cannot be read, or a key in it is not a recipe's.
+        InputError: if it is not known, the file cannot be read, or a key in it is not a recipe's.
     """
     known = recipes(network)
     if name in known:

@@ -34,7 +34,7 @@ def tune() -> None:
     has not looked for devices yet.
 
     Raises:
-        InputError: where JAX has no device to run on.
+        InputError: if JAX has no device to run on.
     """
     compile_faster()
     _cache_compiled_programs()
@@ -47,7 +47,7 @@ def require_device() -> None:
     """Has JAX look for its devices.
 
     Raises:
-        InputError: where there is none of the platform that JAX is configured to use.
+        InputError: if there is none of the platform that JAX is configured to use.
     """
     import jax
 
@@ -106,7 +106,7 @@ def cache_folder() -> Path:
     """The folder for what may be deleted at any time: the system's cache folder, on Linux `~/.cache/jaxattn`.
 
     Raises:
-        RuntimeError: where there is no home directory.
+        RuntimeError: if there is no home directory.
     """
     folder = platformdirs.user_cache_path("jaxattn", appauthor=False)
     if not folder.is_absolute():

@@ -49,8 +49,8 @@ class Predictions(NamedTuple):
         images: uint8 [N, H, W, 3], RGB.
         probabilities: float32 [N, K], each row summing to one.
         classes: names of the classes [K].
-        labels: int [N], the true classes; None where they are not known.
-        masks: bool [N, H, W], True on the object; None where that is not known.
+        labels: int [N], the true classes; None if they are not known.
+        masks: bool [N, H, W], True on the object; None if that is unknown.
         superclasses: the name of each class's superclass [K]; none where there are no such.
     """
 
@@ -71,7 +71,7 @@ class Predictions(NamedTuple):
         """The true classes, int [N].
 
         Raises:
-            ValueError: where they are not known.
+            ValueError: if they are not known.
         """
         if self.labels is None:
             raise ValueError("labels must be known here, they are None")

@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used.
+        InputError: if the command line or what it names cannot be used.
     """
     flags = parser().parse_args(arguments)
     for kind, names, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
@@ -119,8 +119,8 @@ def figure(
         data_dir: folder of the data set; by default as in training.
 
     Raises:
-        InputError: where a name is not known, or the data is not there.
-        plots.canvas.NothingToDrawError: where there is nothing to draw, such as gates in a plain network.
+        InputError: if a name is not known, or the data is not there.
+        plots.canvas.NothingToDrawError: if there is nothing to draw, such as gates in a plain network.
     """
     from jaxattn.explain.analysis import History
     from jaxattn.explain.explanation import Selection

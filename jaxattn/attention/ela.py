@@ -60,7 +60,7 @@ class EfficientLocalAttention(Gate):
         """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]: the product of [B, H, 1, C] and [B, 1, W, C].
 
         Raises:
-            ValueError: where the kernel size is not odd and positive.
+            ValueError: if the kernel size is not odd and positive.
         """
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd and positive, got {self.kernel}")

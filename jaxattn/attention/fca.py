@@ -47,7 +47,7 @@ class FrequencyChannelAttention(Gate):
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C].
 
         Raises:
-            ValueError: where the selection is not known or has fewer frequencies.
+            ValueError: if the selection is not known or has fewer frequencies.
         """
         if self.selection not in FREQUENCIES:
             raise ValueError(f"selection must be one of {', '.join(FREQUENCIES)}, got {self.selection!r}")

@@ -16,7 +16,7 @@ class Gate(nn.Module):
         """Weights of x [B, H, W, C] that broadcast to it: [B, 1, 1, C] by channel, [B, H, W, 1] by position.
 
         Raises:
-            NotImplementedError: where a subclass does not define it.
+            NotImplementedError: if a subclass does not define it.
         """
         raise NotImplementedError
 

@@ -24,7 +24,7 @@ class MultiHeadSelfAttention(nn.Module):
         scaled: whether to divide q by sqrt(D).
 
     Raises:
-        ValueError: where the heads do not divide C.
+        ValueError: if the heads do not divide C.
 
     Source: arXiv:2101.11605, figure 4: logits q k^T + q r^T, four heads. The figure has no divisor, the authors'
     listing scales q: `mhsa` and `mhsa-code`. The paper puts it in place of the 3x3

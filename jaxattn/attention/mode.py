@@ -33,7 +33,7 @@ def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[
     """The output [...] of a module for x [B, H, W, C], in training or evaluation mode.
 
     Raises:
-        InputError: where it is not one array of floating-point numbers.
+        InputError: if it is not one array of floating-point numbers.
     """
     y = module(_computed_once(module, x), **arguments(module, train))
     if not isinstance(y, Array):

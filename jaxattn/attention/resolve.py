@@ -26,7 +26,7 @@ def resolve(name: str, reduction: int = 16) -> Attention:
         reduction: channels per hidden unit, for modules that have a hidden layer; ignored by the others.
 
     Raises:
-        InputError: where the name is not known, cannot be imported or is no Linen module, or reduction is below 1.
+        InputError: if the name is not known, cannot be imported or is no Linen module, or reduction is below 1.
     """
     if reduction < 1:
         raise InputError(f"reduction must be at least 1, got {reduction}", "reduction")
@@ -88,7 +88,7 @@ def import_class(name: str, base: type, what: str) -> Any:
         what: it is, for messages.
 
     Raises:
-        InputError: where it cannot be imported, or is no such class, or cannot be made without arguments.
+        InputError: if it cannot be imported, or is no such class, or cannot be made without arguments.
     """
     path, _, class_name = name.partition(":")
     try:

@@ -26,7 +26,7 @@ class ShuffleAttention(nn.Module):
         groups: of channels; of as many as divide C / 2 as well, gcd(C / 2, groups).
 
     Raises:
-        ValueError: where the number of channels is odd.
+        ValueError: if the number of channels is odd.
 
     Source: arXiv:2102.00240, section 3, with 64 groups, w1 and w2 starting at 0 and b1 and b2 at 1 as in the authors'
     code. Where C divides 128, each half of a group is one channel.

@@ -29,7 +29,7 @@ def digest(cls: type, module: str) -> str:
         module: the module by whose name it was found.
 
     Raises:
-        InputError: where a file cannot be read, or was edited after it was imported.
+        InputError: if a file cannot be read, or was edited after it was imported.
     """
     parts: dict[str, bytes] = {}
     if module == "__main__" and not _is_of_script(cls):

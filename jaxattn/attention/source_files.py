@@ -27,7 +27,7 @@ def add_files(parts: dict[str, bytes], names: list[str], package: str) -> None:
         package: an installed one whose own files count.
 
     Raises:
-        InputError: where a file cannot be read, or was edited after it was imported.
+        InputError: if a file cannot be read, or was edited after it was imported.
     """
     left, seen = list(names), {""}
     while left:

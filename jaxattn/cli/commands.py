@@ -59,7 +59,7 @@ def _answer(arguments: list[str]) -> None:
     """What is said without a command.
 
     Raises:
-        InputError: where the command or the shell is not known.
+        InputError: if the command or the shell is unknown.
     """
     name, *rest = arguments or ["--help"]
     if name == "--version":

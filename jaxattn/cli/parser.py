@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         """As argparse, but an unknown flag is answered with the known ones.
 
         Raises:
-            InputError: where the command line is wrong.
+            InputError: if the command line is wrong.
         """
         parsed, rest = self.parse_known_args(arguments, namespace)
         if rest:

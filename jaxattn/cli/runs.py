@@ -33,7 +33,7 @@ def limit_cache(gigabytes: str | None) -> None:
     """Sets the limit for this process and those that it starts; None leaves it as it is.
 
     Raises:
-        InputError: where it is no size.
+        InputError: if it is no size.
     """
     if gigabytes is not None:
         os.environ[cache.LIMIT] = gigabytes

@@ -44,7 +44,7 @@ def to_exported(variables: Mapping[str, Any], image_shape: ImageShape = None) ->
 
 
 def from_exported(state: Mapping[str, np.ndarray], image_shape: ImageShape = None) -> dict[str, Any] | None:
-    """The inverse of `to_exported`; None where the arrays are not named as it names them, after any one prefix.
+    """The inverse of `to_exported`; None if the arrays are not named as it names them, after any one prefix.
 
     Args:
         state: arrays [...] by name.
@@ -54,7 +54,7 @@ def from_exported(state: Mapping[str, np.ndarray], image_shape: ImageShape = Non
         {"params": ..., "batch_stats": ...} in Flax's layouts.
 
     Raises:
-        InputError: where the hidden layer reads no such image.
+        InputError: if the hidden layer reads no such image.
     """
     prefix = next((name.removesuffix(FIRST) for name in state if re.search(rf"(^|\.){FIRST}$", name)), None)
     if prefix is None or prefix + HIDDEN not in state:

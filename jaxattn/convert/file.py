@@ -41,7 +41,7 @@ def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, An
         As `from_torch` does; of our own export, also the parameters of any attention.
 
     Raises:
-        InputError: where the file cannot be read, or its weights are not those of this network.
+        InputError: if the file cannot be read, or its weights are not those of this network.
     """
     path = local_path(path)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors} | dict.fromkeys(
@@ -76,7 +76,7 @@ def _read_pickle(path):
     """What `torch.save` wrote, tensors and plain values only. What torch says of a failure is never passed on.
 
     Raises:
-        InputError: where it holds anything else.
+        InputError: if it holds anything else.
     """
     import torch
 
@@ -130,7 +130,7 @@ def _state_dicts(contents: Any) -> Iterator[tuple[str, Arrays]]:
     """Each dict of arrays by name in nested dicts and lists, once, with its place, such as "checkpoint.model".
 
     Raises:
-        InputError: where a tensor cannot be an array of real numbers.
+        InputError: if a tensor cannot be an array of real numbers.
     """
     level, seen = [("", contents)], set()  # one dict or list may lie in many others
     for _ in range(DEPTH):

@@ -16,7 +16,7 @@ def to_chw(kernel: np.ndarray, channels: int, side: tuple[int, int] | None = Non
         side: H and W of the map; None for a square one.
 
     Raises:
-        InputError: where it reads no such map.
+        InputError: if it reads no such map.
     """
     height, width = side or _square(len(kernel), channels)
     return kernel.reshape(height, width, channels, -1).transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)
@@ -31,7 +31,7 @@ def from_chw(weight: np.ndarray, channels: int, side: tuple[int, int] | None = N
         side: H and W of the map; a square one where it is None, or the weight reads a map of another size.
 
     Raises:
-        InputError: where it reads no such map.
+        InputError: if it reads no such map.
     """
     inputs = weight.shape[1]
     fits = side is not None and side[0] * side[1] * channels == inputs

@@ -34,7 +34,7 @@ def from_torch(state: Mapping[str, Any], image_shape: ImageShape = None) -> dict
         the hidden layer are in the order H, W, C.
 
     Raises:
-        InputError: where the arrays are not those of this network.
+        InputError: if the arrays are not those of this network.
     """
     convs, norms, gates, denses = _by_kind({name: np.asarray(value) for name, value in state.items()})
     blocks = len(convs)
@@ -74,7 +74,7 @@ def _classifier(denses, channels, side):
     """Parameters of the hidden layer and the head, from the two dense layers in either order.
 
     Raises:
-        InputError: where they do not fit together.
+        InputError: if they do not fit together.
     """
     if len(denses[0]["weight"]) != denses[1]["weight"].shape[1]:
         denses.reverse()
@@ -101,7 +101,7 @@ def to_torch(variables: Mapping[str, Any], image_shape: ImageShape = None) -> di
         Arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in].
 
     Raises:
-        InputError: where the attention has other layers.
+        InputError: if the attention has other layers.
     """
     params, stats, state = variables["params"], variables["batch_stats"], {}
     blocks = sum(name.startswith("block_") for name in params)
@@ -137,7 +137,7 @@ def _by_kind(state):
     """Convolutions, norms, attention and dense layers, each in the order of the file, as dicts of arrays.
 
     Raises:
-        InputError: where a layer is none of these.
+        InputError: if a layer is none of these.
     """
     layers: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
@@ -171,7 +171,7 @@ def _take(layers, what, fits):
     """Removes the first layer whose weight fits, and returns it.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     for i, layer in enumerate(layers):
         if fits(layer["weight"]):

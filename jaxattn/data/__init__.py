@@ -44,7 +44,7 @@ def resolve(name: str, image_size: str | None = None, skip_damaged: bool = False
         image_size, skip_damaged: of a folder (see `folder.dataset`).
 
     Raises:
-        InputError: where it is not known, what is named is no `Dataset`, or a folder holds no images in classes.
+        InputError: if it is not known, what is named is no `Dataset`, or a folder holds no images in classes.
     """
     if name.startswith(folder.PREFIX):
         return folder.dataset(name.removeprefix(folder.PREFIX), image_size, skip_damaged)

@@ -59,7 +59,7 @@ def limit() -> int:
     """The most bytes that all entries may have together.
 
     Raises:
-        InputError: where the environment variable is no number.
+        InputError: if the environment variable is no number.
     """
     text = os.environ.get(LIMIT) or DEFAULT_LIMIT
     try:
@@ -79,7 +79,7 @@ def key(files: Iterable[Path], about: str = "") -> str:
         about: what else decides what the images are, such as their size.
 
     Raises:
-        OSError: where a file is not there.
+        OSError: if a file is not there.
     """
     sha = hashlib.sha256(f"{FORMAT} {about}".encode())
     for path in files:
@@ -91,7 +91,7 @@ def key(files: Iterable[Path], about: str = "") -> str:
 
 
 def spec_of(name: str) -> Spec | None:
-    """The facts of a data set whose images are cached; None where they are not."""
+    """The facts of a data set whose images are cached; None if they are not."""
     try:
         return _about(folder() / name)[0]
     except (OSError, RuntimeError, ValueError):  # RuntimeError: there is no home directory
@@ -160,7 +160,7 @@ def _about(entry: Path) -> tuple[Spec, str]:
     """What an entry states: the spec, and the digest of images and labels.
 
     Raises:
-        OSError, ValueError: where it cannot be read.
+        OSError, ValueError: if it cannot be read.
     """
     try:
         values = json.loads((entry / ABOUT).read_text())
@@ -170,7 +170,7 @@ def _about(entry: Path) -> tuple[Spec, str]:
 
 
 def _load(entry: Path) -> Splits | None:
-    """What an entry holds; None where it is missing, damaged or cannot be read."""
+    """What an entry holds; None if it is missing, damaged or cannot be read."""
     try:
         spec, digest = _about(entry)
         parts = {
@@ -187,7 +187,7 @@ def _save(draft: Path, splits: Splits) -> None:
     """Writes what of a data set is not written yet.
 
     Raises:
-        OSError: where it cannot be written, or would be larger than the limit.
+        OSError: if it cannot be written, or would be larger than the limit.
     """
     if sum(getattr(splits, part).images.nbytes for part in PARTS) > limit():
         raise OSError("the cache is too small")

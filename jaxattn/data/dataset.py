@@ -24,11 +24,11 @@ class Dataset:
     """A data set: what it is, and how it is read.
 
     Attributes:
-        spec: what is known of it before it is read; None where that is not enough to compile a program.
+        spec: what is known of it before it is read; None if that is not enough to compile a program.
         load: from a data folder, which it may create, to the images. The `spec` of what it gives may have other
             numbers of images. It raises `UnavailableError` where the images are neither here nor to be had, and
             `InputError` where they cannot be used.
-        find: from a data folder (a path) to the file or folder that `load` would read; None where there is none, and it
+        find: from a data folder (a path) to the file or folder that `load` would read; None if there is none, and it
             would have to be downloaded.
         prepare: called with the data folder, a path, in the calling thread, before `load` is called in another one,
             once or twice: it may start to read, and imports what may not be imported while other threads import.

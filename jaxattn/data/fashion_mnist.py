@@ -46,7 +46,7 @@ SPEC = Spec(
 
 
 def find(data_dir: Path) -> Path | None:
-    """The folder of the four files, packed or not: `data_dir` or one of `FOLDERS` in it; None where one is missing."""
+    """The folder of the four files, packed or not: `data_dir` or one of `FOLDERS` in it; None if one is missing."""
     folders = (data_dir / name for name in FOLDERS)
     return next((folder for folder in folders if all(_file(folder, name) for name in FILES)), None)
 
@@ -59,8 +59,8 @@ def load(data_dir: Path) -> Splits:
     """The images from what `find` finds; else the files are downloaded into the folder `fashion-mnist`.
 
     Raises:
-        UnavailableError: where they are missing and cannot be downloaded.
-        InputError: where a file is damaged or holds something else.
+        UnavailableError: if they are missing and cannot be downloaded.
+        InputError: if a file is damaged or holds something else.
     """
     data_dir = local_path(data_dir, "data_dir")
     folder = find(data_dir) or download.obtain(data_dir / SPEC.name, SPEC.name, FILES, lambda: find(data_dir))
@@ -89,7 +89,7 @@ def _idx(path: Path, axes: int) -> np.ndarray:
     """The array of bytes in an IDX file: two zeros, type, number of axes, the size of each, then the values.
 
     Raises:
-        InputError: where it is damaged, or of another type or number of axes.
+        InputError: if it is damaged, or of another type or number of axes.
     """
     try:
         with open_file(path, _MAX_PACKED) as file:

@@ -40,7 +40,7 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
         uint8 [height, width, 3], RGB.
 
     Raises:
-        InputError: where the file is missing, is not an image, is damaged, or has too many pixels or bytes.
+        InputError: if the file is missing, is not an image, is damaged, or has too many pixels or bytes.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -68,7 +68,7 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Height and width of an image by its header, in pixels; None where that cannot be read."""
+    """Height and width of an image by its header, in pixels; None if that cannot be read."""
     from PIL import Image
 
     try:
@@ -145,7 +145,7 @@ def _to_rgb(image):
     """The Pillow image in RGB, upright.
 
     Raises:
-        ValueError: where its values are 32-bit.
+        ValueError: if its values are 32-bit.
     """
     from PIL import Image
 

@@ -28,7 +28,7 @@ def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray,
         height, width: the size that every image must have.
 
     Raises:
-        Exception: of many types, where a file is damaged or an image has another size.
+        Exception: of many types, if a file is damaged or an image has another size.
     """
 
     images = np.empty((len(files), height, width, 3), np.uint8)
@@ -58,7 +58,7 @@ def _rows(file: bytes, start: int, size: int) -> bytes:
     """The filtered rows of one PNG, `size` bytes, from those of its chunks after `start` that are IDAT.
 
     Raises:
-        Exception: of many types, where the file is damaged.
+        Exception: of many types, if the file is damaged.
     """
     compressed = []
     while start < len(file):

@@ -18,14 +18,14 @@ class Spec:
         name: of the data set.
         classes: names of the classes [K].
         image_shape: (H, W, 3), in pixels.
-        train, test: number of images of each split; None where that was not recorded.
+        train, test: number of images of each split; None if that was not recorded.
         mean, std: what is subtracted from each channel, and what it is divided by, in units of 0..1.
         source: where it is from, its licence, and what was done to it, in one line.
         superclasses: for each class the name of the coarser class it belongs to [K]; none where there are no such.
         notes: what a reader of numbers must know of these images, a sentence each.
 
     Raises:
-        InputError: where a value cannot be one of a data set.
+        InputError: if a value cannot be one of a data set.
     """
 
     name: str
@@ -75,8 +75,8 @@ class Spec:
         """The inverse of `to_json`.
 
         Raises:
-            TypeError: where the values are of other types.
-            InputError: where they cannot be those of a data set.
+            TypeError: if the values are of other types.
+            InputError: if they cannot be those of a data set.
         """
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in dict(values).items()}
         for names, kinds in _KINDS.items():

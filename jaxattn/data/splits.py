@@ -42,10 +42,10 @@ class Split:
     Attributes:
         images: uint8 [N, H, W, 3], RGB, 0-255; as `Rows` where they are read when they are asked for.
         labels: int32 [N], indices into the data set's classes.
-        masks: bool [N, H, W], True on the object; None where the data set has no masks.
+        masks: bool [N, H, W], True on the object; None if the data set has no masks.
 
     Raises:
-        InputError: where a shape or a dtype differs.
+        InputError: if a shape or a dtype differs.
     """
 
     images: Any  # np.ndarray or `Rows`, as `__post_init__` checks
@@ -90,7 +90,7 @@ class Splits:
         train, test: the splits.
 
     Raises:
-        InputError: where a split is empty, has images of another shape, or a label is not in 0..K-1.
+        InputError: if a split is empty, has images of another shape, or a label is not in 0..K-1.
     """
 
     spec: Spec
@@ -155,7 +155,7 @@ def hold_out(split: Split, count: int, seed: int, lazy: bool = False) -> tuple[S
         The [N - count] examples that are kept and the [count] held out, both in their original order.
 
     Raises:
-        InputError: where `count` is out of range.
+        InputError: if `count` is out of range.
     """
     total = len(split)
     if not 0 <= count < total:

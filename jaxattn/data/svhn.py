@@ -39,7 +39,7 @@ SPEC = Spec(
 
 
 def find(data_dir: Path) -> Path | None:
-    """The folder of both files: `data_dir`, or `svhn` in it; None where they are missing."""
+    """The folder of both files: `data_dir`, or `svhn` in it; None if they are missing."""
     folders = (data_dir, data_dir / SPEC.name)
     return next((folder for folder in folders if all((folder / name).is_file() for name in FILES)), None)
 
@@ -48,8 +48,8 @@ def load(data_dir: Path) -> Splits:
     """The images from `data_dir` or the folder `svhn` in it, into which they are downloaded otherwise.
 
     Raises:
-        UnavailableError: where they are missing and cannot be downloaded.
-        InputError: where a file is damaged or holds something else.
+        UnavailableError: if they are missing and cannot be downloaded.
+        InputError: if a file is damaged or holds something else.
     """
     data_dir = local_path(data_dir, "data_dir")
     folder = find(data_dir) or download.obtain(data_dir / SPEC.name, SPEC.name, FILES, lambda: find(data_dir))

@@ -33,7 +33,7 @@ def load_dict(content: bytes) -> dict[str, object]:
         The values by key; arrays of any dtype and shape [...].
 
     Raises:
-        Exception: of many types, where it is damaged, names anything that arrays do not need, or is not a dict.
+        Exception: of many types, if it is damaged, names anything that arrays do not need, or is not a dict.
     """
     loaded = _Interpreter(len(content)).run(content)
     if not isinstance(loaded, dict):

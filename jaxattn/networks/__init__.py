@@ -40,7 +40,7 @@ def resolve(name: str) -> Callable[..., Network]:
             of `Network` of your own.
 
     Raises:
-        InputError: where the name is not known, or is not that of a network.
+        InputError: if the name is not known, or is not that of a network.
     """
     if ":" in name:
         kind = import_class(name, Network, "network")
@@ -76,7 +76,7 @@ def create(
         options: other fields of the network; a dropout of 0 also of one that drops nothing.
 
     Raises:
-        InputError: where one of these is not known, or does not fit the network.
+        InputError: if one of these is not known, or does not fit the network.
     """
     kind = resolve(network)
     if not takes(kind, "dropout") and (dropout := options.pop("dropout", 0)):

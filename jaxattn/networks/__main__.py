@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line cannot be used, or there is no such network.
+        InputError: if the command line cannot be used, or there is no such network.
     """
     flags = parser().parse_args(arguments)
     from jaxattn.networks import NETWORKS, create

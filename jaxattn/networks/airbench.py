@@ -25,7 +25,7 @@ class ConvGroup(nn.Module):
 
     Attributes:
         channels: width C of the group.
-        attention: as `Network` has it; None for none.
+        attention: as in `Network`; None for none.
         compute_dtype: see `Network`.
     """
 
@@ -38,7 +38,7 @@ class ConvGroup(nn.Module):
         """x [B, H, W, Cin] to [B, H // 2, W // 2, C].
 
         Raises:
-            InputError: where the attention does not keep the shape of its input.
+            InputError: if the attention does not keep the shape of its input.
         """
         conv = functools.partial(convolution.conv_general_dilated, compute_dtype=self.compute_dtype)
 
@@ -96,7 +96,7 @@ class Airbench(Network):
         """Normalised images [B, H, W, 3] to logits [B, K].
 
         Raises:
-            InputError: where the images are no floating-point numbers, or smaller than the pools need.
+            InputError: if the images are not floating-point numbers, or smaller than the pools need.
         """
 
         def frozen(x, kernel, *options, **others):

@@ -23,7 +23,7 @@ class ConvBlock(nn.Module):
 
     Attributes:
         channels: width C of the block.
-        attention: as `Network` has it; None for none.
+        attention: as in `Network`; None for none.
         position: whether attention comes "before" the pool or "after" it.
         compute_dtype: see `Network`.
     """
@@ -38,7 +38,7 @@ class ConvBlock(nn.Module):
         """x [B, H, W, Cin] to [B, H // 2, W // 2, C].
 
         Raises:
-            InputError: where the attention does not keep the shape of its input.
+            InputError: if the attention does not keep the shape of its input.
         """
         conv = functools.partial(convolution.conv_general_dilated, compute_dtype=self.compute_dtype)
         x = init.conv(self.channels, x.shape[-1], 3, padding=1, conv_general_dilated=conv, name="conv")(x)
@@ -100,7 +100,7 @@ class CNN(Network):
         """Normalised images [B, H, W, 3] to logits [B, K]; `train` needs an rng named "dropout".
 
         Raises:
-            InputError: where the images are no floating-point numbers, or smaller than the pools need.
+            InputError: if the images are not floating-point numbers, or smaller than the pools need.
         """
         x = self.check(images)
         for i, channels in enumerate(self.widths, 1):

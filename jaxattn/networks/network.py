@@ -93,7 +93,7 @@ class Network(nn.Module):
         """Where attention may stand, first to last.
 
         Raises:
-            NotImplementedError: where a subclass does not define it.
+            NotImplementedError: if a subclass does not define it.
         """
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class Network(nn.Module):
         """What can be captured, first to last.
 
         Raises:
-            NotImplementedError: where a subclass does not define it.
+            NotImplementedError: if a subclass does not define it.
         """
         raise NotImplementedError
 
@@ -146,7 +146,7 @@ class Network(nn.Module):
 
     @property
     def hidden_channels(self) -> int | None:
-        """C of the map [H, W, C] that a hidden matrix [H W C, F] takes, flattened; None where it takes none."""
+        """C of the map [H, W, C] that a hidden matrix [H W C, F] takes, flattened; None if it takes none."""
         return None
 
     @nn.nowrap
@@ -159,7 +159,7 @@ class Network(nn.Module):
         """The images [B, H, W, C] as they are, after a check of their type and size.
 
         Raises:
-            InputError: where they are no floating-point numbers, or too small.
+            InputError: if they are no floating-point numbers, or too small.
         """
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise InputError(
@@ -183,7 +183,7 @@ def attend(
         name: of the module.
 
     Raises:
-        InputError: where it does not keep the shape.
+        InputError: if it does not keep the shape.
     """
     return x if attention is None else apply(mode.create(attention, train, name), x, train)
 
@@ -192,7 +192,7 @@ def apply(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[A
     """x [B, H, W, C] after a module that `attention.mode.create` made; errors as `attend`'s.
 
     Raises:
-        InputError: where it does not keep the shape.
+        InputError: if it does not keep the shape.
     """
     attended = mode.attend(module, x, train)
     if attended.shape != x.shape:

@@ -38,7 +38,7 @@ def placed(network: Network, name: str, placement: Placement) -> Network:
         placement: where the attention is to stand.
 
     Raises:
-        InputError: where the network has no such place.
+        InputError: if the network has no such place.
     """
     module, sites, position = network.attention, network.sites(), placement.position
     kind = module.func if isinstance(module, functools.partial) else module
@@ -67,7 +67,7 @@ def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
         sites: those of the network.
 
     Raises:
-        InputError: where a part names none.
+        InputError: if a part names none.
     """
     known = {"all": range(1, len(sites) + 1), "last": [len(sites)], "ends": _ends(sites)}
     for number, site in enumerate(sites, 1):

@@ -56,7 +56,7 @@ class BasicBlock(nn.Module):
         channels: width C of the block.
         stride: of the first convolution and of the shortcut.
         projection: whether a shortcut that changes the shape is a 1x1 convolution with a norm, not `shortcut`.
-        attention: as `Network` has it; None for none.
+        attention: as in `Network`; None for none.
         position: "residual": of F before the sum; "pre": of the input of F; "post": after the sum and its ReLU;
             "identity": on the shortcut; "inside": after the first ReLU in F; "conv2": in place of F's second
             convolution.
@@ -77,7 +77,7 @@ class BasicBlock(nn.Module):
         """x [B, H, W, Cin] to [B, ceil(H / stride), ceil(W / stride), C].
 
         Raises:
-            InputError: where the attention does not keep the shape of its input.
+            InputError: if the attention does not keep the shape of its input.
         """
         make = functools.partial(conv, compute_dtype=self.compute_dtype)
 
@@ -137,7 +137,7 @@ class ResNet(Network):
         """Normalised images [B, H, W, 3] to logits [B, K].
 
         Raises:
-            InputError: where the images are no floating-point numbers.
+            InputError: if the images are not floating-point numbers.
         """
         x = self.check(images)
         x = conv(self.widths[0], "conv", compute_dtype=self.compute_dtype)(x)

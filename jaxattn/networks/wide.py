@@ -20,7 +20,7 @@ def widened(network: Network, shape: tuple[int, int, int]) -> Network:
         shape: of an image, (H, W, 3).
 
     Raises:
-        InputError: where its width cannot be chosen.
+        InputError: if its width cannot be chosen.
     """
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     if not network.widths:

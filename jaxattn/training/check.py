@@ -31,7 +31,7 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         batch_size: images in a step.
 
     Raises:
-        InputError: where the module fails, has parameters that are no floating-point numbers, asks for random numbers
+        InputError: if the module fails, has parameters that are no floating-point numbers, asks for random numbers
             that no step provides, changes its variables in evaluation, or acts in training as in evaluation.
     """
     mode, evaluated = "training", list[str]()

@@ -40,7 +40,7 @@ def check_batch(batch_size: int) -> None:
     """Checks that a batch can be sharded.
 
     Raises:
-        InputError: where its size is not a multiple of the number of devices.
+        InputError: if its size is not a multiple of the number of devices.
     """
     sharing = count()
     if batch_size % sharing:

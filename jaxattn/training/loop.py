@@ -45,7 +45,7 @@ def train(
         progress: called with the epoch and the number of its finished steps.
 
     Raises:
-        DivergenceError: where the loss stops being finite.
+        DivergenceError: if the loss stops being finite.
     """
     _, key = keys(config)
     batch_seconds = None

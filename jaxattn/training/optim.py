@@ -32,7 +32,7 @@ def learning_rate(
         milestones, factor: of "steps": fractions of the training after which the rate is multiplied by `factor`.
 
     Raises:
-        InputError: where the schedule is not known.
+        InputError: if the schedule is unknown.
     """
     after = lookup("schedule", schedule, SCHEDULES)(peak, steps - warmup)
     if warmup >= 1:
@@ -48,7 +48,7 @@ def fractions(milestones: str) -> list[float]:
     """The milestones of `learning_rate` from a text such as "0.5,0.75".
 
     Raises:
-        InputError: where they are no numbers between 0 and 1 that rise.
+        InputError: if they are no numbers between 0 and 1 that rise.
     """
     try:
         values = [float(part) for part in milestones.split(",")]

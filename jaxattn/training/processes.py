@@ -77,7 +77,7 @@ def connect() -> None:
     """Joins the other processes as JAX's environment says; must come before any other call of JAX.
 
     Raises:
-        InputError: where the environment does not say it, or the others are not reached.
+        InputError: if the environment does not say it, or the others are not reached.
     """
     if "jax_enable_preemption_service" in jax.config.values:  # it would keep SIGTERM to itself
         jax.config.update("jax_enable_preemption_service", False)
@@ -138,7 +138,7 @@ def agree(function: Callable[[], Any], identity: Callable[[Any], str]) -> Any:
         identity: hexadecimal digits that differ where values differ.
 
     Raises:
-        InputError: where the function fails on any process, or values differ.
+        InputError: if the function fails on any process, or values differ.
     """
     if jax.process_count() == 1:
         return function()

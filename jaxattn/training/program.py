@@ -63,7 +63,7 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
         steps_per_epoch: steps in an epoch.
 
     Raises:
-        InputError: where attention, augmentation, optimiser or schedule is not known.
+        InputError: if attention, augmentation, optimiser or schedule is unknown.
     """
     model = network(config, spec)
     rate = _rate(config, config.learning_rate, steps_per_epoch)
@@ -117,7 +117,7 @@ def ingredients(config: Config, program: Program) -> dict[str, tuple[str, ...]]:
     """The parameters that each ingredient in use acts on, by the name of its setting (`groups.named`).
 
     Raises:
-        InputError: where one acts on none.
+        InputError: if one acts on none.
     """
     model, params = program.model, template(program).params
     in_use = {

@@ -101,7 +101,7 @@ def updated_collections(old: dict[str, Any], new: dict[str, Any]) -> dict[str, A
     """The collections after a step.
 
     Raises:
-        InputError: where one of them has changed its shape, which no state can carry.
+        InputError: if one of them has changed its shape, which no state can carry.
     """
 
     def shapes(tree):

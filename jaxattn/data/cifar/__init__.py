@@ -40,8 +40,8 @@ def load(published: Published, data_dir: Path) -> Splits:
         data_dir: a folder, created if missing; or itself a TFDS folder, an unpacked folder or an archive.
 
     Raises:
-        UnavailableError: where there are no images and they cannot be downloaded.
-        InputError: where the data is damaged or is another data set, or a download was interrupted.
+        UnavailableError: if there are no images and they cannot be downloaded.
+        InputError: if the data is damaged or is another data set, or a download was interrupted.
     """
     data_dir = local_path(data_dir, "data_dir")
     name = published.spec.name
@@ -65,7 +65,7 @@ def keep(published: Published, path: Path) -> Splits:
         path: a prepared TFDS folder, an unpacked folder or an archive.
 
     Raises:
-        InputError: where they are damaged, or of another data set.
+        InputError: if they are damaged, or of another data set.
     """
     key, is_tfds = _key(path), tfds.is_prepared(path)
 
@@ -104,7 +104,7 @@ def _start_reading(name: str, path: Path) -> None:
 
 
 def _key(path: Path) -> str | None:
-    """The name of the entry in the cache; None where a file is a link to one that is not there, as reading says."""
+    """The name of the entry in the cache; None if a file is a link to one that is not there, as reading says."""
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     try:
         return cache.key(files)

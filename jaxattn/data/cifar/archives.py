@@ -41,7 +41,7 @@ def read(published: Published, path: Path) -> Splits:
         path: a `.tar.gz` file or a folder, of either version. Batches may have any length.
 
     Raises:
-        InputError: where it is damaged, incomplete or is another data set.
+        InputError: if it is damaged, incomplete or is another data set.
     """
     what = published.spec.name
     try:
@@ -148,7 +148,7 @@ def _checked(published: Published, where: str, pixels: np.ndarray, labels: np.nd
     """Images and labels of a batch, from arrays that must be pixels [N, 3072] and labels [N].
 
     Raises:
-        InputError: where they are not.
+        InputError: if they are not.
     """
     classes = len(published.spec.classes)
     if not pixels.size or pixels.shape[1:] != (_PIXELS,) or pixels.dtype != np.uint8:

@@ -34,7 +34,7 @@ def dataset(folder: str, size: str | None = None, skip_damaged: bool = False) ->
         skip_damaged: whether files that cannot be read are left out.
 
     Raises:
-        InputError: where it holds no images in classes.
+        InputError: if it holds no images in classes.
     """
     root = local_path(folder, "dataset")
     with readable(root, "dataset"):

@@ -54,7 +54,7 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
         allocate: gives the arrays (see `cache.cached`).
 
     Raises:
-        InputError: where a file cannot be read and is not to be left out, or leaves a class with too few images.
+        InputError: if a file cannot be read and is not to be left out, or leaves a class with too few images.
     """
     images, notes = listing.images, list(listing.notes)
     parts: dict[str, tuple[np.ndarray, list[Image]]] = {}

@@ -57,7 +57,7 @@ def read(folder: Path, spec: Spec) -> Splits:
         spec: the shape of images and the names of classes that it must have.
 
     Raises:
-        InputError: where files are missing or damaged, or hold other images.
+        InputError: if files are missing or damaged, or hold other images.
     """
     name, features, shards = description.read(folder)
     try:

@@ -35,7 +35,7 @@ def read(folder: Path) -> Description:
     """The description of the data set in a prepared TFDS folder.
 
     Raises:
-        InputError: where it is missing or damaged, is of a version of TFDS that is not known here, or is of a data set
+        InputError: if it is missing or damaged, is of a version of TFDS that is not known here, or is of a data set
             without images, labels, or one of the splits.
     """
     try:
@@ -63,7 +63,7 @@ def _check(values: list[Any]) -> None:
     """Checks what TFDS would do with it.
 
     Raises:
-        Exception: of many types, where it is not known here.
+        Exception: of many types, if it is not known here.
     """
     from google.protobuf import json_format
     from tensorflow_datasets.core.proto import dataset_info_pb2
@@ -97,7 +97,7 @@ def _shards(folder: Path, split: Any) -> dict[Path, int]:
     """The number of records in each file.
 
     Raises:
-        InputError: where a file lies elsewhere.
+        InputError: if a file lies elsewhere.
     """
     try:
         shards = dict(zip(map(Path, split.filepaths), split.shard_lengths, strict=True))

@@ -20,7 +20,7 @@ def read(path: Path, limit: int) -> list[bytes]:
         limit: bytes that the records may have together, at most `MAX_BYTES`.
 
     Raises:
-        Exception: of many types, where it is damaged, is of another format, or has more.
+        Exception: of many types, if it is damaged, is of another format, or has more.
     """
     if ".array_record" in path.name:
         from array_record.python import array_record_module
@@ -55,7 +55,7 @@ def _unpacked_size(path: Path) -> int:
     Source: the format "Riegeli/records", which array_record files are of.
 
     Raises:
-        ValueError: where the last chunk does not end with the file.
+        ValueError: if the last chunk does not end with the file.
     """
     total = position = 0  # position: without the headers of blocks
     block = _BLOCK - _BLOCK_HEADER
