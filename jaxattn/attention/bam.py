@@ -39,7 +39,7 @@ class BottleneckAttention(nn.Module):
 
     Source: arXiv:1807.06514, equations 1-4. The equations have no activation between the layers. The code has ReLU
     there; without it each branch would be one linear map. The authors' code multiplies the branches: `bam-code`. As in
-    the paper, it stands at the ends of stages of a residual network, unless another place is asked for.
+    the paper, its default sites in a residual network are the ends of the stages.
     """
 
     paper = "arXiv:1807.06514"
