@@ -15,7 +15,7 @@ from jaxattn.layers.norm import BatchNorm
 from jaxattn.layers.pooling import max_pool_2x2
 from jaxattn.networks.network import Network, Place, Site, attend
 
-KEPT = 0.6  # fraction of the old running statistics that stays in a step
+KEPT = 0.6  # fraction of the old running statistics that is kept in a step
 EPSILON = 1e-12  # of the norms
 
 
@@ -59,10 +59,10 @@ class Airbench(Network):
     """conv 2x2, GELU; groups of convolutions with 64, 256, 256 channels; max pool 3x3; dense, divided by 9.
 
     The first convolution has as many filters as whitening gives, two for each of the 12 inputs of a patch, and its
-    kernel is not trained: `first_conv` is to be "whitening".
+    kernel is not trained: `first_conv` should be "whitening".
 
     Source: arXiv:2404.00498, section 3 and listing 4. There the bias of the first convolution is trained for three
-    epochs, here to the end, and what is tested is Lookahead's average of the weights, here `ema`'s.
+    epochs, here to the end; there Lookahead's average of the weights is tested, here that of `ema`.
     """
 
     positions = ("after",)
@@ -78,7 +78,7 @@ class Airbench(Network):
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """The first convolution; of each group convolutions, norms, attention and output."""
+        """The first convolution; the convolutions, norms, attention and output of each group."""
         places = [Place("whiten", ("whiten",))]
         for site in self.sites():
             parts = ("conv1", "norm1", "conv2", "norm2", "attention")
@@ -88,7 +88,7 @@ class Airbench(Network):
 
     @property
     def smallest(self) -> int:
-        """What the pools need."""
+        """The size that the pools need."""
         return 3 * 2 ** len(self.widths) + 1
 
     @nn.compact

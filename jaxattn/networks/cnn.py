@@ -48,7 +48,7 @@ class ConvBlock(nn.Module):
         if self.attention is not None:
             module = mode.create(self.attention, train, "attention")
             if train and type(module).__call__ is Gate.__call__ and self.position == "before":
-                return gated_max_pool_2x2(x, mode.gate(module, x, train))  # equal, and faster
+                return gated_max_pool_2x2(x, mode.gate(module, x, train))  # the same, but faster
             x = apply(module, x, train)
         return max_pool_2x2(x) if self.position == "before" else x
 
@@ -77,7 +77,7 @@ class CNN(Network):
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """Of each block the convolution, the norm, the attention and the output."""
+        """The convolution, norm, attention and output of each block."""
         places = []
         for i in range(1, len(self.widths) + 1):
             block = f"block_{i}"
@@ -87,7 +87,7 @@ class CNN(Network):
 
     @property
     def smallest(self) -> int:
-        """What the pools need."""
+        """The size that the pools need."""
         return 2 ** len(self.widths)
 
     @property

@@ -25,7 +25,7 @@ class PreActivationBlock(nn.Module):
         stride: of the first convolution and of the shortcut.
         dropout: fraction dropped between the convolutions, in [0, 1).
         attention: as in `Network`; None for none.
-        position: as of `resnet.BasicBlock`; "post" is after the sum, which no ReLU follows here.
+        position: as in `resnet.BasicBlock`; "post" is after the sum, without a ReLU here.
         compute_dtype: see `Network`.
 
     Source: arXiv:1605.07146, figure 1 (c) and (d).
@@ -73,7 +73,7 @@ class WideResNet(Network):
         blocks: blocks in each stage.
         dropout: see `PreActivationBlock`.
 
-    Source: arXiv:1605.07146, table 1; initial weights as of `resnet.ResNet`.
+    Source: arXiv:1605.07146, table 1; initial weights as in `resnet.ResNet`.
     """
 
     positions = POSITIONS
@@ -90,7 +90,7 @@ class WideResNet(Network):
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """The first convolution; of each block norms, convolutions, attention and output."""
+        """The first convolution; the norms, convolutions, attention and output of each block."""
         return block_layers(self.blocks, ("norm1", "conv1", "norm2", "conv2", "attention"))
 
     @nn.compact
@@ -116,7 +116,7 @@ class WideResNet(Network):
 
 
 def wide_resnet(name: str) -> "functools.partial[WideResNet] | None":
-    """The network by its name, "wrn-DEPTH-WIDTH", such as "wrn-28-10"; None if it is not such a name.
+    """The network by its name, "wrn-DEPTH-WIDTH", such as "wrn-28-10"; None for any other name.
 
     The depth is 6 n + 4 for n blocks in each stage; widths are 16, 32 and 64 times the width.
     """
