@@ -21,7 +21,7 @@ SHORTCUT = {"0": "shortcut_conv", "1": "shortcut_norm"}
 
 
 def from_residual(state: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The variables of `networks.resnet.ResNet` from a state dict; None if it has no layer of such a name.
+    """The variables of `networks.resnet.ResNet` from a state dict; None if it has no layers with such names.
 
     Args:
         state: arrays by name, in PyTorch's layouts: kernels [Cout, Cin, K, K], dense [out, in].

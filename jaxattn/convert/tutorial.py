@@ -27,7 +27,7 @@ def from_torch(state: Mapping[str, Any], image_shape: ImageShape = None) -> dict
     Args:
         state: arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in]; the inputs of the
             hidden layer are in the order C, H, W.
-        image_shape: (H, W, 3) of the network that takes the weights over; None for a square image.
+        image_shape: (H, W, 3) of the network that receives the weights; None for a square image.
 
     Returns:
         {"params": ..., "batch_stats": ...} in Flax's layouts: kernels [3, 3, Cin, Cout], dense [in, out]; the inputs of
@@ -60,7 +60,7 @@ def from_torch(state: Mapping[str, Any], image_shape: ImageShape = None) -> dict
 
 
 def _attention(gates, channels):
-    """Parameters of the next squeeze-and-excitation for this number of channels, whose layers are removed."""
+    """Parameters of the next squeeze-and-excitation for this number of channels; removes its layers from `gates`."""
     what = f"an attention layer of {channels} channels"
     squeeze = _take(gates, what, lambda w: len(w) <= w.shape[1] == channels)["weight"]
     excite = _take(gates, what, lambda w: w.shape[:2] == (channels, len(squeeze)))["weight"]
@@ -163,7 +163,7 @@ def _by_kind(state):
 
 
 def _is_constant(part, value):
-    """Whether a buffer is none of a layer: a counter, or the mean or deviation of an image's three colours."""
+    """Whether a buffer belongs to no layer: a counter, or the mean or deviation of an image's three colours."""
     return (value.ndim == 0 and value.dtype.kind in "iu") or (part in ("mean", "std") and value.size == 3)
 
 

@@ -51,11 +51,11 @@ def obtain(
     """Downloads the files of a data set into a folder, one process at a time.
 
     Args:
-        data_dir: the folder; it is created, and taken away again where nothing can be downloaded.
+        data_dir: the folder; it is created, and removed again if nothing can be downloaded.
         name: of the data set.
         remotes: the files, by the names they get.
-        find: gives the path of the data set in the folder, once it is there.
-        instead: names of files that a user may put there, of which one is enough; none: all of `remotes`.
+        find: returns the path of the data set in the folder, once it is there.
+        instead: names of files, one of which a user may put there instead; if empty, all of `remotes`.
 
     Raises:
         UnavailableError: if a server cannot be reached or refuses.
@@ -63,7 +63,7 @@ def obtain(
     """
     is_new = not data_dir.exists()
     with contextlib.ExitStack() as locks:
-        with contextlib.suppress(OSError):  # a folder that cannot be created or locked: writing says so
+        with contextlib.suppress(OSError):  # a folder that cannot be created or locked: writing reports it
             data_dir.mkdir(parents=True, exist_ok=True)
             locks.enter_context(exclusive_lock(data_dir, wait=True))
         if path := find():  # another process was faster

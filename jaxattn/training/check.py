@@ -122,7 +122,7 @@ def _frozen(step: Any, variables: Any, images: Any) -> list[str]:
     program, updated = jax.make_jaxpr(step, return_shape=True)(variables, images)
     unchanged: dict[str, bool] = {}
     for (path, leaf), output in zip(jax.tree.leaves_with_path(updated), program.jaxpr.outvars, strict=True):
-        keys = itertools.takewhile(lambda key: isinstance(key, jax.tree_util.DictKey), path)  # the rest is within a variable
+        keys = itertools.takewhile(lambda key: isinstance(key, jax.tree_util.DictKey), path)  # then inside a variable
         collection, *module, _ = (str(key.key) for key in keys)
         if collection not in NO_STATISTICS and jnp.issubdtype(leaf.dtype, jnp.number):
             name = "/".join(module)

@@ -34,12 +34,12 @@ def find(data_dir: Path, name: str) -> Path | None:
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether a path is the folder of a data set's version."""
+    """Whether a path is the prepared folder of a data set's version."""
     return (path / "dataset_info.json").exists()
 
 
 def import_all(folder: Path) -> None:
-    """Imports all that `read` imports for a prepared TFDS folder."""
+    """Imports everything that `read` imports for a prepared TFDS folder."""
     from array_record.python import array_record_module  # noqa: F401
     from tensorflow_datasets.proto import tf_example_pb2  # noqa: F401
 
@@ -63,7 +63,7 @@ def read(folder: Path, spec: Spec) -> Splits:
     try:
         image, label = features["image"], features["label"]
         shape, dtype, count = tuple(image.shape), image.np_dtype, label.num_classes
-        names = tuple(label.names) if count == len(spec.classes) else ()  # their number is only stated: it may be any
+        names = tuple(label.names) if count == len(spec.classes) else ()  # it may state any number
     except Exception:  # they may be features of any class
         shape, dtype, count, names = (), "another type", 0, ()
     height, width, _ = spec.image_shape
