@@ -193,7 +193,7 @@ class Config:
 
     @property
     def subject(self) -> str:
-        """The attention in words, and the network where it is not the tutorial's."""
+        """The attention in words, and the network if it is not the tutorial's."""
         return f"{'' if self.network == 'cnn' else f'network {self.network}, '}attention {self.attention}"
 
     def to_json(self) -> dict[str, Any]:
@@ -205,8 +205,8 @@ class Config:
         """The inverse of `to_json`.
 
         Raises:
-            InputError: if a field is missing, a key is not a field, or a value breaks its rule. What is missing is
-                not filled from a recipe, which may have changed since.
+            InputError: if a field is missing, a key is not a field, or a value breaks its rule. A missing field is not
+                filled from a recipe, which may have changed since.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         unknown = values.keys() - fields

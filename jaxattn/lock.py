@@ -18,7 +18,7 @@ _LOG = logging.getLogger("jaxattn")
 def exclusive_lock(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keeps other processes that ask for the same lock out of a folder while the context lasts.
 
-    A killed process releases it. Where the file system has no locks (some NFS mounts, Google Drive), nothing is locked,
+    A killed process releases it. If the file system has no locks (some NFS mounts, Google Drive), nothing is locked,
     and the log says so once.
 
     Args:

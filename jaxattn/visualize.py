@@ -107,10 +107,10 @@ def figure(
     target: str | None = None,
     data_dir: str | None = None,
 ) -> "Figure":
-    """A plot of a run; a notebook shows it where it is a cell's last value.
+    """A plot of a run; a notebook shows it if it is a cell's last value.
 
     Args:
-        run: of `fit` or `load_run`.
+        run: from `fit` or `load_run`.
         plot: a name of `jaxattn.plots.PLOTS`.
         images: how many test images, of as many different classes.
         layers: which layers; by default every convolution.
@@ -119,7 +119,7 @@ def figure(
         data_dir: folder of the data set; by default as in training.
 
     Raises:
-        InputError: if a name is not known, or the data is not there.
+        InputError: if a name is unknown, or the data is missing.
         plots.canvas.NothingToDrawError: if there is nothing to draw, such as gates in a plain network.
     """
     from jaxattn.explain.analysis import History

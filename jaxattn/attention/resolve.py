@@ -22,7 +22,7 @@ def resolve(name: str, reduction: int = 16) -> Attention:
 
     Args:
         name: a key of `ATTENTION`; several joined by "+", which are applied in this order; or
-            "package.module:ClassName" for a Linen module of your own from [B, H, W, C] to [B, H, W, C].
+            "package.module:ClassName" for your own Linen module from [B, H, W, C] to [B, H, W, C].
         reduction: channels per hidden unit, for modules that have a hidden layer; ignored by the others.
 
     Raises:

@@ -39,8 +39,8 @@ def resolve(name: str, image_size: str | None = None, skip_damaged: bool = False
     """A data set by name.
 
     Args:
-        name: one of `DATASETS`; "folder:DIR" with images of your own; or "package.module:NAME" of a `Dataset` of your
-            own, which is imported.
+        name: one of `DATASETS`; "folder:DIR" with your own images; or "package.module:NAME" of your own `Dataset`,
+            which is imported.
         image_size, skip_damaged: of a folder (see `folder.dataset`).
 
     Raises:

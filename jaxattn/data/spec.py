@@ -20,7 +20,7 @@ class Spec:
         image_shape: (H, W, 3), in pixels.
         train, test: number of images of each split; None if that was not recorded.
         mean, std: what is subtracted from each channel, and what it is then divided by, in units of 0..1.
-        source: where it is from, its licence, and what was done to it, in one line.
+        source: its origin, its licence, and what was done to it, in one line.
         superclasses: for each class the name of the coarser class it belongs to [K]; empty if there are none.
         notes: what readers of results must know about these images, one sentence each.
 

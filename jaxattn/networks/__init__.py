@@ -36,8 +36,8 @@ def resolve(name: str) -> Callable[..., Network]:
     """The network class, or a partial of it, by name.
 
     Args:
-        name: a key of `NETWORKS`, "wrn-DEPTH-WIDTH" with a depth of 6 n + 4, or "package.module:Class" for a subclass
-            of `Network` of your own.
+        name: a key of `NETWORKS`, "wrn-DEPTH-WIDTH" with a depth of 6 n + 4, or "package.module:Class" for your own
+            subclass of `Network`.
 
     Raises:
         InputError: if the name is unknown, or is not that of a network.

@@ -56,8 +56,8 @@ def check_batch(batch_size: int) -> None:
 def synchronise(results: Any) -> Any:
     """The results of a call; with several CPU devices, waits for them, so that calls do not overlap.
 
-    The devices share the CPU's threads: a call that waits for all devices can block threads that another call needs,
-    for ever.
+    The devices share the CPU's threads: a call that waits for all devices can forever hold threads that another call
+    needs.
     """
     return jax.block_until_ready(results) if jax.default_backend() == "cpu" and count() > 1 else results
 

@@ -54,7 +54,7 @@ def with_muon(
     hidden: optax.GradientTransformation,
     chosen: Callable[[Any], Any],
 ) -> optax.GradientTransformation:
-    """`hidden` for the parameters that `chosen` gives True, `optimizer` for all others."""
+    """`hidden` for the parameters for which `chosen` is True, `optimizer` for all others."""
 
     def labels(params):
         return jax.tree.map(lambda is_chosen: "muon" if is_chosen else "other", chosen(params))

@@ -23,7 +23,7 @@ PATIENCE = 5.0  # seconds in which it may disconnect from the others
 def connected(distributed: bool = True) -> Iterator[None]:
     """The context in which this process is joined with the others; if it ends early in one process, all end.
 
-    The others would wait for that process for ever: for its part of a sum, and at their own end.
+    The others would wait for that process forever: for its part of a sum, and at their own end.
 
     Args:
         distributed: whether there are other processes; if not, nothing is done.

@@ -1,4 +1,4 @@
-"""A folder of images of your own: `--dataset folder:DIR`.
+"""A folder of your own images: `--dataset folder:DIR`.
 
 Three layouts are known:
 

@@ -50,7 +50,7 @@ def import_all(folder: Path) -> None:
 def read(folder: Path, spec: Spec) -> Splits:
     """The data set in a prepared TFDS folder, with record files of either format (array_record, tfrecord).
 
-    Examples are sorted by their `id`, where they have one, so their order does not depend on who prepared them.
+    Examples are sorted by their `id`, if they have one, so their order does not depend on who prepared them.
 
     Args:
         folder: the folder of one version, which contains `dataset_info.json`.
