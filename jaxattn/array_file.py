@@ -1,4 +1,4 @@
-"""Arrays from files that others may have written; what a file states of itself is checked before it is unpacked."""
+"""Arrays from untrusted files; the sizes that a file states are checked before anything is unpacked."""
 
 import io
 import json
@@ -17,7 +17,7 @@ _TYPES = {  # of safetensors
     "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
     "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8,
 }  # fmt: skip
-_ZIP_MEMBER = b"PK\1\2"  # begins the entry of each member in the directory of a zip file
+_ZIP_MEMBER = b"PK\1\2"  # starts the entry of each member in the directory of a zip file
 
 
 def parse_npz(content: bytes, limit: int) -> dict[str, np.ndarray]:
@@ -30,7 +30,7 @@ def parse_npz(content: bytes, limit: int) -> dict[str, np.ndarray]:
         limit: bytes that all arrays may have together.
 
     Raises:
-        Exception: of many types, where it is damaged, holds anything else, or is larger.
+        Exception: of many types, if it is damaged, holds anything else, or is larger.
     """
     if content.count(_ZIP_MEMBER) > MEMBERS:
         raise ValueError(f"it must hold at most {MEMBERS} arrays")
@@ -47,7 +47,7 @@ def parse_npz(content: bytes, limit: int) -> dict[str, np.ndarray]:
 def _parse_npy(content: bytes) -> np.ndarray:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):  # a later one is only for names of fields
+    if version not in ((1, 0), (2, 0)):  # a later version is only for field names
         raise ValueError(f"arrays must have version 1.0 or 2.0 of NumPy's format, found {version}")
     read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
     shape, is_fortran, dtype = read_header(stream)
@@ -60,27 +60,27 @@ def _parse_npy(content: bytes) -> np.ndarray:
 
 
 def map_npy(path: Path, limit: int) -> np.ndarray:
-    """The array [...] in a `.npy` file, memory-mapped: what is not asked for is not read.
+    """The array [...] in a `.npy` file, memory-mapped: only what is used is read.
 
     Args:
         path: of the file.
         limit: bytes that it may have.
 
     Raises:
-        Exception: of many types, where it is damaged, holds objects, is larger or cannot be read.
+        Exception: of many types, if it is damaged, holds objects, is larger or cannot be read.
     """
-    open_file(path, limit).close()  # a regular file
+    open_file(path, limit).close()  # checks that it is a regular file, and its size
     return np.lib.format.open_memmap(path, mode="r")
 
 
 def parse_safetensors(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays [...] of numbers in a safetensors file, by name, as they lie there; those of bfloat16 become float32.
+    """The arrays [...] of numbers in a safetensors file, by name, in file order; those of bfloat16 become float32.
 
     Args:
         content: of the file. The library compares its header with its size before it copies an array.
 
     Raises:
-        Exception: of many types, where it is damaged.
+        Exception: of many types, if it is damaged.
     """
     import safetensors
 

@@ -18,7 +18,7 @@ class Config:
     `attention` may also be a class: it is kept by its name, "module:Class".
 
     Raises:
-        InputError: where a value breaks the rule of its field.
+        InputError: if a value breaks the rule of its field.
     """
 
     network: str = flag(
@@ -188,12 +188,12 @@ class Config:
 
     @property
     def monitored(self) -> str | None:
-        """The split that is monitored: "validation" or "test"; None where no images are held out."""
+        """The split that is monitored: "validation" or "test"; None if no images are held out."""
         return None if self.monitor == "validation" and self.validation == 0 else self.monitor
 
     @property
     def subject(self) -> str:
-        """The attention in words, and the network where it is not the tutorial's."""
+        """The attention in words, and the network if it is not the tutorial's."""
         return f"{'' if self.network == 'cnn' else f'network {self.network}, '}attention {self.attention}"
 
     def to_json(self) -> dict[str, Any]:
@@ -205,8 +205,8 @@ class Config:
         """The inverse of `to_json`.
 
         Raises:
-            InputError: where a field is missing, a key is not a field, or a value breaks its rule. What is missing is
-                not filled from a recipe, which may have changed since.
+            InputError: if a field is missing, a key is not a field, or a value breaks its rule. A missing field is not
+                filled from a recipe, which may have changed since.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         unknown = values.keys() - fields

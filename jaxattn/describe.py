@@ -1,4 +1,4 @@
-"""What is known of one attention module: its class's own words, shapes in the tutorial's network, measurements."""
+"""What is known about one attention module: its docstring, its shapes in the tutorial's network, measurements."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from jaxattn.data import cifar10
 from jaxattn.errors import lookup
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"  # of a checkout; an installed package has none
-# Studies in it: the folders of their runs, their own the last, and the seeds that were planned.
+# Studies in it: the folders of their runs, with their own last, and the number of planned seeds.
 MEASURED = {
     "verdict-copies": (("verdict-copies",), 8),
     "verdict": (("verdict",), 8),
@@ -71,15 +71,15 @@ class Facts(NamedTuple):
     """One attention module.
 
     Attributes:
-        name: as of `--attention`.
+        name: as in `--attention`.
         group: of the registry.
         summary: what it computes, in a sentence.
-        details: the rest of that, paragraph by paragraph.
-        formula, paper, differs: as of the listing.
-        source: where it is from, and what is done otherwise.
+        details: further paragraphs on that.
+        formula, paper, differs: as in the listing.
+        source: where it is from, and what is done differently here.
         options: its fields.
         sites: what it does in the tutorial's network.
-        measured: verdicts on it; empty where nothing was measured, or measurements are not installed.
+        measured: verdicts on it; empty if nothing was measured, or measurements are not installed.
     """
 
     name: str
@@ -96,15 +96,15 @@ class Facts(NamedTuple):
 
 
 def describe(name: str, reduction: int = 16, experiments: Path = EXPERIMENTS) -> Facts:
-    """What is known of an attention module.
+    """What is known about an attention module.
 
     Args:
-        name: as the registry has it.
-        reduction: channels per hidden unit, where it has hidden units.
-        experiments: the folder of measurements; it need not be there.
+        name: as in the registry.
+        reduction: channels per hidden unit, if it has hidden units.
+        experiments: the folder of measurements; it need not exist.
 
     Raises:
-        InputError: where the name is not known.
+        InputError: if the name is unknown.
     """
     from jaxattn.attention import resolve
     from jaxattn.attention.registry import GROUPS
@@ -152,7 +152,7 @@ def _options(module, attributes) -> tuple[Option, ...]:
 
 
 def _sites(module) -> tuple[SiteFacts, ...]:
-    """Shapes at each site, traced."""
+    """The shapes at each site, found by tracing."""
     import jax
     import jax.numpy as jnp
 
@@ -210,7 +210,7 @@ def gates(site: SiteFacts) -> str:
 
 
 def verdicts(facts: Facts) -> list[str]:
-    """What was measured of a module, a paragraph for each experiment, or why there is nothing."""
+    """What was measured for a module, a paragraph for each experiment, or why there is nothing."""
     if not EXPERIMENTS.is_dir():
         return ["Measurements are in a checkout's folder experiments, not in an installed package."]
     return [

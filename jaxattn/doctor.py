@@ -47,12 +47,12 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line cannot be used.
+        InputError: if the command line cannot be used.
     """
     flags = parser().parse_args(arguments)
     data_dir, runs = local_path(flags.data_dir, "data_dir"), local_path(flags.out, "out")
     print(f"{'jaxattn':12} {__version__}, Python {platform.python_version()}")
-    parts: dict[str, tuple[Callable[[], str], Any]] = {  # what asks JAX is the last: it may end the process
+    parts: dict[str, tuple[Callable[[], str], Any]] = {  # what asks JAX comes last: it may end the process
         "machine": (_machine, ""),
         "versions": (_versions, ""),
         "environment": (lambda: _environment(flags.paths), ""),
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     for name, (say, folder) in parts.items():
         try:
             text = say() + (f" ({folder() if callable(folder) else folder})" if flags.paths and folder else "")
-        except Exception as error:  # what is wrong here is what the report is about
+        except Exception as error:  # errors belong in the report
             text = f"{type(error).__name__}" + (f": {first_line(error)}" if flags.paths else "")
         print(f"{name:12} {one_line(text)}", flush=True)
 
@@ -108,7 +108,7 @@ def _cache() -> str:
 
 
 def _tried(runs: Path) -> Iterator[str]:
-    """What works in the folder of runs, or in the nearest folder above it that is there."""
+    """What works in the folder of runs, or in the nearest folder above it that exists."""
     place = next(path for path in (runs, *runs.absolute().parents) if os.path.lexists(path))
     if not place.is_dir():
         yield "CANNOT BE USED: it, or what should hold it, is no folder"

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Mapping
 from typing import Any
 
-_REMEDIES = {  # what makes a write succeed that failed, by the system's number; without one here, nothing general does
+_REMEDIES = {  # for writes that failed, by error number; other errors have no general remedy
     errno.ENOSPC: "free space",
     errno.EDQUOT: "free space",
     errno.EACCES: "make it writable",
@@ -18,9 +18,9 @@ class InputError(ValueError):
     """Input that cannot be used. The message says in one line what is wrong, the rule and the value.
 
     Attributes:
-        setting: the argument or configuration field that fixes it, such as "out" or "data_dir"; None where there is
-            none. A command names the flag for it, the library's errors do not.
-        value: what to give for it, where that is known.
+        setting: the argument or configuration field that fixes it, such as "out" or "data_dir"; None if there is
+            none. A command names the flag for it; the library's errors do not.
+        value: the value to give it, if that is known.
     """
 
     def __init__(self, message: str, setting: str | None = None, value: Any = None):
@@ -37,7 +37,7 @@ class InputError(ValueError):
 
 
 class DivergenceError(InputError):
-    """Training whose loss stopped being finite; the same configuration does so again."""
+    """Training whose loss stopped being finite; the same configuration would do so again."""
 
 
 class UnavailableError(InputError):
@@ -50,8 +50,8 @@ class Interrupted(KeyboardInterrupt):
     Attributes:
         folder: of the run, or of the comparison.
         epochs: how many complete epochs the run holds, how many finished runs the comparison.
-        setting: what resumes it: "resume", "resume_trusted" for a run with a module of its author's own, or "compare"
-            for a comparison.
+        setting: what resumes it: "resume", "resume_trusted" for a run with its author's own module, or "compare" for a
+            comparison.
     """
 
     def __init__(self, folder: Any, epochs: int, setting: str = "resume"):
@@ -69,7 +69,7 @@ def lookup(what: str, name: str, known: Mapping[str, Any]) -> Any:
     """`known[name]`.
 
     Raises:
-        InputError: where there is none; it lists the names that are known.
+        InputError: if there is none; the message lists the known names.
     """
     if name not in known:
         raise InputError(f"unknown {what} {shortened(name)}; known are {', '.join(map(str, known))}")
@@ -86,16 +86,16 @@ def shortened(value: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text as one line that a terminal shows as it is: line breaks are spaces, control characters escaped."""
+    """A text as one line that is safe to print: line breaks become spaces, and control characters are escaped."""
     line = " ".join(text.splitlines())
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def first_line(error: BaseException | str) -> str:
-    """The first line of another library's error, at most 200 characters; its type where it has no message."""
+    """The first line of another library's error, at most 200 characters; its type if it has no message."""
     try:
         text = str(error)
-    except Exception:  # an exception of anyone's own may have no text
+    except Exception:  # a user-defined exception may have no text
         text = ""
     return (text.strip().splitlines() or [type(error).__name__])[0][:200]
 

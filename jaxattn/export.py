@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used; then nothing is written.
+        InputError: if the command line or what it names cannot be used; then nothing is written.
     """
     flags = parser().parse_args(arguments)
     from jaxattn.exports.folder import check_format, export

@@ -1,4 +1,4 @@
-"""Fields of the configuration: their lines in `--help`, and the rules that their values keep."""
+"""Fields of the configuration: their lines in `--help`, and the rules for their values."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "above": (">", operator.gt),
     "below": ("<", operator.lt),
 }
-LARGEST = 1_000_000  # of numbers without an upper bound of their own: steps are counted, and sums kept, in 32 bits
+LARGEST = 1_000_000  # for numbers without their own upper bound: steps are counted, and sums kept, in 32 bits
 LONGEST = 4096  # characters of a text: as long as a path may be
 
 
@@ -23,7 +23,7 @@ def flag(default: Any, group: str, help: str, **rules: Any) -> Any:
 
 
 def of_recipe(kind: type, group: str, help: str, **rules: Any) -> Any:
-    """The same for a field that a recipe sets where it is not given."""
+    """The same for a field that a recipe sets if it is not given."""
     return flag(None, group, help, kind=kind, **rules)
 
 
@@ -33,7 +33,7 @@ def kind(field: dataclasses.Field) -> type:
 
 
 def is_optional(field: dataclasses.Field) -> bool:
-    """Whether None is a value of the field, not a call for the recipe's."""
+    """Whether None is a value of the field, rather than a request for the recipe's value."""
     return field.default is None and "kind" not in field.metadata
 
 
@@ -41,7 +41,7 @@ def check(field: dataclasses.Field, value: Any) -> None:
     """Checks the type of a field's value, and its rule.
 
     Raises:
-        InputError: where the value breaks one.
+        InputError: if the value breaks one.
     """
     rules, wanted = field.metadata, kind(field)
     if isinstance(value, bool) != (wanted is bool) or not isinstance(
@@ -64,7 +64,7 @@ def check(field: dataclasses.Field, value: Any) -> None:
 
 
 def _check_text(name: str, value: str) -> None:
-    """Checks that a text can be written, and read again."""
+    """Checks that a text can be written and read back."""
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -1,6 +1,6 @@
-"""Limits for files that others may have written: their size is checked before they take memory.
+"""Limits for untrusted files: their size is checked before they take memory.
 
-These hold for the small files of runs and for weights; `data/cifar10` and `data/image_file.py` state their own.
+These apply to the small files of runs and to weights; the readers of data sets and images have their own.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from jaxattn.errors import InputError
 
-TEXT = 8 << 20  # bytes of a JSON or CSV file; those of this package have some thousand
+TEXT = 8 << 20  # bytes of a JSON or CSV file; those of this package have a few thousand
 WEIGHTS = 256 << 20  # bytes of a file of weights; the tutorial's network has 5 million
 DEPTH = 50  # of nested objects and lists in a JSON file; those of this package have 3
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
@@ -30,11 +30,11 @@ def open_file(path: Path, limit: int) -> BinaryIO:
         limit: bytes that it may have.
 
     Raises:
-        InputError: where it has more, or is a device or a pipe, which may have no end.
-        OSError: where it cannot be read.
+        InputError: if it has more, or is a device or a pipe, which may have no end.
+        OSError: if it cannot be read.
     """
     with contextlib.ExitStack() as opened:
-        # Without O_NONBLOCK, a pipe into which nobody writes would be waited for.
+        # Without O_NONBLOCK, opening a pipe without a writer would block.
         file = opened.enter_context(open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK)))
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
@@ -54,17 +54,17 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
     Raises:
         InputError: as `open_file`.
-        OSError: where it cannot be read.
+        OSError: if it cannot be read.
     """
     with open_file(path, limit) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # not the limit, for which memory would be taken
+        return file.read(os.fstat(file.fileno()).st_size)  # not the limit: that much memory would be taken
 
 
 def whole_number(text: str) -> int:
-    """A whole number that is written in the digits 0 to 9; `int` also takes "1_0", and digits of other scripts.
+    """A whole number that is written in the digits 0 to 9; `int` also accepts "1_0", and digits of other scripts.
 
     Raises:
-        ValueError: where it is none.
+        ValueError: if it is not one.
     """
     if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
         raise ValueError(f"{text!r:.80} is no whole number")
@@ -75,18 +75,18 @@ def read_json(path: Path) -> Any:
     """The value in a JSON file; see `parse_json`.
 
     Raises:
-        ValueError: as `parse_json`; an `InputError` where the file is larger than `TEXT`.
-        OSError: where it cannot be read.
+        ValueError: as `parse_json`; an `InputError` if the file is larger than `TEXT`.
+        OSError: if it cannot be read.
     """
     return parse_json(read_bytes(path, TEXT))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values in a TOML file of UTF-8.
+    """The values in a TOML file in UTF-8.
 
     Raises:
-        ValueError: where it is no TOML, or is nested too deep; an `InputError` where the file is larger than `TEXT`.
-        OSError: where it cannot be read.
+        ValueError: if it is not TOML, or is nested too deep; an `InputError` if the file is larger than `TEXT`.
+        OSError: if it cannot be read.
     """
     try:
         return tomllib.loads(read_bytes(path, TEXT).decode("utf-8-sig"))
@@ -95,10 +95,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_json(content: str | bytes) -> Any:
-    """The value in a JSON text of UTF-8, whose numbers and strings can be computed with, written and printed.
+    """The value in a JSON text in UTF-8, whose numbers and strings are safe to compute with, write and print.
 
     Raises:
-        ValueError: where it is no JSON or is nested deeper than `DEPTH`; a number is not finite, or an integer does not
+        ValueError: if it is not JSON or is nested deeper than `DEPTH`; a number is not finite, or an integer does not
             fit into 64 bits; or a string holds a NUL or half of a surrogate pair.
     """
     too_deep = f"it is nested more than {DEPTH} deep"
@@ -122,7 +122,7 @@ def _children(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 def _check(value: Any) -> None:
     if isinstance(value, str):
-        value.encode()  # an error for half a surrogate pair
+        value.encode()  # fails for half a surrogate pair
         if "\0" in value:
             raise ValueError(f"a string holds a NUL: {value!r:.40}")
     elif isinstance(value, float) and not math.isfinite(value):

@@ -18,7 +18,7 @@ _LOG = logging.getLogger("jaxattn")
 def exclusive_lock(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keeps other processes that ask for the same lock out of a folder while the context lasts.
 
-    A killed process releases it. Where the file system has no locks (some NFS mounts, Google Drive), nothing is locked,
+    A killed process releases it. If the file system has no locks (some NFS mounts, Google Drive), nothing is locked,
     and the log says so once.
 
     Args:
@@ -26,8 +26,8 @@ def exclusive_lock(folder: Path, wait: bool = False) -> Iterator[None]:
         wait: whether to wait for a process that holds the lock.
 
     Raises:
-        BlockingIOError: where another process holds the lock and `wait` is False.
-        OSError: where the folder cannot be written.
+        BlockingIOError: if another process holds the lock and `wait` is False.
+        OSError: if the folder cannot be written.
     """
     if not folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))

@@ -7,7 +7,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Integer, Num
 
-#: A class with at most so many times the images of another weighs the same: as splits round, 44 images beside 43 do.
+#: Classes whose numbers of images differ by at most this factor count as equal: by rounding, splits hold 44 and 43.
 #: Accuracy and balanced accuracy then differ by at most 2.4 points, (√1.1 - 1) / (√1.1 + 1), whatever is predicted.
 UNEQUAL = 1.1
 
@@ -25,7 +25,7 @@ def confusion_matrix(
 
 
 def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """95 % Wilson interval of a fraction `correct` / `count`; (0, 1) where count is 0.
+    """95 % Wilson interval of a fraction `correct` / `count`; (0, 1) if count is 0.
 
     Source: Wilson 1927, as `scipy.stats.binomtest` computes it.
     """
@@ -45,7 +45,7 @@ def balanced_accuracy(predicted: Integer[np.ndarray, " N"], labels: Integer[np.n
 def superclass_accuracy(
     predicted: Integer[np.ndarray, " N"], labels: Integer[np.ndarray, " N"], superclasses: Sequence[str]
 ) -> float:
-    """Fraction whose predicted class is of the same superclass as the true one, from int [N], [N].
+    """Fraction whose predicted class has the same superclass as the true one, from int [N], [N].
 
     Args:
         predicted, labels: int [N], classes.

@@ -1,9 +1,9 @@
-"""Lists every attention module: its cost in this network, its formula, and where its paper and its code differ.
+"""Lists every attention module: its cost in the tutorial's network, its formula, and where paper and code differ.
 
     jaxattn modules
     jaxattn modules se
 
-A table as wide as the terminal, Markdown when piped. With a name, all that is known of that module, as plain text.
+A table as wide as the terminal, Markdown when piped. With a name, all that is known about that module, as plain text.
 """
 
 import functools
@@ -29,7 +29,7 @@ NARROW = 120  # characters; a narrower terminal gets the first four columns
 
 
 class Row(NamedTuple):
-    """One module: `--attention` name, its cost in the three blocks together, and what its class says of itself."""
+    """One module: `--attention` name, its cost in the three blocks together, and its class's own attributes."""
 
     group: str
     name: str
@@ -52,10 +52,10 @@ def rows(reduction: int = 16) -> list[Row]:
     """A row for each attention module, group by group.
 
     Args:
-        reduction: channels per hidden unit, where a module has hidden units.
+        reduction: channels per hidden unit, if a module has hidden units.
 
     Raises:
-        InputError: where JAX has no device to run on.
+        InputError: if JAX has no device to run on.
     """
     from jaxattn.attention.registry import GROUPS
 
@@ -86,7 +86,7 @@ def _print_markdown(table):
 
 
 def _print_table(table):
-    """A table for the terminal's width, group by group: formulas and differences wrap, names and numbers do not."""
+    """Prints a table as wide as the terminal, by group: formulas and differences wrap, names and numbers do not."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -108,7 +108,7 @@ def _print_table(table):
 
 
 def _print_one(name, reduction):
-    """All that is known of one module, for the terminal's width."""
+    """Prints all that is known about one module, as wide as the terminal."""
     from jaxattn.attention.registry import GROUPS
 
     require_device()
@@ -154,7 +154,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line cannot be used.
+        InputError: if the command line cannot be used.
     """
     flags = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""Paths that users give: folders and files of this machine."""
+"""Paths that users give: folders and files on this machine."""
 
 import contextlib
 import os
@@ -8,23 +8,23 @@ from pathlib import Path
 
 from jaxattn.errors import InputError, shortened
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # two letters or more: a drive of Windows has one
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # two letters or more: a Windows drive has one
 
 
 def local_path(path: str | os.PathLike[str], setting: str | None = None) -> Path:
-    """A path of this machine; `~` is the home.
+    """A path on this machine; `~` is the home folder.
 
     Args:
         path: as it was given.
         setting: the argument that gave it.
 
     Raises:
-        InputError: where it is an address, such as "gs://bucket/runs", which would become a local folder of that name;
-            or the system takes no such path, or does not let us look for it.
+        InputError: if it is an address, such as "gs://bucket/runs", which would become a local folder of that name;
+            or the system does not accept the path, or denies access to it.
     """
     text = os.fspath(path)
     if scheme := _SCHEME.match(text):
-        address = f"{scheme[1]}://{text[scheme.end() :]}"  # of which `Path` merges the slashes
+        address = f"{scheme[1]}://{text[scheme.end() :]}"  # `Path` would merge the slashes
         raise InputError(
             f"{address} is an address, and only paths of this machine can be used; mount it, or copy it here", setting
         )
@@ -32,7 +32,7 @@ def local_path(path: str | os.PathLike[str], setting: str | None = None) -> Path
     try:
         os.lstat(local)
     except (FileNotFoundError, NotADirectoryError):
-        pass  # what reads or writes it says so, or makes it
+        pass  # left to what reads, writes or creates it
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
@@ -46,11 +46,11 @@ def readable(path: str | os.PathLike[str], setting: str) -> Iterator[None]:
     """Within this context, a file or folder that cannot be read is an error of the argument that names it.
 
     Args:
-        path: what is read, where the system does not say.
+        path: what is read, if the system's error does not say.
         setting: the argument.
 
     Raises:
-        InputError: where it cannot be read.
+        InputError: if it cannot be read.
     """
     try:
         yield

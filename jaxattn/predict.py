@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used; then nothing is written.
+        InputError: if the command line or what it names cannot be used; then nothing is written.
     """
     flags = parser().parse_args(arguments)
     if flags.top < 1:
@@ -78,7 +78,7 @@ def _line(path, probabilities, flags):
 
 
 def _figure_names(paths: list[str]) -> Iterator[str]:
-    """A name for each image: that of its file, with the first free number where it is taken."""
+    """A name for each image: that of its file, with the first free number if it is taken."""
     taken: set[str] = set()
     for path in paths:
         stem = Path(path).stem
@@ -88,7 +88,7 @@ def _figure_names(paths: list[str]) -> Iterator[str]:
 
 
 def _draw(explained, out, name):
-    """Every plot that needs no more than the image."""
+    """Draws every plot that needs no more than the image."""
     from jaxattn.plots import PLOTS
     from jaxattn.plots.canvas import NothingToDrawError, write
 

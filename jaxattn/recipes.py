@@ -40,7 +40,7 @@ CNN: Values = {
 }
 # What differs in a run of four epochs, chosen by validation accuracy alone (`experiments/recipe`).
 QUICK: Values = {"epochs": 4, "warmup_epochs": 0.5, "crop_padding": 1}
-# The tutorial's program as it is written, slips included: the test loss is monitored, and the network is put into
+# The tutorial's program as it is written, mistakes included: the test loss is monitored, and the network is put into
 # training mode once, before the first epoch, and into evaluation mode at the end of each.
 ORIGINAL: Values = {
     "epochs": 50,
@@ -64,7 +64,7 @@ ORIGINAL: Values = {
     "monitor": "test",
     "train_mode": "first-epoch",
 }
-# Ingredients that any network has: none acts on a hidden matrix or on the norms' biases alone.
+# Ingredients for any network: none acts on a hidden matrix or on the norms' biases alone.
 PLAIN: Values = {
     **CNN,
     "learning_rate": 0.1,
@@ -96,8 +96,8 @@ WIDE_PAPER: Values = {
     "milestone_factor": 0.2,
     "weight_decay": 5e-4,
 }
-# arXiv:2404.00498, listing 4, with rate and decay for the mean of the loss. There the rate rises and falls
-# from 0.2 and to 0.07 of its peak, the biases of norms are decayed, too, and Lookahead is in the place of `ema`.
+# arXiv:2404.00498, listing 4, with rate and decay for the mean of the loss. There the rate rises from 0.2 of its peak
+# and falls to 0.07 of it, the biases of norms are decayed, too, and Lookahead takes the place of `ema`.
 AIRBENCH: Values = {
     **CNN,
     "epochs": 10,
@@ -138,7 +138,7 @@ def recipe(network: str, name: str) -> Values:
     """All values of a recipe, by its name or from a TOML file, which may name another one as its `parent`.
 
     Raises:
-        InputError: where it is not known, the file cannot be read, or a key in it is not a recipe's.
+        InputError: if it is unknown, the file cannot be read, or a key in it is not a recipe's.
     """
     known = recipes(network)
     if name in known:
@@ -171,5 +171,5 @@ def is_file(name: str) -> bool:
 
 
 def defaults(network: str, name: str) -> Values:
-    """What a recipe sets; of a file, which may have changed or be gone, what `standard` does."""
+    """What a recipe sets; for a file, which may have changed or be gone, what `standard` sets."""
     return recipes(network)[STANDARD] if is_file(name) else recipe(network, name)

@@ -1,6 +1,6 @@
 """Settings of the process and of XLA that make programs faster.
 
-The commands, `fit` and `resume` call `tune()`; nothing else changes the settings of a caller.
+The commands, `fit` and `resume` call `tune()`; nothing else changes a caller's settings.
 """
 
 import ctypes
@@ -22,19 +22,19 @@ QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 # For programs that train and evaluate: jax 0.10 would otherwise fuse what `layers.winograd` keeps apart.
 KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 # These versions of jaxlib keep a packed copy of a large matrix that a program multiplies by, under its address, and use
-# it for another matrix that comes to lie there: those of a network could be another's. With XNNPACK off, none is kept.
-STALE_MATRICES = (0, 7, 2), (0, 8, 2)  # from the first to below the second
+# it for another matrix that is later stored there, even another network's. With XNNPACK off, no copy is kept.
+STALE_MATRICES = (0, 7, 2), (0, 8, 2)  # from the first up to, but without, the second
 
 
 @functools.cache
 def tune() -> None:
     """Applies all settings below, once in a process.
 
-    That for the compiler counts only if XLA has compiled nothing yet in this process, that for the thread only if JAX
-    has not looked for devices yet.
+    The compiler's take effect only if XLA has compiled nothing yet in this process, the thread's only if JAX has not
+    looked for devices yet.
 
     Raises:
-        InputError: where JAX has no device to run on.
+        InputError: if JAX has no device to run on.
     """
     compile_faster()
     _cache_compiled_programs()
@@ -44,23 +44,23 @@ def tune() -> None:
 
 
 def require_device() -> None:
-    """Has JAX look for its devices.
+    """Makes JAX look for its devices.
 
     Raises:
-        InputError: where there is none of the platform that JAX is configured to use.
+        InputError: if there is none of the platform that JAX is configured to use.
     """
     import jax
 
     try:
         jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the latter where JAX is configured for a GPU that is not there
+    except (RuntimeError, AssertionError) as error:  # the latter if JAX is configured for a GPU that is missing
         reason = str(error).partition(" (set")[0] or "no such device here"
         wanted = f"JAX_PLATFORMS={jax.config.values['jax_platforms']}"
         raise InputError(f"JAX cannot use {wanted}: {first_line(reason)}; unset it, or name cpu") from error
 
 
 def jit(function: Callable, cpu: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Any:
-    """`jax.jit` of a function, with which no version of jaxlib gives wrong products; all programs are made by it.
+    """`jax.jit`, with options that keep some versions of jaxlib from computing wrong products; makes all programs.
 
     Args:
         function: what to compile.
@@ -85,11 +85,11 @@ def _jaxlib_version():
 
 
 def compile_faster() -> None:
-    """Tells XLA to compile for the CPU without what costs time and does not make the training step faster.
+    """Turns off what costs XLA time when it compiles for the CPU and does not make the training step faster.
 
     That is loop unrolling and SLP vectorisation, since its loops are vectorised already, and, in the versions of jaxlib
     that offer the choice, a second way of compiling fusions: without it a step is compiled in about half the time
-    (`experiments/compiler`). It counts if XLA has compiled nothing yet. A user's own settings win.
+    (`experiments/compiler`). It takes effect if XLA has compiled nothing yet. A user's own settings win.
     """
     flags = [os.environ.get("XLA_FLAGS", "")]
     if "xla_backend_extra_options" not in flags[0]:
@@ -106,7 +106,7 @@ def cache_folder() -> Path:
     """The folder for what may be deleted at any time: the system's cache folder, on Linux `~/.cache/jaxattn`.
 
     Raises:
-        RuntimeError: where there is no home directory.
+        RuntimeError: if there is no home directory.
     """
     folder = platformdirs.user_cache_path("jaxattn", appauthor=False)
     if not folder.is_absolute():
@@ -117,8 +117,8 @@ def cache_folder() -> Path:
 def _cache_compiled_programs():
     """Keeps compiled programs on disk, so that the next start is faster. JAX's own settings win.
 
-    Each number of cores has a folder: a program compiled for one uses one on any machine, and JAX does not tell them
-    apart.
+    Each number of cores has its own folder: a program compiled for one core uses one on any machine, and JAX does not
+    distinguish such programs.
     """
     import jax
 
@@ -135,19 +135,19 @@ def usable_cores() -> int:
 
 
 def _run_in_calling_thread():
-    """Lets a single CPU device run a program in the thread that calls it, whose freed memory is kept: see below."""
+    """Lets a single CPU device run programs in the calling thread, whose freed memory is kept (see below)."""
     import jax
 
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _keep_freed_memory():
-    """Lets glibc keep freed memory; else each step maps the pages of its temporaries anew.
+    """Makes glibc keep freed memory; otherwise each step maps the pages of its temporaries again.
 
-    Thresholds do not do: glibc's largest for blocks that are mapped alone is 32 MB in some releases, and a step on many
-    images has gigabytes of temporaries.
+    Higher thresholds are not enough: in some releases glibc's largest for separately mapped blocks is 32 MB, and a step
+    on many images has gigabytes of temporaries.
 
-    Only the main thread gains: the arenas of other threads cannot hold such large blocks, whatever the thresholds say.
+    Only the main thread gains: the arenas of other threads cannot hold such large blocks, whatever the thresholds are.
     One arena for all threads could, but threads that compile and decode at the same time would wait for each other.
     """
     try:

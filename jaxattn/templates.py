@@ -1,4 +1,4 @@
-"""Jinja's environments for the folder `templates` of a package: for pages and for texts."""
+"""Jinja environments for the folder `templates` of a package: for pages and for texts."""
 
 import functools
 import json
@@ -52,7 +52,7 @@ def _escaped(text):
 
 
 def _linked(text):
-    """The same, but for links."""
+    """The same, but links are kept."""
     parts = re.split(r"(https?://[^\s<>]*[\w/])", " ".join(text.split()))
     return "".join(f"<{part}>" if number % 2 else _escaped(part) for number, part in enumerate(parts))
 

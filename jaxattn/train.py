@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used.
+        InputError: if the command line or what it names cannot be used.
     """
     values = vars(parser().parse_args(arguments))
     limit_cache(values.pop("cache_limit"))

@@ -7,11 +7,11 @@ import numpy as np
 
 
 class Layer(NamedTuple):
-    """A place in the network: one of its layers, or a gate at one of its sites. Sorts from first to last.
+    """A layer of the network, or a gate at one of its sites. Sorts from first to last.
 
     Attributes:
-        number: of the layer, or of the one that is called as the site, from 1.
-        name: such as "conv1"; of a gate that of its site, and where it is in the attention there: "block1/channel".
+        number: of the layer, from 1; for a gate, of the layer that has its site's name.
+        name: such as "conv1"; for a gate, its site and its path within the attention there: "block1/channel".
         block: the part of the network that it is in; maps of a block are shown together.
     """
 
@@ -38,7 +38,7 @@ class MapKind(enum.StrEnum):
 
     @property
     def is_weight(self) -> bool:
-        """Whether values have a scale of their own (a gate's weights), so that they are not stretched to 0-1."""
+        """Whether values have their own scale (a gate's weights), so that they are not stretched to 0-1."""
         return self in (MapKind.GATE, MapKind.ATTENTION_RECEIVED)
 
 
@@ -49,9 +49,9 @@ class Predictions(NamedTuple):
         images: uint8 [N, H, W, 3], RGB.
         probabilities: float32 [N, K], each row summing to one.
         classes: names of the classes [K].
-        labels: int [N], the true classes; None where they are not known.
-        masks: bool [N, H, W], True on the object; None where that is not known.
-        superclasses: the name of each class's superclass [K]; none where there are no such.
+        labels: int [N], the true classes; None if they are not known.
+        masks: bool [N, H, W], True on the object; None if that is unknown.
+        superclasses: the name of each class's superclass [K]; empty if there are none.
     """
 
     images: np.ndarray
@@ -71,7 +71,7 @@ class Predictions(NamedTuple):
         """The true classes, int [N].
 
         Raises:
-            ValueError: where they are not known.
+            ValueError: if they are not known.
         """
         if self.labels is None:
             raise ValueError("labels must be known here, they are None")

@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used.
+        InputError: if the command line or what it names cannot be used.
     """
     flags = parser().parse_args(arguments)
     for kind, names, known in (("plot", flags.plot or (), PLOTS), ("format", flags.format, dict.fromkeys(FORMATS))):
@@ -107,10 +107,10 @@ def figure(
     target: str | None = None,
     data_dir: str | None = None,
 ) -> "Figure":
-    """A plot of a run; a notebook shows it where it is a cell's last value.
+    """A plot of a run; a notebook shows it if it is a cell's last value.
 
     Args:
-        run: of `fit` or `load_run`.
+        run: from `fit` or `load_run`.
         plot: a name of `jaxattn.plots.PLOTS`.
         images: how many test images, of as many different classes.
         layers: which layers; by default every convolution.
@@ -119,8 +119,8 @@ def figure(
         data_dir: folder of the data set; by default as in training.
 
     Raises:
-        InputError: where a name is not known, or the data is not there.
-        plots.canvas.NothingToDrawError: where there is nothing to draw, such as gates in a plain network.
+        InputError: if a name is unknown, or the data is missing.
+        plots.canvas.NothingToDrawError: if there is nothing to draw, such as gates in a plain network.
     """
     from jaxattn.explain.analysis import History
     from jaxattn.explain.explanation import Selection

@@ -1,7 +1,7 @@
-"""Attention modules, one method a file. `registry` lists them by name.
+"""Attention modules, one method per file. `registry` lists them by name.
 
-Each is a plain Linen class that takes maps [B, H, W, C] of any size and gives maps of the same shape, so it fits into
-any Linen network, and into one of Flax's NNX through `flax.nnx.bridge.ToNNX`. The short names are those of the papers.
+Each is a plain Linen class from maps [B, H, W, C] of any size to maps of the same shape, so it fits into any Linen
+network, and into an NNX network through `flax.nnx.bridge.ToNNX`. The short names are those of the papers.
 """
 
 from jaxattn.attention.bam import BottleneckAttention as BAM

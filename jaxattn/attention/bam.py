@@ -39,7 +39,7 @@ class BottleneckAttention(nn.Module):
 
     Source: arXiv:1807.06514, equations 1-4. The equations have no activation between the layers. The code has ReLU
     there; without it each branch would be one linear map. The authors' code multiplies the branches: `bam-code`. As in
-    the paper, it stands at the ends of stages of a residual network, unless another place is asked for.
+    the paper, its default sites in a residual network are the ends of the stages.
     """
 
     paper = "arXiv:1807.06514"
@@ -52,7 +52,7 @@ class BottleneckAttention(nn.Module):
 
     @nn.compact
     def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; they are added to the 1 of the skip connection."""
+        """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; the skip connection adds 1 to them."""
         channels = x.shape[-1]
         hidden = max(channels // self.reduction, 1)
         by_channel = jnp.mean(x, axis=(1, 2), keepdims=True)
@@ -96,7 +96,7 @@ class BottleneckAttentionCode(nn.Module):
 
     @nn.compact
     def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; they are added to the 1 of the skip connection."""
+        """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]; the skip connection adds 1 to them."""
         channels = x.shape[-1]
         hidden = max(channels // self.reduction, 1)
 

@@ -1,4 +1,4 @@
-"""Attention that begins as the identity, for networks that are trained already."""
+"""Attention that starts as the identity, for networks that are already trained."""
 
 import functools
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from jaxattn.attention.registry import Attention
 
 @final
 class BlendedGate(Gate):
-    """The gate 1 + a (g - 1), g that of another module, a a factor that is learned and begins at 0.
+    """The gate 1 + a (g - 1), with g the gate of another module, and a a learned factor that starts at 0.
 
     Attributes:
-        module: a Linen class whose call is that of `Gate`, or a partial of one.
+        module: a Linen class that keeps the call of `Gate`, or a partial of one.
 
-    Source: none; the factor is that of arXiv:2003.04887, equation 1, for a gate.
+    Source: none; the factor of arXiv:2003.04887, equation 1, applied to a gate.
     """
 
     module: Callable[..., nn.Module]
@@ -35,12 +35,12 @@ class BlendedGate(Gate):
 
 @final
 class Blended(nn.Module):
-    """x + a (y - x), y the output of another module, a a factor that is learned and begins at 0.
+    """x + a (y - x), with y the output of another module, and a a learned factor that starts at 0.
 
     Attributes:
         module: a Linen class or a partial of one.
 
-    Source: as of `BlendedGate`.
+    Source: as for `BlendedGate`.
     """
 
     module: Callable[..., nn.Module]
@@ -53,7 +53,7 @@ class Blended(nn.Module):
 
 
 def blended(module: Attention) -> Attention:
-    """A module that begins as the identity and learns how much of another one to take; None for none."""
+    """A module that starts as the identity and learns how much of another module to blend in; None for None."""
     if module is None:
         return None
     kind = module.func if isinstance(module, functools.partial) else module

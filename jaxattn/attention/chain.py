@@ -16,7 +16,7 @@ class Chain(nn.Module):
 
     Attributes:
         parts: Linen classes or partials of them, first to last.
-        train: whether the parts train.
+        train: whether the parts are in training mode.
     """
 
     parts: tuple[Callable[..., nn.Module], ...]

@@ -20,7 +20,7 @@ class ChannelAttention(Gate):
         reduction: r; W0 is [C, max(C // r, 1)].
         bias: whether both layers have a bias.
 
-    Source: arXiv:1807.06521, equation 2. The paper writes no bias, the authors' code has one in both layers:
+    Source: arXiv:1807.06521, equation 2. The paper has no bias, the authors' code has one in both layers:
     `channel` and `channel-code`.
     """
 

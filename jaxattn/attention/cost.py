@@ -12,9 +12,9 @@ class Cost(NamedTuple):
     """The cost of a module.
 
     Attributes:
-        parameters: numbers that it trains.
+        parameters: number of its trainable parameters.
         multiply_adds: half the floating-point operations that XLA's cost analysis counts for one image in evaluation,
-            in the program for an accelerator (on a CPU, some convolutions are computed as other products).
+            in the program for an accelerator (CPUs compute some convolutions in other ways).
     """
 
     parameters: int
@@ -22,7 +22,7 @@ class Cost(NamedTuple):
 
 
 def cost(module: nn.Module, shape: tuple[int, int, int]) -> Cost:
-    """Cost of a module whose input has this shape [H, W, C]; only shapes are computed."""
+    """Cost of a module for an input of this shape [H, W, C]; only shapes are computed."""
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     variables = jax.eval_shape(module.init, jax.random.key(0), image)
     return Cost(parameters(variables.get("params", {})), operations(module.apply, variables, image) / 2)

@@ -39,7 +39,7 @@ class EfficientChannelAttention(Gate):
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C].
 
         Raises:
-            ValueError: where the kernel size is not odd and positive.
+            ValueError: if the kernel size is not odd and positive.
         """
         size = kernel_size(x.shape[-1]) if self.kernel is None else self.kernel
         if size < 1 or size % 2 == 0:

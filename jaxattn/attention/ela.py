@@ -15,7 +15,7 @@ from jaxattn.layers import init
 
 @final
 class _Axis(nn.Module):
-    """sigmoid(norm(conv1d(z))): the gate along one axis; each channel has a kernel of its own."""
+    """sigmoid(norm(conv1d(z))): the gate along one axis; each channel has its own kernel."""
 
     axis: int
     kernel: int
@@ -40,12 +40,12 @@ class EfficientLocalAttention(Gate):
     channel by channel, without bias; norm is GroupNorm.
 
     Attributes:
-        kernel: positions that the convolutions see, odd.
-        groups: of the norm; of as many as divide C as well, gcd(C, groups).
+        kernel: width of the convolutions in positions, odd.
+        groups: of the norm; gcd(C, groups) of them are used, so that they divide C.
 
     Source: arXiv:2403.01123, in the version ELA-B: kernel 7, as many groups as channels in the
-    convolutions, 16 in the norm. F_h and F_w, and the norms after them, have weights of their own here; PyTorch
-    versions in use share one between both axes.
+    convolutions, 16 in the norm. Here F_h and F_w, and the norms after them, have separate weights; PyTorch versions
+    in use share one between both axes.
     """
 
     paper = "arXiv:2403.01123"
@@ -60,7 +60,7 @@ class EfficientLocalAttention(Gate):
         """Weights in (0, 1), [B, H, W, C], of x [B, H, W, C]: the product of [B, H, 1, C] and [B, 1, W, C].
 
         Raises:
-            ValueError: where the kernel size is not odd and positive.
+            ValueError: if the kernel size is not odd and positive.
         """
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd and positive, got {self.kernel}")

@@ -23,11 +23,11 @@ class EfficientMultiScaleAttention(Gate):
     the D channels of a group. All groups share all parameters.
 
     Attributes:
-        groups: of channels; of as many as divide C as well, gcd(C, groups).
+        groups: of channels; gcd(C, groups) of them are used, so that they divide C.
 
-    Source: arXiv:2305.13563, section 3, with the 32 groups of the authors' code. With C = 32 each channel is a group of
-    its own, and both softmaxes are 1. The mean of a normalised channel is the norm's bias, so softmax(mean(u)) is
-    that of the biases, and the same for every image.
+    Source: arXiv:2305.13563, section 3, with the 32 groups of the authors' code. With C = 32 each channel is its own
+    group, and both softmaxes are 1. The mean of a normalised channel is the norm's bias, so softmax(mean(u)) is the
+    softmax of the biases, and the same for every image.
     """
 
     paper = "arXiv:2305.13563"
@@ -74,5 +74,5 @@ class EfficientMultiScaleAttention(Gate):
 
 
 def _tiled(values, groups):
-    """The parameters of one group, [D], for all: [1, 1, 1, C]."""
+    """The parameters of one group, [D], repeated for all groups: [1, 1, 1, C]."""
     return jnp.tile(values, groups)[None, None, None]

@@ -18,7 +18,7 @@ class EffectiveSqueezeExcitation(Gate):
     Attributes:
         hard: whether to use the hard sigmoid, clip(u / 6 + 1/2, 0, 1), instead of the sigmoid.
 
-    Source: arXiv:1911.06667, the eSE block. The paper writes a sigmoid, the authors' code (and timm) uses the hard
+    Source: arXiv:1911.06667, the eSE block. The paper has a sigmoid, the authors' code (and timm) uses the hard
     sigmoid: `ese` and `ese-code`.
     """
 
@@ -30,7 +30,7 @@ class EffectiveSqueezeExcitation(Gate):
 
     @nn.compact
     def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 1 1 C"]:
-        """Weights in (0, 1), or in [0, 1] where hard, [B, 1, 1, C], of x [B, H, W, C]."""
+        """Weights in (0, 1), or in [0, 1] if hard, [B, 1, 1, C], of x [B, H, W, C]."""
         channels = x.shape[-1]
         squeezed = jnp.mean(x, axis=(1, 2), keepdims=True)
         excited = init.dense(channels, channels, name="excite")(squeezed)

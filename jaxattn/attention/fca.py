@@ -11,7 +11,7 @@ from jaxtyping import Float
 from jaxattn.attention.gate import Gate
 from jaxattn.attention.se import excitation
 
-# Vertical and horizontal frequency on a 7x7 map: "top" by accuracy when used alone, "low" from the lowest.
+# Pairs of vertical and horizontal frequency on a 7x7 map: "top" by accuracy when used alone, "low" from the lowest.
 FREQUENCIES = {
     "top": "00 01 60 05 02 10 12 40 50 16 30 04 06 03 35 22 46 63 33 53 55 21 61 52 54 32 31 41 23 20 65 13",
     "low": "00 01 10 11 02 20 21 12 22 03 30 40 04 13 31 05 14 23 32 41 50 06 15 24 33 42 51 60 16 25 34 43",
@@ -22,16 +22,16 @@ FREQUENCIES = {
 class FrequencyChannelAttention(Gate):
     """Channel gate s = sigmoid(W2 relu(W1 z)), z_c the coefficient of channel c at one frequency of a 2-D DCT.
 
-    The channels are divided evenly, in their order, among the frequencies: channel c has number c n // C of n.
+    The channels are divided evenly and in order among the n frequencies: channel c gets number c n // C.
 
     Attributes:
-        count: n, how many frequencies; no more than channels are used.
-        selection: "top" or "low", the order that they are taken from.
+        count: n, the number of frequencies; at most C are used.
+        selection: "top" or "low", the list that they are taken from.
         reduction: r; W1 is [C, max(C // r, 1)].
 
     Source: arXiv:2012.11879, multi-spectral channel attention. As in the authors' code: the top 16 frequencies, and an
-    orthonormal DCT, whose constant factors the equations leave out. Frequencies are those of a 7x7 map, stretched to
-    this one, u H // 7. In the code, where sides are multiples of 7, that is the same; it resizes maps of other sizes.
+    orthonormal DCT, whose constant factors the equations leave out. Frequencies are those of a 7x7 map, scaled to this
+    one, u H // 7. The code does the same if sides are multiples of 7, and resizes maps of other sizes.
     """
 
     paper = "arXiv:2012.11879"
@@ -47,7 +47,7 @@ class FrequencyChannelAttention(Gate):
         """Weights in (0, 1), [B, 1, 1, C], of x [B, H, W, C].
 
         Raises:
-            ValueError: where the selection is not known or has fewer frequencies.
+            ValueError: if the selection is not known or has fewer frequencies.
         """
         if self.selection not in FREQUENCIES:
             raise ValueError(f"selection must be one of {', '.join(FREQUENCIES)}, got {self.selection!r}")

@@ -16,13 +16,13 @@ class Gate(nn.Module):
         """Weights of x [B, H, W, C] that broadcast to it: [B, 1, 1, C] by channel, [B, H, W, 1] by position.
 
         Raises:
-            NotImplementedError: where a subclass does not define it.
+            NotImplementedError: if a subclass does not define it.
         """
         raise NotImplementedError
 
     def __call__(self, x: Float[Array, "B H W C"], **mode: bool) -> Float[Array, "B H W C"]:
         """x [B, H, W, C] times its gate: [B, H, W, C], in the dtype of x whatever the dtype of the gate.
 
-        `mode` is what `gate` asks for to know whether it trains, such as `train` (`attention.mode`).
+        `mode` holds the arguments that tell `gate` whether it trains, such as `train` (see `attention.mode`).
         """
         return x * self.gate(x, **mode).astype(x.dtype)

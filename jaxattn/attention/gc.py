@@ -62,8 +62,8 @@ class GlobalContextScale(Gate):
     Attributes:
         reduction: r; W1 is [C, max(C // r, 1)].
 
-    Source: arXiv:1904.11492, the scale fusion of its ablation and timm's default; `gc` adds. W2 is initialised as any
-    other layer.
+    Source: arXiv:1904.11492, the scale fusion of its ablation and timm's default; `gc` adds. W2 is initialised like
+    any other layer.
     """
 
     paper = GlobalContext.paper

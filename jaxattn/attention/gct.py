@@ -18,7 +18,7 @@ class GatedChannelTransformation(Gate):
 
     Source: arXiv:1909.11519, global context embedding, channel normalisation and gating adaptation, with the l2 norm in
     both places. alpha starts at 1, gamma and beta at 0, so the module starts as the identity. The code adds epsilon to
-    the mean over the channels where the paper adds it to their sum, as here; that only matters where the whole map
+    the mean over the channels; the paper, and this module, add it to their sum. That only matters where the whole map
     is nearly zero.
     """
 

@@ -37,7 +37,7 @@ def _window_sums(x: Float[Array, "..."], axis: int, extent: int) -> Float[Array,
     """Sums over windows of 2e - 1 around every e-th position of one axis of x [...]: n positions give ceil(n / e) sums.
 
     A window is the block of e positions that starts at its centre, and the last e - 1 positions of the block before.
-    Each part is a plain sum. The gradient of `reduce_window` would take many times as long on a CPU.
+    Both are plain sums, since the gradient of `reduce_window` would take many times as long on a CPU.
     """
     count = -(-x.shape[axis] // extent)
     blocks = jnp.pad(x, _margin(x, axis, 0, count * extent - x.shape[axis]))

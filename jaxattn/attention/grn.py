@@ -21,7 +21,7 @@ class GlobalResponseNormalisation(nn.Module):
 
     Source: arXiv:2301.00808, feature aggregation, normalisation and calibration. The equation divides by the sum, the
     paper's listing and the code by the mean: `grn` and `grn-code`. gamma (`scale`) and beta (`bias`) start at 0, so
-    the module starts as the identity. In the paper it stands on the widened map inside a block.
+    the module starts as the identity. The paper applies it to the widened map inside a block.
     """
 
     paper = "arXiv:2301.00808"

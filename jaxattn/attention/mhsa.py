@@ -24,12 +24,11 @@ class MultiHeadSelfAttention(nn.Module):
         scaled: whether to divide q by sqrt(D).
 
     Raises:
-        ValueError: where the heads do not divide C.
+        ValueError: if the heads do not divide C.
 
     Source: arXiv:2101.11605, figure 4: logits q k^T + q r^T, four heads. The figure has no divisor, the authors'
-    listing scales q: `mhsa` and `mhsa-code`. The paper puts it in place of the 3x3
-    convolutions of the last stage; so it stands in residual networks, unless another place is asked for, in place of
-    the second convolution of a block.
+    listing scales q: `mhsa` and `mhsa-code`. The paper replaces the 3x3 convolutions of the last stage with it; here,
+    by default, it replaces the second convolution of each block in the last stage of a residual network.
     """
 
     paper = "arXiv:2101.11605"

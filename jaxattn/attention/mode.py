@@ -1,4 +1,4 @@
-"""How a module learns whether it trains: by a field or an argument, under any of the names that Flax's modules use."""
+"""How a module is told whether it trains: by a field or an argument, under any of the names that Flax's modules use."""
 
 import functools
 import inspect
@@ -21,9 +21,9 @@ def takes(function: Callable[..., Any], name: str) -> bool:
 
 
 def create(module: Callable[..., nn.Module], train: bool, name: str) -> nn.Module:
-    """A module by a Linen class or a partial of one, whose fields say whether it trains.
+    """A module from a Linen class or a partial of one, with the fields that tell it whether it trains.
 
-    What its call takes as an argument is not set as a field, too: Flax's modules refuse both.
+    What its call takes as an argument is not also set as a field: Flax's modules refuse both.
     """
     called = _method(module.func if isinstance(module, functools.partial) else module)
     return module(**_mode(module, train, without=_mode(called, train)), name=name)
@@ -33,7 +33,7 @@ def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[
     """The output [...] of a module for x [B, H, W, C], in training or evaluation mode.
 
     Raises:
-        InputError: where it is not one array of floating-point numbers.
+        InputError: if it is not one array of floating-point numbers.
     """
     y = module(_computed_once(module, x), **arguments(module, train))
     if not isinstance(y, Array):
@@ -44,15 +44,15 @@ def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[
 
 
 def gate(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Any:
-    """What the method `gate` of a module gives for x [B, H, W, C], in training or evaluation mode."""
+    """What the method `gate` of a module returns for x [B, H, W, C], in training or evaluation mode."""
     return module.gate(_computed_once(module, x), **arguments(module, train))  # type: ignore[attr-defined]
 
 
 def _computed_once(module, x):
-    """x, which XLA must not compute again for the gradient of a module of the reader's own.
+    """x, behind a barrier for a user's own module, so that XLA does not recompute it for the gradient.
 
-    With other rounding, no value would equal the maximum that was found, and that of `max` would be 0 / 0. Modules of
-    this package take `layers.pooling.max_first`.
+    Recomputed with other rounding, no value might equal the maximum, and the gradient of `max` would be 0 / 0. Modules
+    of this package use `layers.pooling.max_first` instead.
     """
     return x if type(module).__module__.startswith("jaxattn.") else jax.lax.optimization_barrier(x)
 
@@ -63,7 +63,7 @@ def arguments(module: nn.Module, train: bool) -> dict[str, bool]:
 
 
 def _method(module):
-    """The method that computes a module's output: of a plain `Gate`, whose call only multiplies, its `gate`."""
+    """The method that computes a module's output: `gate` if the call is that of `Gate`, which only multiplies."""
     return module.gate if module.__call__ is Gate.__call__ else module.__call__
 
 

@@ -17,7 +17,7 @@ class NonLocal(nn.Module):
     """y_i = x_i + norm(W_z sum_j softmax_j(theta(x_i) . phi(x_j)) g(x_j)): the embedded Gaussian.
 
     theta, phi, g and W_z are 1x1 with bias; the inner width is max(C // 2, 1). It stores B (HW)^2 attention weights, a
-    quarter of them where keys are pooled.
+    quarter of them if keys are pooled.
 
     Attributes:
         code: whether to follow the authors' code: dot products divided by the square root of the inner width, keys and
@@ -25,10 +25,9 @@ class NonLocal(nn.Module):
         train: whether BatchNorm uses the batch's statistics.
 
     Source: arXiv:1711.07971, equations 1, 3 and 6, section 3.3 and the implementation details: half the channels
-    inside; BatchNorm after W_z with its scale starting at 0, so the block starts as the identity. The paper writes no
-    divisor and offers pooling as a trick; the authors' code has both: `nonlocal` and `nonlocal-code`.
-    The paper adds it between blocks of the last stages; so it stands in residual networks, after the blocks of the last
-    stage, unless another place is asked for.
+    inside; BatchNorm after W_z with its scale starting at 0, so the block starts as the identity. The paper has no
+    divisor and offers pooling as a trick; the authors' code has both: `nonlocal` and `nonlocal-code`. The paper adds it
+    between blocks of the last stages; here, by default, it follows the blocks in the last stage of a residual network.
     """
 
     paper = "arXiv:1711.07971"

@@ -17,8 +17,8 @@ class NoSqueeze(Gate):
     Attributes:
         reduction: r; W1 is [C, max(C // r, 1)].
 
-    Source: arXiv:1709.01507, section 7.1, NoSqueeze: without the mean over the map no position sees another. Layers as
-    those of `se`.
+    Source: arXiv:1709.01507, section 7.1, NoSqueeze: without the mean over the map, no position sees another. The
+    layers are those of `se`.
     """
 
     paper = "arXiv:1709.01507"

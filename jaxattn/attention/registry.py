@@ -1,4 +1,4 @@
-"""The attention modules by name. Adding one is a file in this folder and a line in `GROUPS`."""
+"""The attention modules by name. To add one, add a file to this folder and a line to `GROUPS`."""
 
 import functools
 from collections.abc import Callable

@@ -22,11 +22,11 @@ def resolve(name: str, reduction: int = 16) -> Attention:
 
     Args:
         name: a key of `ATTENTION`; several joined by "+", which are applied in this order; or
-            "package.module:ClassName" for a Linen module of your own from [B, H, W, C] to [B, H, W, C].
+            "package.module:ClassName" for your own Linen module from [B, H, W, C] to [B, H, W, C].
         reduction: channels per hidden unit, for modules that have a hidden layer; ignored by the others.
 
     Raises:
-        InputError: where the name is not known, cannot be imported or is no Linen module, or reduction is below 1.
+        InputError: if the name is unknown, cannot be imported or is not a Linen module, or reduction is below 1.
     """
     if reduction < 1:
         raise InputError(f"reduction must be at least 1, got {reduction}", "reduction")
@@ -43,12 +43,12 @@ def resolve(name: str, reduction: int = 16) -> Attention:
 
 
 def own_modules(name: str) -> list[str]:
-    """The modules "package.module:Class" in the name of an attention that are not of this package."""
+    """The parts "package.module:Class" of an attention's name that are not from this package."""
     return [part for part in name.removeprefix("wide:").split("+") if is_own(part)]
 
 
 def is_own(name: str) -> bool:
-    """Whether a name is "package.module:Class", of a class that is not of this package."""
+    """Whether a name is "package.module:Class", of a class that is not from this package."""
     return ":" in name and not name.startswith("jaxattn.")
 
 
@@ -80,15 +80,15 @@ def _own(name):
 def import_class(name: str, base: type, what: str) -> Any:
     """A Linen class from "package.module:ClassName"; any error is reported in one line.
 
-    Its code is looked at now, since a file may be edited while the class that was read from it is in use.
+    Its source is read now, since the file may be edited while the class is in use.
 
     Args:
         name: of the class.
         base: what it must extend.
-        what: it is, for messages.
+        what: what it is, for messages.
 
     Raises:
-        InputError: where it cannot be imported, or is no such class, or cannot be made without arguments.
+        InputError: if it cannot be imported, is not such a class, or cannot be created without arguments.
     """
     path, _, class_name = name.partition(":")
     try:

@@ -21,7 +21,7 @@ def excitation(
     """sigmoid(W2 relu(W1 z)) at each position of z [B, h, w, C]: shared by `se`, its controls, `nosqueeze` and `fca`.
 
     Args:
-        z: what describes the channels, [B, h, w, C].
+        z: channel descriptors, [B, h, w, C].
         reduction: r, channels per hidden unit; W1 is [C, max(C // r, 1)].
         layer: makes W1 and W2 from `(outputs, inputs, name=)`; they become submodules of the calling module.
 

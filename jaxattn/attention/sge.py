@@ -21,12 +21,12 @@ class SpatialGroupEnhance(Gate):
     c_i = x_i . mean(x) is the similarity of a position to the mean over all, both within the group's channels.
 
     Attributes:
-        groups: of channels; of as many as divide C as well, gcd(C, groups).
+        groups: of channels; gcd(C, groups) of them are used, so that they divide C.
         sample: whether the variance divides by HW - 1 instead of HW.
 
     Source: arXiv:1905.09646, with 64 groups, gamma (`scale`) starting at 0 and beta (`bias`) at 1 as in the authors'
-    code. The paper divides the variance by HW, the code by HW - 1: `sge` and `sge-code`. Where C divides 64, each
-    channel is a group of its own. For a map of one position the divisor is 1.
+    code. The paper divides the variance by HW, the code by HW - 1: `sge` and `sge-code`. If C divides 64, each channel
+    is its own group. For a map of one position the divisor is 1.
     """
 
     paper = "arXiv:1905.09646"

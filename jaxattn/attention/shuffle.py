@@ -20,16 +20,16 @@ class ShuffleAttention(nn.Module):
     share w1, b1, w2, b2 and the norm's scale and bias, one number for each channel of a half.
 
     The shuffle interleaves the two halves of all C channels: y has the channels of x g in the order 0, C/2, 1, C/2 + 1
-    and so on. So y is not x times a gate; `gate` has the order of x.
+    and so on. So y is not x times a gate; the weights of `gate` are in the order of x.
 
     Attributes:
-        groups: of channels; of as many as divide C / 2 as well, gcd(C / 2, groups).
+        groups: of channels; gcd(C / 2, groups) of them are used, so that they divide C / 2.
 
     Raises:
-        ValueError: where the number of channels is odd.
+        ValueError: if the number of channels is odd.
 
     Source: arXiv:2102.00240, section 3, with 64 groups, w1 and w2 starting at 0 and b1 and b2 at 1 as in the authors'
-    code. Where C divides 128, each half of a group is one channel.
+    code. If C divides 128, each half of a group is one channel.
     """
 
     paper = "arXiv:2102.00240"
@@ -45,7 +45,7 @@ class ShuffleAttention(nn.Module):
         half = channels // (2 * groups)
 
         def shared(name, initial):
-            """The parameters of one half, [half], for all halves: [1, 1, 1, C]."""
+            """The parameters of one half, [half], repeated for all halves: [1, 1, 1, C]."""
             return jnp.tile(self.param(name, initial, (half,)), 2 * groups)[None, None, None]
 
         ones, zeros = nn.initializers.ones, nn.initializers.zeros

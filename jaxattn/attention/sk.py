@@ -25,7 +25,7 @@ class SelectiveKernel(nn.Module):
         train: whether BatchNorm uses the batch's statistics.
 
     Source: arXiv:1903.06586, equations 1-6, with M = 2, G = 32, L = 32 and the 5x5 kernel as a dilated 3x3. There it
-    replaces a convolution, which is its default in residual networks; in the tutorial's it follows one.
+    replaces a convolution, which is its default in residual networks; in the tutorial's network it follows one.
     """
 
     paper = "arXiv:1903.06586"

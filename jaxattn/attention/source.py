@@ -1,8 +1,7 @@
-"""A digest of the code of a module of the reader's own: of its file and of all files of the reader's that it imports.
+"""A digest of the code of a user's own module: of its file and of all the user's files that it imports.
 
-It is of the code that is in memory: a file is read when its module is first looked at, which is when its class is first
-resolved, and again only when it is imported anew. Not seen are data that the code reads, what a C extension links, and
-modules whose names are computed.
+It covers the code that is in memory: a file is read when its class is first resolved, and again only after its module
+is reloaded. It does not cover data that the code reads, what a C extension links, and modules whose names are computed.
 """
 
 import dataclasses
@@ -19,17 +18,17 @@ _CONSTANTS = (bool, int, float, complex, str, bytes, type(None))
 
 
 def digest(cls: type, module: str) -> str:
-    """The SHA-256 (hex) of the source of a class, and of the reader's files that its module imports, step by step.
+    """The SHA-256 (hex) of the source of a class and of the user's files that its module imports, also indirectly.
 
-    Of an installed package, only its own files count. Of a class that was defined in no file, such as in a notebook, it
-    is over the source of the class and of what its methods name.
+    For an installed package, only its own files count. For a class that is not in a file, such as one defined in a
+    notebook, it covers the source of the class and of everything that its methods refer to.
 
     Args:
         cls: a class.
-        module: the module by whose name it was found.
+        module: name of the module in which it was found.
 
     Raises:
-        InputError: where a file cannot be read, or was edited after it was imported.
+        InputError: if a file cannot be read, or was edited after it was imported.
     """
     parts: dict[str, bytes] = {}
     if module == "__main__" and not _is_of_script(cls):
@@ -43,14 +42,14 @@ def digest(cls: type, module: str) -> str:
 
 
 def _is_of_script(cls: type) -> bool:
-    """Whether a class of `__main__` is in its file; a notebook's may be the file of its kernel."""
+    """Whether a class of `__main__` is defined in its file; in a notebook, that file may be the kernel's."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     names = {Path(one.__code__.co_filename).resolve() for value in vars(cls).values() for one in _functions(value)}
     return file is not None and Path(file).resolve() in names
 
 
 def _functions(value: Any) -> list[types.FunctionType]:
-    """The functions in a method, property or decorated function, without those of installed packages."""
+    """The functions in a method, property or decorated function, except those of installed packages."""
     names = "__func__", "func", "fget", "fset"  # of class methods, partials and cached properties, properties
     parts = [value, *(getattr(value, name, None) for name in names)]
     functions = []
@@ -63,7 +62,7 @@ def _functions(value: Any) -> list[types.FunctionType]:
 
 
 def _add_object(parts: dict[str, bytes], name: str, value: Any) -> None:
-    """Adds the source of a class or function of `__main__`, or a constant, and what it names."""
+    """Adds the source of a class or function of `__main__`, or a constant, and what it refers to."""
     if name in parts:
         return
     if isinstance(value, types.ModuleType):
@@ -104,7 +103,7 @@ def _add_function(parts: dict[str, bytes], name: str, function: types.FunctionTy
     code = function.__code__
     try:
         parts[name] = inspect.getsource(code).encode()
-    except (OSError, TypeError):  # what a decorator made has no source
+    except (OSError, TypeError):  # a function that a decorator generated has no source
         parts[name] = code.co_code + repr(code.co_consts).encode()
     for cell in function.__closure__ or ():
         value = cell.cell_contents if cell != types.CellType() else None
@@ -116,12 +115,12 @@ def _add_function(parts: dict[str, bytes], name: str, function: types.FunctionTy
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """The names that a function may read from its module, with those of functions inside it."""
+    """The names that a function, and the functions inside it, may read from the module."""
     return set(code.co_names).union(*(_names(one) for one in code.co_consts if isinstance(one, types.CodeType)))
 
 
 def _constant(value: Any) -> bytes:
-    """What a constant is: its value, or its type where the value has no lasting text."""
+    """The bytes of a constant: its value, or its type if the value's text is not the same in every process."""
     if hasattr(value, "tobytes"):
         return value.tobytes()
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""The files of the reader's own modules, with what they import, as they were when they were imported."""
+"""The files of a user's own modules and of what they import, as they were when they were imported."""
 
 import ast
 import functools
@@ -19,15 +19,15 @@ _READ: dict[str, tuple[Any, bytes]] = {}  # by module: its spec, which reloading
 
 
 def add_files(parts: dict[str, bytes], names: list[str], package: str) -> None:
-    """Adds the reader's modules of these names, and what they import; of installed ones, those of one package.
+    """Adds the user's modules of these names, and what they import; of installed modules, only those of one package.
 
     Args:
-        parts: contents by name; they are added here.
+        parts: contents by name; the files are added to it.
         names: of modules.
-        package: an installed one whose own files count.
+        package: an installed package whose own files count.
 
     Raises:
-        InputError: where a file cannot be read, or was edited after it was imported.
+        InputError: if a file cannot be read, or was edited after it was imported.
     """
     left, seen = list(names), {""}
     while left:
@@ -47,7 +47,7 @@ def add_files(parts: dict[str, bytes], names: list[str], package: str) -> None:
 
 
 def _spec(name: str) -> Any:
-    """Where a module is; it is not imported for that."""
+    """The spec of a module, found without importing it."""
     path, spec = None, None
     for end in [i for i, letter in enumerate(name) if letter == "."] + [len(name)]:
         module = sys.modules.get(name[:end])
@@ -94,7 +94,7 @@ def _content(name: str, spec: Any) -> bytes:
 
 
 def _is_edited(spec: Any) -> bool:
-    """Whether a file was edited since it was compiled, while this process ran."""
+    """Whether a file was edited after it was compiled, while this process was running."""
     try:
         with open(spec.cached or "", "rb") as file:
             header = file.read(16)
@@ -108,7 +108,7 @@ def _is_edited(spec: Any) -> bool:
 
 
 def is_installed(origin: str) -> bool:
-    """Whether a file is one of Python or of an installed package."""
+    """Whether a file belongs to Python or to an installed package."""
     return any(Path(origin).is_relative_to(folder) for folder in _installed())
 
 
@@ -120,7 +120,7 @@ def _installed() -> set[str]:
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
-    """The names of the modules that a file of a package may import; none where it is no Python."""
+    """The names of the modules that a file of a package may import; none if it is not Python."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError):
@@ -144,7 +144,7 @@ def _called(call: ast.Call) -> str:
 
 
 def _imported(call: ast.Call, package: str) -> list[str]:
-    """The module that a call of `import_module` names, where it names one; a relative one also by its own package."""
+    """The module that a call of `import_module` names, if constant; a relative one also within the package it gives."""
     given = [*zip(("name", "package"), call.args, strict=False), *((one.arg, one.value) for one in call.keywords)]
     texts = {key: part.value for key, part in given if isinstance(part, ast.Constant) and isinstance(part.value, str)}
     name = texts.get("name", "")

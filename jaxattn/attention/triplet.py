@@ -32,7 +32,7 @@ class TripletAttention(Gate):
     Attributes:
         train: whether BatchNorm uses the batch's statistics.
 
-    Source: arXiv:2010.03045, section 3, which averages x times each gate; that is equal. In the code the kernel
+    Source: arXiv:2010.03045, section 3, which averages x times each gate, with the same result. In the code the kernel
     of the W-C branch is the transpose of this one.
     """
 

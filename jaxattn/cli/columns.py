@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def columns(lines: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Lines of cells [N][M] as text, each column as wide as its widest cell; those in `right` end at one place."""
+    """Lines of cells [N][M] as text, each column as wide as its widest cell; those in `right` are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = (
         "  ".join(

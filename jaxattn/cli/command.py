@@ -22,13 +22,13 @@ HINTS = {  # for settings of an `InputError`; others are hinted at by their flag
 def run_command(main: Callable[[list[str]], None]) -> NoReturn:
     """Runs `main` on the command line and exits: 0 done, 2 wrong input (one line), 130 or 143 stopped.
 
-    An exception that is no `InputError` is a bug, and keeps Python's traceback.
+    Any other exception is a bug, and keeps Python's traceback.
     """
-    os.environ["MPLBACKEND"] = "agg"  # commands draw files; a notebook hands down a backend that may not be here
-    gc.set_threshold(100_000)  # most of what imports and traces allocate lives on: a start takes a tenth longer without
+    os.environ["MPLBACKEND"] = "agg"  # commands draw to files; the backend that a notebook passes on may be missing
+    gc.set_threshold(100_000)  # imports and tracing allocate mostly long-lived objects: saves a tenth of the start
     signal.signal(signal.SIGTERM, _terminate)
     if hasattr(sys.stdout, "reconfigure"):  # not in a notebook
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may not be valid text
     try:
         main(sys.argv[1:])
         sys.stdout.flush()

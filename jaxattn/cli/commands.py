@@ -1,4 +1,4 @@
-"""The commands, and `jaxattn`, which runs them: `jaxattn train` is the same as `python -m` and the module's name."""
+"""The commands, and `jaxattn`, which runs them: `jaxattn train` is the same as `python -m jaxattn.train`."""
 
 import argparse
 import importlib
@@ -19,7 +19,7 @@ class Command(NamedTuple):
     """A command.
 
     Attributes:
-        module: that has its `main` and its `parser`.
+        module: the module with its `main` and its `parser`.
         about: what it does, in a line.
     """
 
@@ -45,7 +45,7 @@ COMMANDS = {
 def main() -> None:
     """The command `jaxattn`: runs the command that its first argument names, or lists them all."""
     if not sys.flags.safe_path:
-        sys.path.append(os.getcwd())  # `mine:Module` is found as by `python -m`, and hides nothing that is installed
+        sys.path.append(os.getcwd())  # finds `mine:Module` as `python -m` does, and hides no installed package
     if "_ARGCOMPLETE" in os.environ:
         _complete()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
@@ -56,10 +56,10 @@ def main() -> None:
 
 
 def _answer(arguments: list[str]) -> None:
-    """What is said without a command.
+    """Answers a command line that names no command.
 
     Raises:
-        InputError: where the command or the shell is not known.
+        InputError: if the command or the shell is unknown.
     """
     name, *rest = arguments or ["--help"]
     if name == "--version":
@@ -79,13 +79,13 @@ def _answer(arguments: list[str]) -> None:
 
 
 def _complete() -> None:
-    """Answers the shell that asks how the words so far may go on; does not return."""
+    """Answers the shell's request for completions; does not return."""
     import argcomplete
 
     line = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])]
-    words = [*line.split(), *([""] if line.endswith(" ") else [])]  # the last is being written
+    words = [*line.split(), *([""] if line.endswith(" ") else [])]  # the last is being typed
     if len(words) > 2 and words[1] in COMMANDS:
-        os.environ["_ARGCOMPLETE"] = "2"  # the word at which the parser's own begin
+        os.environ["_ARGCOMPLETE"] = "2"  # the word at which the parser's words begin
         parser = importlib.import_module(COMMANDS[words[1]].module).parser()
     else:
         parser = argparse.ArgumentParser()

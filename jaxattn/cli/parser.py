@@ -1,4 +1,4 @@
-"""Command lines: a parser that answers in one line, and a flag for each field of the configuration."""
+"""Command lines: a parser that reports errors in one line, and a flag for each field of the configuration."""
 
 import argparse
 import dataclasses
@@ -15,7 +15,7 @@ TRACEBACK = "--traceback"
 
 @final
 class Parser(argparse.ArgumentParser):
-    """A parser that answers a wrong command line with one line."""
+    """A parser that reports a wrong command line in one line."""
 
     def __init__(self, **options: Any):
         """Takes the options of `argparse.ArgumentParser`."""
@@ -27,10 +27,10 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
     def parse_args(self, arguments=None, namespace=None):
-        """As argparse, but an unknown flag is answered with the known ones.
+        """As argparse does, but the error for an unknown flag lists the known ones.
 
         Raises:
-            InputError: where the command line is wrong.
+            InputError: if the command line is wrong.
         """
         parsed, rest = self.parse_known_args(arguments, namespace)
         if rest:
@@ -53,7 +53,7 @@ class _OfTheCommand(argparse.Action):
 
 
 def complete_from(action: argparse.Action, names: Iterable[str] | Callable[[], Iterable[str]]) -> None:
-    """Lets a shell complete the values of an argument, from names or from a function that gives them."""
+    """Lets a shell complete the values of an argument, from names or from a function that returns them."""
     action.completer = lambda **_: list(names() if callable(names) else names)  # type: ignore[attr-defined]
 
 
@@ -69,7 +69,7 @@ def _wide(prog):
 
 
 def add_config_flags(parser: argparse.ArgumentParser, datasets: Iterable[str], without: Container[str] = ()) -> None:
-    """A flag for each field of `Config` but those in `without`, in groups; `datasets` are the known names."""
+    """Adds a flag for each field of `Config` except those in `without`, in groups; `datasets` are the known names."""
     groups: dict[str, Any] = {}
     for field in dataclasses.fields(Config):
         if field.name in without:

@@ -33,7 +33,7 @@ def limit_cache(gigabytes: str | None) -> None:
     """Sets the limit for this process and those that it starts; None leaves it as it is.
 
     Raises:
-        InputError: where it is no size.
+        InputError: if it is not a size.
     """
     if gigabytes is not None:
         os.environ[cache.LIMIT] = gigabytes
@@ -46,7 +46,7 @@ def add_weights_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def load(folder: str, flags: argparse.Namespace) -> "Run":
-    """The run in a folder, with the weights and the code that the flags say.
+    """The run in a folder, with the weights that the flags choose and the code that they allow.
 
     Raises:
         InputError: as `load_run`.

@@ -1,4 +1,4 @@
-"""Our own PyTorch export: names in the state dict are those of the parameters here, in PyTorch's words.
+"""Our own PyTorch export: names in the state dict are those of the parameters here, in PyTorch's terms.
 
 `block1.conv.weight`, `block1.norm.running_mean`, `block1.attention.squeeze.weight`, `hidden.weight`, `head.bias`.
 """
@@ -13,7 +13,7 @@ from flax import traverse_util
 from jaxattn.convert.flat import from_chw, map_side, to_chw
 
 NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-ORDER = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # of an array's axes, by their number
+ORDER = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # of an array's axes in PyTorch, by their number
 FIRST, HIDDEN = "block1.conv.weight", "hidden.weight"
 ImageShape = tuple[int, int, int] | None
 
@@ -44,17 +44,17 @@ def to_exported(variables: Mapping[str, Any], image_shape: ImageShape = None) ->
 
 
 def from_exported(state: Mapping[str, np.ndarray], image_shape: ImageShape = None) -> dict[str, Any] | None:
-    """The inverse of `to_exported`; None where the arrays are not named as it names them, after any one prefix.
+    """The inverse of `to_exported`; None if the arrays do not have its names, with or without a common prefix.
 
     Args:
         state: arrays [...] by name.
-        image_shape: (H, W, 3) of the network that takes the weights over; None for a square image.
+        image_shape: (H, W, 3) of the network that receives the weights; None for a square image.
 
     Returns:
         {"params": ..., "batch_stats": ...} in Flax's layouts.
 
     Raises:
-        InputError: where the hidden layer reads no such image.
+        InputError: if the hidden layer does not read such an image.
     """
     prefix = next((name.removesuffix(FIRST) for name in state if re.search(rf"(^|\.){FIRST}$", name)), None)
     if prefix is None or prefix + HIDDEN not in state:
@@ -65,7 +65,7 @@ def from_exported(state: Mapping[str, np.ndarray], image_shape: ImageShape = Non
     variables: dict[tuple[str, ...], np.ndarray] = {}
     for name, value in named.items():
         *layer, part = re.sub(r"^block(\d+)\.", r"block_\1.", name).split(".")
-        if part not in NAMES.values() or not layer:  # a counter, or a constant of who trained it
+        if part not in NAMES.values() or not layer:  # a counter, or a constant of the training program
             continue
         if part.startswith("running_"):
             variables["batch_stats", *layer, part.removeprefix("running_")] = value

@@ -1,4 +1,4 @@
-"""Files of PyTorch weights, as training programs save them: the state dict may lie anywhere in a checkpoint."""
+"""Files of PyTorch weights, as training programs save them: the state dict may be anywhere in a checkpoint."""
 
 import logging
 import re
@@ -35,13 +35,13 @@ def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, An
     Args:
         path: `.npz` or `.safetensors` with one array per tensor, or what `torch.save` wrote (`.pt`, `.pth`, `.pth.tar`,
             `.bin`, `.ckpt`; needs torch): a state dict, at the top or anywhere in a checkpoint.
-        image_shape: (H, W, 3) of the network that takes the weights over; None for a square image.
+        image_shape: (H, W, 3) of the network that receives the weights; None for a square image.
 
     Returns:
         As `from_torch` does; of our own export, also the parameters of any attention.
 
     Raises:
-        InputError: where the file cannot be read, or its weights are not those of this network.
+        InputError: if the file cannot be read, or its weights are not those of this network.
     """
     path = local_path(path)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors} | dict.fromkeys(
@@ -73,10 +73,10 @@ def _read_safetensors(path):
 
 
 def _read_pickle(path):
-    """What `torch.save` wrote, tensors and plain values only. What torch says of a failure is never passed on.
+    """What `torch.save` wrote, tensors and plain values only. Torch's own error messages are never passed on.
 
     Raises:
-        InputError: where it holds anything else.
+        InputError: if it holds anything else.
     """
     import torch
 
@@ -130,9 +130,9 @@ def _state_dicts(contents: Any) -> Iterator[tuple[str, Arrays]]:
     """Each dict of arrays by name in nested dicts and lists, once, with its place, such as "checkpoint.model".
 
     Raises:
-        InputError: where a tensor cannot be an array of real numbers.
+        InputError: if a tensor cannot be an array of real numbers.
     """
-    level, seen = [("", contents)], set()  # one dict or list may lie in many others
+    level, seen = [("", contents)], set()  # one dict or list may be in many others
     for _ in range(DEPTH):
         below = []
         for place, values in level:
@@ -149,7 +149,7 @@ def _state_dicts(contents: Any) -> Iterator[tuple[str, Arrays]]:
 
 
 def _array(name: str, value: Any) -> np.ndarray | None:
-    """A tensor or an array as NumPy's, float32 instead of smaller types; None for counters and all else."""
+    """A tensor or an array as a NumPy array, float32 instead of smaller types; None for counters and anything else."""
     if hasattr(value, "detach") and not hasattr(value, "__jax_array__"):  # of PyTorch
         try:
             value = value.detach()

@@ -16,7 +16,7 @@ def to_chw(kernel: np.ndarray, channels: int, side: tuple[int, int] | None = Non
         side: H and W of the map; None for a square one.
 
     Raises:
-        InputError: where it reads no such map.
+        InputError: if it does not read such a map.
     """
     height, width = side or _square(len(kernel), channels)
     return kernel.reshape(height, width, channels, -1).transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)
@@ -28,10 +28,10 @@ def from_chw(weight: np.ndarray, channels: int, side: tuple[int, int] | None = N
     Args:
         weight: [out, C H W].
         channels: C.
-        side: H and W of the map; a square one where it is None, or the weight reads a map of another size.
+        side: H and W of the map; the map is square if this is None, or the weight reads a map of another size.
 
     Raises:
-        InputError: where it reads no such map.
+        InputError: if it does not read such a map.
     """
     inputs = weight.shape[1]
     fits = side is not None and side[0] * side[1] * channels == inputs
@@ -40,7 +40,7 @@ def from_chw(weight: np.ndarray, channels: int, side: tuple[int, int] | None = N
 
 
 def map_side(image_shape: tuple[int, ...] | None, blocks: int) -> tuple[int, int] | None:
-    """H and W of the last map for images of a shape (H, W, 3), which each block halves; None for None."""
+    """H and W of the last map for images of a shape (H, W, 3), halved by each block; None for None."""
     return None if image_shape is None else (image_shape[0] >> blocks, image_shape[1] >> blocks)
 
 

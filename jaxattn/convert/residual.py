@@ -21,7 +21,7 @@ SHORTCUT = {"0": "shortcut_conv", "1": "shortcut_norm"}
 
 
 def from_residual(state: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The variables of `networks.resnet.ResNet` from a state dict; None where it has no layer of such a name.
+    """The variables of `networks.resnet.ResNet` from a state dict; None if it has no layers with such names.
 
     Args:
         state: arrays by name, in PyTorch's layouts: kernels [Cout, Cin, K, K], dense [out, in].
@@ -30,7 +30,7 @@ def from_residual(state: Mapping[str, Any]) -> dict[str, Any] | None:
         {"params": ..., "batch_stats": ...} in Flax's layouts: kernels [K, K, Cin, Cout], dense [in, out].
 
     Raises:
-        InputError: where a layer is not part of such a network.
+        InputError: if a layer is not part of such a network.
     """
     prefixes = [match[1] for match in map(MARK.fullmatch, state) if match]
     if not prefixes:

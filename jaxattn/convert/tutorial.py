@@ -27,14 +27,14 @@ def from_torch(state: Mapping[str, Any], image_shape: ImageShape = None) -> dict
     Args:
         state: arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in]; the inputs of the
             hidden layer are in the order C, H, W.
-        image_shape: (H, W, 3) of the network that takes the weights over; None for a square image.
+        image_shape: (H, W, 3) of the network that receives the weights; None for a square image.
 
     Returns:
         {"params": ..., "batch_stats": ...} in Flax's layouts: kernels [3, 3, Cin, Cout], dense [in, out]; the inputs of
         the hidden layer are in the order H, W, C.
 
     Raises:
-        InputError: where the arrays are not those of this network.
+        InputError: if the arrays are not those of this network.
     """
     convs, norms, gates, denses = _by_kind({name: np.asarray(value) for name, value in state.items()})
     blocks = len(convs)
@@ -60,7 +60,7 @@ def from_torch(state: Mapping[str, Any], image_shape: ImageShape = None) -> dict
 
 
 def _attention(gates, channels):
-    """Parameters of the next squeeze-and-excitation for this number of channels, whose layers are removed."""
+    """Parameters of the next squeeze-and-excitation for this number of channels; removes its layers from `gates`."""
     what = f"an attention layer of {channels} channels"
     squeeze = _take(gates, what, lambda w: len(w) <= w.shape[1] == channels)["weight"]
     excite = _take(gates, what, lambda w: w.shape[:2] == (channels, len(squeeze)))["weight"]
@@ -74,7 +74,7 @@ def _classifier(denses, channels, side):
     """Parameters of the hidden layer and the head, from the two dense layers in either order.
 
     Raises:
-        InputError: where they do not fit together.
+        InputError: if they do not fit together.
     """
     if len(denses[0]["weight"]) != denses[1]["weight"].shape[1]:
         denses.reverse()
@@ -101,7 +101,7 @@ def to_torch(variables: Mapping[str, Any], image_shape: ImageShape = None) -> di
         Arrays by name, in PyTorch's layouts: kernels [Cout, Cin, 3, 3], dense [out, in].
 
     Raises:
-        InputError: where the attention has other layers.
+        InputError: if the attention has other layers.
     """
     params, stats, state = variables["params"], variables["batch_stats"], {}
     blocks = sum(name.startswith("block_") for name in params)
@@ -137,7 +137,7 @@ def _by_kind(state):
     """Convolutions, norms, attention and dense layers, each in the order of the file, as dicts of arrays.
 
     Raises:
-        InputError: where a layer is none of these.
+        InputError: if a layer is none of these.
     """
     layers: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
@@ -163,7 +163,7 @@ def _by_kind(state):
 
 
 def _is_constant(part, value):
-    """Whether a buffer is none of a layer: a counter, or the mean or deviation of an image's three colours."""
+    """Whether a buffer belongs to no layer: a counter, or the mean or deviation of an image's three colours."""
     return (value.ndim == 0 and value.dtype.kind in "iu") or (part in ("mean", "std") and value.size == 3)
 
 
@@ -171,7 +171,7 @@ def _take(layers, what, fits):
     """Removes the first layer whose weight fits, and returns it.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     for i, layer in enumerate(layers):
         if fits(layer["weight"]):

@@ -1,4 +1,4 @@
-"""The data sets by name, and any other that can be named: `folder:DIR`, `package.module:NAME`."""
+"""The data sets by name, including `folder:DIR` and `package.module:NAME`."""
 
 import contextlib
 import importlib
@@ -19,10 +19,10 @@ DEFAULT = "cifar10"
 
 
 def start_reading(name: str | None, data_dir: str) -> None:
-    """Starts what `load` would wait for, before JAX is imported; what is wrong is left for `load` to say.
+    """Starts, before JAX is imported, what `load` would wait for; errors are left to `load`.
 
     Args:
-        name: of a data set; the default one where it is None. Where it is none of `DATASETS`, nothing is started.
+        name: of a data set; None for the default one. If it is not in `DATASETS`, nothing is started.
         data_dir: as users give it.
     """
     if dataset := DATASETS.get(name or DEFAULT):
@@ -39,12 +39,12 @@ def resolve(name: str, image_size: str | None = None, skip_damaged: bool = False
     """A data set by name.
 
     Args:
-        name: one of `DATASETS`; "folder:DIR" with images of your own; or "package.module:NAME" of a `Dataset` of your
-            own, which is imported.
+        name: one of `DATASETS`; "folder:DIR" with your own images; or "package.module:NAME" of your own `Dataset`,
+            which is imported.
         image_size, skip_damaged: of a folder (see `folder.dataset`).
 
     Raises:
-        InputError: where it is not known, what is named is no `Dataset`, or a folder holds no images in classes.
+        InputError: if the name is unknown or not that of a `Dataset`, or a folder holds no images in classes.
     """
     if name.startswith(folder.PREFIX):
         return folder.dataset(name.removeprefix(folder.PREFIX), image_size, skip_damaged)

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line cannot be used.
+        InputError: if the command line cannot be used.
     """
     flags = parser().parse_args(arguments)
     rows = [_row(name, local_path(flags.data_dir, "data_dir")) for name in DATASETS]

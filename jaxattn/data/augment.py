@@ -32,12 +32,12 @@ def to_float(images: Num[AnyArray, "*N 3"]) -> Float[AnyArray, "*N 3"]:
 
 
 def normalize(images: Float[AnyArray, "*N 3"], spec: Spec) -> Float[Array, "*N 3"]:
-    """(x - mean) / std by channel, of the data set: [..., 3] in [0, 1] to [..., 3]."""
+    """(x - mean) / std of the data set, by channel: [..., 3] in [0, 1] to [..., 3]."""
     return (images - _channels(spec.mean, images)) / _channels(spec.std, images)
 
 
 def to_input(images: Num[AnyArray, "*N 3"], spec: Spec) -> Float[Array, "*N 3"]:
-    """Images [..., 3] in 0-255 as a network of that data set takes them."""
+    """Images [..., 3] in 0-255 as input for a network of that data set."""
     return normalize(to_float(images), spec)
 
 
@@ -167,10 +167,10 @@ def basic(
     flip: Bool[AnyArray, " B"] | None = None,
     padding: int = PADDING,
 ) -> Float[Array, "B H W 3"]:
-    """A random crop of each image [B, H, W, 3], padded by so many pixels, and a horizontal flip.
+    """A random crop of each image [B, H, W, 3], padded by `padding` pixels, and a horizontal flip.
 
     Images with a side of more than `LARGE` pixels get `random_resized_crop` instead. Images are flipped where `flip`
-    [B] is True; where it is None, with probability 1/2.
+    [B] is True; if it is None, with probability 1/2.
     """
     if max(images.shape[1:3]) > LARGE:
         return random_resized_crop(key, images, flip)
@@ -207,8 +207,8 @@ AUGMENT: dict[str, Augment] = {"none": none, "basic": basic, "full": full}
 def alternating_flips(rows: Integer[AnyArray, " B"], epoch: Integer[AnyArray, ""] | int) -> Bool[Array, " B"]:
     """Whether each image is flipped in an epoch: half of the images in even epochs, the others in odd ones: bool [B].
 
-    Two successive epochs show every image in both orientations; random flips do that for half of them. Which
-    images begin is a multiplicative hash of their row, the same for all seeds.
+    Two successive epochs show every image in both orientations; random flips do that for half of them. A
+    multiplicative hash of an image's row, the same for all seeds, decides in which epochs it is flipped.
 
     Args:
         rows: indices [B] of the images in the data set.

@@ -1,8 +1,8 @@
-"""Images as memory-mapped arrays in the cache folder, so that the second start of a data set reads none of its files.
+"""Images as memory-mapped arrays in the cache folder, so that only the first start reads a data set's files.
 
 An entry is named by a digest of its files' names, sizes and times, so a changed, added or removed file makes a new one.
-The entries that were used last are kept, as many as the limit allows: `JAXATTN_CACHE_LIMIT`, in gigabytes. Files that
-another process has mapped survive their deletion.
+The most recently used entries are kept, as many as the limit allows: `JAXATTN_CACHE_LIMIT`, in gigabytes. Another
+process can still use deleted files that it has mapped.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ Allocate = Callable[[str, tuple[int, ...]], np.ndarray]
 
 
 class Entry(NamedTuple):
-    """What the cache holds of a data set.
+    """A data set in the cache.
 
     Attributes:
         path: its folder.
         spec: of the data set.
         size: in bytes.
-        used: when it was used last, in seconds since 1970.
+        used: when it was last used, in seconds since 1970.
     """
 
     path: Path
@@ -59,7 +59,7 @@ def limit() -> int:
     """The most bytes that all entries may have together.
 
     Raises:
-        InputError: where the environment variable is no number.
+        InputError: if the environment variable is not a number of gigabytes, 0 or more.
     """
     text = os.environ.get(LIMIT) or DEFAULT_LIMIT
     try:
@@ -72,14 +72,14 @@ def limit() -> int:
 
 
 def key(files: Iterable[Path], about: str = "") -> str:
-    """The name of the entry for what is read from files.
+    """The name of the entry for images that are read from files.
 
     Args:
         files: all files that are read.
-        about: what else decides what the images are, such as their size.
+        about: what else the images depend on, such as their size.
 
     Raises:
-        OSError: where a file is not there.
+        OSError: if a file is missing.
     """
     sha = hashlib.sha256(f"{FORMAT} {about}".encode())
     for path in files:
@@ -91,7 +91,7 @@ def key(files: Iterable[Path], about: str = "") -> str:
 
 
 def spec_of(name: str) -> Spec | None:
-    """The facts of a data set whose images are cached; None where they are not."""
+    """The facts of a data set whose images are cached; None if they are not."""
     try:
         return _about(folder() / name)[0]
     except (OSError, RuntimeError, ValueError):  # RuntimeError: there is no home directory
@@ -99,14 +99,14 @@ def spec_of(name: str) -> Spec | None:
 
 
 def cached(name: str, read: Callable[[Allocate], Splits]) -> Splits:
-    """The data set that `read` gives, from the cache where it was read before.
+    """The data set that `read` returns, from the cache if it was read before.
 
-    Where the cache cannot be read or written, or has no room, the images are in memory.
+    If the cache cannot be read or written, or has no room, the images are in memory.
 
     Args:
         name: of the entry (`key`).
-        read: reads the files; it is given a function from a split's name and a shape [N, H, W, 3] to the uint8 array
-            to put its images into, which it may use. Masks are not cached.
+        read: reads the files. Its argument is a function from a split's name and a shape [N, H, W, 3] to a uint8 array,
+            which it may use for the images. Masks are not cached.
     """
     try:
         entry = folder() / name
@@ -125,11 +125,11 @@ def cached(name: str, read: Callable[[Allocate], Splits]) -> Splits:
     try:
         splits = read(lambda part, shape: _allocate(draft, part, shape))
         _save(draft, splits)
-        shutil.rmtree(entry, ignore_errors=True)  # one that could not be read
+        shutil.rmtree(entry, ignore_errors=True)  # an entry that could not be read
         draft.rename(entry)
         clear(limit(), keep=entry)
     except OSError:
-        if splits is None:  # it was the data that could not be read
+        if splits is None:  # the data itself could not be read
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -141,7 +141,7 @@ def _in_memory(part: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _allocate(draft: Path, part: str, shape: tuple[int, ...]) -> np.ndarray:
-    """An array in a file whose space is reserved: writing to one that has none would kill the process."""
+    """An array in a file with reserved disk space: writing without space would kill the process."""
     path, size = draft / f"{part}_images.npy", math.prod(shape)
     try:
         if size > min(limit(), shutil.disk_usage(draft).free - _MARGIN):
@@ -157,10 +157,10 @@ def _allocate(draft: Path, part: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _about(entry: Path) -> tuple[Spec, str]:
-    """What an entry states: the spec, and the digest of images and labels.
+    """The spec that an entry states, and its digest of images and labels.
 
     Raises:
-        OSError, ValueError: where it cannot be read.
+        OSError, ValueError: if it cannot be read.
     """
     try:
         values = json.loads((entry / ABOUT).read_text())
@@ -170,7 +170,7 @@ def _about(entry: Path) -> tuple[Spec, str]:
 
 
 def _load(entry: Path) -> Splits | None:
-    """What an entry holds; None where it is missing, damaged or cannot be read."""
+    """What an entry holds; None if it is missing, damaged or cannot be read."""
     try:
         spec, digest = _about(entry)
         parts = {
@@ -184,10 +184,10 @@ def _load(entry: Path) -> Splits | None:
 
 
 def _save(draft: Path, splits: Splits) -> None:
-    """Writes what of a data set is not written yet.
+    """Writes the parts of a data set that are not written yet.
 
     Raises:
-        OSError: where it cannot be written, or would be larger than the limit.
+        OSError: if it cannot be written, or would be larger than the limit.
     """
     if sum(getattr(splits, part).images.nbytes for part in PARTS) > limit():
         raise OSError("the cache is too small")
@@ -204,7 +204,7 @@ def _save(draft: Path, splits: Splits) -> None:
 
 
 def entries() -> list[Entry]:
-    """What the cache holds, used last first."""
+    """What the cache holds, most recently used first."""
     some = []
     with contextlib.suppress(OSError, RuntimeError):
         for path in folder().iterdir():
@@ -215,7 +215,7 @@ def entries() -> list[Entry]:
 
 
 def clear(most: int = 0, keep: Path | None = None) -> int:
-    """Deletes the entries that were used longest ago until the others have at most so many bytes.
+    """Deletes the least recently used entries until the others have at most `most` bytes.
 
     Args:
         most: bytes.

@@ -13,7 +13,7 @@ SPEC = Spec(
     train=50_000,
     test=10_000,
     mean=(0.4914, 0.4822, 0.4465),
-    # As tutorials have it, for parity. It is the mean of the images' own deviations; those of all pixels are
+    # As in tutorials, for parity. It is the mean of the images' own deviations; those over all pixels are
     # 0.2470, 0.2435, 0.2616.
     std=(0.2023, 0.1994, 0.2010),
     source="Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html; images from the web, no licence is stated",

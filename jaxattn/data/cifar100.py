@@ -1,4 +1,4 @@
-"""CIFAR-100 (Krizhevsky 2009): 100 fine classes, which are trained, in 20 superclasses."""
+"""CIFAR-100 (Krizhevsky 2009): 100 fine classes, which are the labels, in 20 superclasses."""
 
 from jaxattn.data import cifar, download
 from jaxattn.data.cifar.published import SIDE, Published, Version

@@ -1,4 +1,4 @@
-"""A data set by its name: one of `DATASETS`, a folder of images, or one of the reader's own."""
+"""A data set: one of `DATASETS`, a folder of images, or a user's own."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from jaxattn.data.splits import Splits
 
 
 def _nothing(data_dir: Path) -> None:
-    """For a data set in a data folder, a path, that needs no preparation."""
+    """The `prepare` of a data set that needs none; it takes the data folder, a path."""
 
 
 def nowhere(data_dir: Path) -> Path | None:
-    """None: there is no file of it in the data folder, a path."""
+    """The `find` of a data set without files in the data folder, a path: None."""
     return None
 
 
@@ -24,15 +24,15 @@ class Dataset:
     """A data set: what it is, and how it is read.
 
     Attributes:
-        spec: what is known of it before it is read; None where that is not enough to compile a program.
-        load: from a data folder, which it may create, to the images. The `spec` of what it gives may have other
-            numbers of images. It raises `UnavailableError` where the images are neither here nor to be had, and
-            `InputError` where they cannot be used.
-        find: from a data folder (a path) to the file or folder that `load` would read; None where there is none, and it
+        spec: what is known about it before it is read; None if that is not enough to compile a program.
+        load: from a data folder, which it may create, to the images. The `spec` that it returns may have other numbers
+            of images. It raises `UnavailableError` if the images are not on this machine and cannot be downloaded, and
+            `InputError` if they cannot be used.
+        find: from a data folder (a path) to the file or folder that `load` would read; None if there is none, and it
             would have to be downloaded.
-        prepare: called with the data folder, a path, in the calling thread, before `load` is called in another one,
-            once or twice: it may start to read, and imports what may not be imported while other threads import.
-        origin: what `jaxattn data` says where `find` gives None: where the images come from.
+        prepare: called once or twice with the data folder, a path, in the calling thread, before `load` is called in
+            another one: it may start reading, and imports what must not be imported while other threads import.
+        origin: where the images come from, which `jaxattn data` prints if `find` returns None.
     """
 
     spec: Spec | None

@@ -51,19 +51,19 @@ def obtain(
     """Downloads the files of a data set into a folder, one process at a time.
 
     Args:
-        data_dir: the folder; it is created, and taken away again where nothing can be downloaded.
+        data_dir: the folder; it is created, and removed again if nothing can be downloaded.
         name: of the data set.
         remotes: the files, by the names they get.
-        find: gives the path of the data set in the folder, once it is there.
-        instead: names of files that a user may put there, of which one is enough; none: all of `remotes`.
+        find: returns the path of the data set in the folder, once it is there.
+        instead: names of files, one of which a user may put there instead; if empty, all of `remotes`.
 
     Raises:
-        UnavailableError: where a server cannot be reached or refuses.
-        InputError: where a download is interrupted, a file is not the expected one, or it cannot be written.
+        UnavailableError: if a server cannot be reached or refuses.
+        InputError: if a download is interrupted, a file is not the expected one, or it cannot be written.
     """
     is_new = not data_dir.exists()
     with contextlib.ExitStack() as locks:
-        with contextlib.suppress(OSError):  # a folder that cannot be created or locked: writing says so
+        with contextlib.suppress(OSError):  # a folder that cannot be created or locked: writing reports it
             data_dir.mkdir(parents=True, exist_ok=True)
             locks.enter_context(exclusive_lock(data_dir, wait=True))
         if path := find():  # another process was faster
@@ -98,8 +98,8 @@ def fetch(remote: Remote, path: Path) -> None:
         path: where to write it; its folder is created if missing.
 
     Raises:
-        UnavailableError: where the server cannot be reached or refuses.
-        InputError: where the transfer is interrupted, the file is not the expected one, or it cannot be written.
+        UnavailableError: if the server cannot be reached or refuses.
+        InputError: if the transfer is interrupted, the file is not the expected one, or it cannot be written.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -123,8 +123,8 @@ def _transfer(remote: Remote, part: Path, have: int) -> None:
     """Appends to `part`, which holds `have` bytes, until it is complete.
 
     Raises:
-        UnavailableError: where the server cannot be reached or refuses.
-        InputError: where the transfer is interrupted, or the server offers another number of bytes.
+        UnavailableError: if the server cannot be reached or refuses.
+        InputError: if the transfer is interrupted, or the server offers another number of bytes.
     """
     response = _request(remote, have)
     if response.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server starts from the beginning
@@ -161,7 +161,7 @@ def _request(remote: Remote, have: int) -> http.client.HTTPResponse:
     """The server's response to a request for everything after the first `have` bytes.
 
     Raises:
-        UnavailableError: where the server cannot be reached or refuses.
+        UnavailableError: if the server cannot be reached or refuses.
     """
     request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
     results: queue.SimpleQueue = queue.SimpleQueue()

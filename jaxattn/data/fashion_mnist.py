@@ -20,7 +20,7 @@ from jaxattn.limits import open_file
 from jaxattn.paths import local_path
 
 _HOST = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-# The packed files, each with its size in bytes and its SHA-256, as published.
+# The compressed files, each with its size in bytes and its SHA-256, as published.
 FILES = {
     f"{name}-ubyte.gz": download.Remote(f"{_HOST}/{name}-ubyte.gz", size, sha256)
     for name, size, sha256 in (
@@ -46,7 +46,7 @@ SPEC = Spec(
 
 
 def find(data_dir: Path) -> Path | None:
-    """The folder of the four files, packed or not: `data_dir` or one of `FOLDERS` in it; None where one is missing."""
+    """The folder of the four files, compressed or not: `data_dir` or one of `FOLDERS` in it; None if one is missing."""
     folders = (data_dir / name for name in FOLDERS)
     return next((folder for folder in folders if all(_file(folder, name) for name in FILES)), None)
 
@@ -56,11 +56,11 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def load(data_dir: Path) -> Splits:
-    """The images from what `find` finds; else the files are downloaded into the folder `fashion-mnist`.
+    """The images from what `find` finds; if nothing, the files are downloaded into the folder `fashion-mnist`.
 
     Raises:
-        UnavailableError: where they are missing and cannot be downloaded.
-        InputError: where a file is damaged or holds something else.
+        UnavailableError: if they are missing and cannot be downloaded.
+        InputError: if a file is damaged or holds something else.
     """
     data_dir = local_path(data_dir, "data_dir")
     folder = find(data_dir) or download.obtain(data_dir / SPEC.name, SPEC.name, FILES, lambda: find(data_dir))
@@ -89,7 +89,7 @@ def _idx(path: Path, axes: int) -> np.ndarray:
     """The array of bytes in an IDX file: two zeros, type, number of axes, the size of each, then the values.
 
     Raises:
-        InputError: where it is damaged, or of another type or number of axes.
+        InputError: if it is damaged, or of another type or number of axes.
     """
     try:
         with open_file(path, _MAX_PACKED) as file:

@@ -14,9 +14,9 @@ from jaxattn.paths import local_path
 
 # Of a file; Pillow limits the pixels (`MAX_IMAGE_PIXELS`), each of which takes up to 20 bytes: 1.8 GB.
 MAX_BYTES = 256 << 20
-# The formats that cameras, the web and microscopes have. Pillow reads others by another program, or without a limit.
+# The formats of cameras, the web and microscopes. Pillow reads others with external programs, or without a limit.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
-# How the names of their files end.
+# The endings of their file names.
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".dib"),
     *(".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
@@ -30,7 +30,7 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
     Of several frames the first is read. The image is cropped around its centre to the aspect ratio of height and width,
     then resized with an antialiasing bicubic filter. 16-bit values are scaled to 8 bits.
 
-    Metadata that cannot be read is left out.
+    Metadata that cannot be read is ignored.
 
     Args:
         path: a file of one of `FORMATS`, of any size and mode that Pillow reads, except 32-bit floats and integers.
@@ -40,7 +40,7 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
         uint8 [height, width, 3], RGB.
 
     Raises:
-        InputError: where the file is missing, is not an image, is damaged, or has too many pixels or bytes.
+        InputError: if the file is missing, is not an image, is damaged, or has too many pixels or bytes.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -68,7 +68,7 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Height and width of an image by its header, in pixels; None where that cannot be read."""
+    """Height and width of an image by its header, in pixels; None if that cannot be read."""
     from PIL import Image
 
     try:
@@ -82,7 +82,7 @@ def _formats() -> list[str]:
     """The formats that this version of Pillow reads."""
     from PIL import Image
 
-    Image.init()  # an older Pillow lacks one
+    Image.init()  # an older Pillow lacks some
     return [name for name in FORMATS if name in Image.OPEN]
 
 
@@ -104,7 +104,7 @@ def _fitted(image, height, width):
 
 
 def _opened(content):
-    """The Pillow image, whose pixels are unpacked; a PNG without its metadata where that cannot be read."""
+    """The Pillow image, with its pixels decoded; a PNG without its metadata if that cannot be read."""
     from PIL import Image
 
     formats = _formats()
@@ -124,7 +124,7 @@ def _opened(content):
         return unpacked(png_chunks.without_metadata(content))
 
 
-# What each orientation of EXIF's but the first asks for.
+# The transposition for each EXIF orientation but the first.
 _TURNS = dict(enumerate((
     "FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90",
 ), 2))  # fmt: skip
@@ -136,7 +136,7 @@ def _upright(image):
 
     try:
         turn = _TURNS.get(image.getexif().get(0x0112))
-    except Exception:  # of many types
+    except Exception:  # Pillow raises many types
         return image
     return image.transpose(Image.Transpose[turn]) if turn else image
 
@@ -145,7 +145,7 @@ def _to_rgb(image):
     """The Pillow image in RGB, upright.
 
     Raises:
-        ValueError: where its values are 32-bit.
+        ValueError: if its values are 32-bit.
     """
     from PIL import Image
 

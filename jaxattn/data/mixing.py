@@ -1,4 +1,4 @@
-"""Cutout and mixup: augmentations of a batch that has been normalised."""
+"""Cutout and mixup: augmentations of a normalised batch."""
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ AnyArray = Array | np.ndarray
 def hide_square(
     images: Float[AnyArray, "B H W 3"], centres: Integer[AnyArray, "B 2"], side: int
 ) -> Float[Array, "B H W 3"]:
-    """Images whose pixels in a square are zero, the mean of a normalised data set; what lies outside is cut off.
+    """The images with a square of zeros, the mean of a normalised data set; parts outside the image are cut off.
 
     Args:
         images: normalised, [B, H, W, 3].
-        centres: row and column of each square's centre, [B, 2]; of an even side, the one after the middle.
+        centres: row and column of each square's centre, [B, 2]; for an even side, the pixel after the middle.
         side: of the square, in pixels.
     """
     _, height, width, _ = images.shape

@@ -16,19 +16,19 @@ import numpy as np
 from jaxtyping import UInt8
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow's decoder of some others runs another program
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow runs external programs for some others
 _BLOCK = 100  # images decoded at once: buffers small enough for malloc to keep
 
 
 def decode(files: Sequence[bytes], height: int, width: int) -> UInt8[np.ndarray, "N {height} {width} 3"]:
-    """The pixels uint8 [N, H, W, 3] of N image files, in a format that data sets hold: PNG, JPEG, GIF, BMP or WebP.
+    """The pixels uint8 [N, H, W, 3] of N image files in a format that data sets use: PNG, JPEG, GIF, BMP or WebP.
 
     Args:
         files: the contents of the files, at least one.
         height, width: the size that every image must have.
 
     Raises:
-        Exception: of many types, where a file is damaged or an image has another size.
+        Exception: of many types, if a file is damaged or an image has another size.
     """
 
     images = np.empty((len(files), height, width, 3), np.uint8)
@@ -55,10 +55,10 @@ def _decode_block(files: Sequence[bytes], height: int, width: int) -> UInt8[np.n
 
 
 def _rows(file: bytes, start: int, size: int) -> bytes:
-    """The filtered rows of one PNG, `size` bytes, from those of its chunks after `start` that are IDAT.
+    """The filtered rows of one PNG, `size` bytes, from its IDAT chunks after `start`.
 
     Raises:
-        Exception: of many types, where the file is damaged.
+        Exception: of many types, if the file is damaged.
     """
     compressed = []
     while start < len(file):
@@ -80,7 +80,7 @@ def _pixels(file: bytes, height: int, width: int) -> UInt8[np.ndarray, "{height}
     from PIL import Image
 
     with Image.open(io.BytesIO(file), formats=_FORMATS) as image:
-        if image.size != (width, height):  # before they are unpacked
+        if image.size != (width, height):  # before the pixels are decoded
             raise ValueError(f"expected an image of {height}x{width} pixels, got {image.height}x{image.width}")
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 

@@ -8,7 +8,7 @@ _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def without_metadata(content: bytes) -> bytes:
-    """A PNG with only those of its chunks that its pixels depend on, and its EXIF if that is undamaged."""
+    """A PNG with only the chunks that its pixels depend on, and its EXIF if that is undamaged."""
     kept, start = [SIGNATURE], len(SIGNATURE)
     while start + 8 <= len(content):
         length, name = struct.unpack_from(">I4s", content, start)

@@ -1,4 +1,4 @@
-"""The crop that larger images are augmented with: a random part of the image, resized to the whole."""
+"""The crop that augments larger images: a random part of the image, resized to the size of the whole."""
 
 import math
 
@@ -31,17 +31,17 @@ def resized_crop(images: Float[AnyArray, "B H W 3"], boxes: Float[AnyArray, "B 4
 
 
 def draw_boxes(key: PRNGKeyArray, count: int, height: int, width: int) -> Float[Array, "B 4"]:
-    """Top, left, height and width of random parts of images of so many pixels, [B, 4].
+    """Top, left, height and width of random parts of images of this size, [B, 4].
 
-    A part has a fraction of the image's area, uniform in `AREA`, and a ratio whose logarithm is uniform in `RATIO`'s.
+    A part's fraction of the image's area is uniform in `AREA`; its ratio is log-uniform in `RATIO`.
 
     Args:
         key: scalar.
         count: number of images B.
         height, width: of an image, in pixels.
 
-    Source: "Inception" crops, arXiv:1409.4842, section 6, as torchvision's `RandomResizedCrop` draws them; where a side
-    is longer than the image's, torchvision draws again up to ten times, here it is cut to the image's.
+    Source: "Inception" crops, arXiv:1409.4842, section 6, as torchvision's `RandomResizedCrop` draws them; if a side is
+    longer than the image's, torchvision draws again, up to ten times; here it is cut to the image's.
     """
     area, ratio, down, across = jax.random.uniform(key, (4, count))
     area = AREA[0] + (AREA[1] - AREA[0]) * area
@@ -56,7 +56,7 @@ def random_resized_crop(
 ) -> Float[Array, "B H W 3"]:
     """A random part of each image [B, H, W, 3], resized to H x W, and a horizontal flip.
 
-    Images are flipped where `flip` [B] is True; where it is None, with probability 1/2.
+    Images are flipped where `flip` [B] is True; if it is None, with probability 1/2.
     """
     key_box, key_flip = jax.random.split(key)
     count, height, width, _ = images.shape

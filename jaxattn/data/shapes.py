@@ -34,7 +34,7 @@ def make(seed: int = 0, train: int = _TRAIN, test: int = _TEST) -> Splits:
     Args:
         seed: the seed of all random draws.
         train: the number of training images.
-        test: the number of test images, which have a random stream of their own.
+        test: the number of test images, which have their own random stream.
 
     Returns:
         Both splits with masks, True where the shape covers more than half of the pixel.

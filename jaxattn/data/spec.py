@@ -1,4 +1,4 @@
-"""What a data set is, known before it is read: all that the rest of the package may ask of one."""
+"""The facts of a data set, known before it is read: all that the rest of the package may ask about one."""
 
 import dataclasses
 from typing import Any, final
@@ -18,14 +18,14 @@ class Spec:
         name: of the data set.
         classes: names of the classes [K].
         image_shape: (H, W, 3), in pixels.
-        train, test: number of images of each split; None where that was not recorded.
-        mean, std: what is subtracted from each channel, and what it is divided by, in units of 0..1.
-        source: where it is from, its licence, and what was done to it, in one line.
-        superclasses: for each class the name of the coarser class it belongs to [K]; none where there are no such.
-        notes: what a reader of numbers must know of these images, a sentence each.
+        train, test: number of images of each split; None if that was not recorded.
+        mean, std: what is subtracted from each channel, and what it is then divided by, in units of 0..1.
+        source: its origin, its licence, and what was done to it, in one line.
+        superclasses: for each class the name of the coarser class it belongs to [K]; empty if there are none.
+        notes: what readers of results must know about these images, one sentence each.
 
     Raises:
-        InputError: where a value cannot be one of a data set.
+        InputError: if a value is not possible for a data set.
     """
 
     name: str
@@ -75,8 +75,8 @@ class Spec:
         """The inverse of `to_json`.
 
         Raises:
-            TypeError: where the values are of other types.
-            InputError: where they cannot be those of a data set.
+            TypeError: if the values have other types.
+            InputError: if they are not possible for a data set.
         """
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in dict(values).items()}
         for names, kinds in _KINDS.items():
@@ -90,7 +90,7 @@ class Spec:
         return cls(**values)
 
 
-# The types of each value, or of the parts of it.
+# The types of each value, or of its items.
 _KINDS: dict[tuple[str, ...], tuple[type, ...]] = {
     ("name", "source", "classes", "superclasses", "notes"): (str,),
     ("image_shape",): (int,),

@@ -16,7 +16,7 @@ PARTS = ("train", "test")
 
 
 class Rows:
-    """Some rows of an array [N, ...], which may be in a file, and are read when they are asked for: [M, ...]."""
+    """Some rows [M, ...] of an array [N, ...] that may be in a file; they are read on access."""
 
     def __init__(self, array: np.ndarray, rows: Integer[np.ndarray, " M"]):
         """Takes the array and indices [M] into it."""
@@ -40,12 +40,12 @@ class Split:
     """Labelled images.
 
     Attributes:
-        images: uint8 [N, H, W, 3], RGB, 0-255; as `Rows` where they are read when they are asked for.
+        images: uint8 [N, H, W, 3], RGB, 0-255; `Rows` if they are read on access.
         labels: int32 [N], indices into the data set's classes.
-        masks: bool [N, H, W], True on the object; None where the data set has no masks.
+        masks: bool [N, H, W], True on the object; None if the data set has no masks.
 
     Raises:
-        InputError: where a shape or a dtype differs.
+        InputError: if a shape or a dtype differs.
     """
 
     images: Any  # np.ndarray or `Rows`, as `__post_init__` checks
@@ -72,12 +72,12 @@ class Split:
         masks = None if self.masks is None else self.masks[indices]
         if isinstance(self.images, Rows):
             return Split(self.images[indices], self.labels[indices], masks)
-        # mode="raise" would go through a buffer; it is the labels that refuse an index out of range.
+        # mode="raise" would go through a buffer; indexing the labels already refuses an index out of range.
         labels, images = self.labels[indices], _aligned((len(indices), *self.images.shape[1:]))
         return Split(np.take(self.images, indices, axis=0, out=images, mode="wrap"), labels, masks)
 
     def view(self, indices: Integer[np.ndarray, " M"]) -> "Split":
-        """The examples at `indices` [M], without masks; an image is read when it is asked for."""
+        """The examples at `indices` [M], without masks; images are read on access."""
         return Split(Rows(self.images, indices), self.labels[indices])
 
 
@@ -86,11 +86,11 @@ class Splits:
     """The images of a data set: its two published splits.
 
     Attributes:
-        spec: the data set's facts; numbers of images that are not those of the splits are replaced by theirs.
+        spec: the data set's facts; its numbers of images are replaced by those of the splits.
         train, test: the splits.
 
     Raises:
-        InputError: where a split is empty, has images of another shape, or a label is not in 0..K-1.
+        InputError: if a split is empty, has images of another shape, or a label is not in 0..K-1.
     """
 
     spec: Spec
@@ -135,7 +135,7 @@ class Splits:
 
 
 def _aligned(shape):
-    """An empty array of bytes at a multiple of 64: JAX uses such memory as it is on a CPU, and copies any other."""
+    """An empty array of bytes, aligned to 64: on a CPU, JAX uses such memory directly, and copies any other."""
     size = math.prod(shape)
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
@@ -149,13 +149,13 @@ def hold_out(split: Split, count: int, seed: int, lazy: bool = False) -> tuple[S
         split: [N] examples.
         count: how many to hold out, 0..N-1.
         seed: chooses which.
-        lazy: whether the images that are kept are read when they are asked for; else they are copied into memory.
+        lazy: whether the images that are kept are read on access; else they are copied into memory.
 
     Returns:
         The [N - count] examples that are kept and the [count] held out, both in their original order.
 
     Raises:
-        InputError: where `count` is out of range.
+        InputError: if `count` is out of range.
     """
     total = len(split)
     if not 0 <= count < total:
@@ -167,7 +167,7 @@ def hold_out(split: Split, count: int, seed: int, lazy: bool = False) -> tuple[S
 
 
 def stratified(labels: Integer[np.ndarray, " N"], count: int, seed: int) -> Integer[np.ndarray, " M"]:
-    """The indices int [count] of a stratified sample, every class in proportion, the smaller samples first.
+    """The indices int [count] of a stratified sample, every class in proportion; it starts with the smaller samples.
 
     Args:
         labels: int [N].

@@ -31,7 +31,7 @@ SPEC = Spec(
     image_shape=(32, 32, 3),
     train=73_257,
     test=26_032,
-    # As they are usually given; the pixels themselves have not been measured here.
+    # The usual values; the pixels themselves have not been measured here.
     mean=(0.4377, 0.4438, 0.4728),
     std=(0.1980, 0.2010, 0.1970),
     source="Netzer et al. 2011, http://ufldl.stanford.edu/housenumbers; for non-commercial use",
@@ -39,17 +39,17 @@ SPEC = Spec(
 
 
 def find(data_dir: Path) -> Path | None:
-    """The folder of both files: `data_dir`, or `svhn` in it; None where they are missing."""
+    """The folder of both files: `data_dir`, or `svhn` in it; None if they are missing."""
     folders = (data_dir, data_dir / SPEC.name)
     return next((folder for folder in folders if all((folder / name).is_file() for name in FILES)), None)
 
 
 def load(data_dir: Path) -> Splits:
-    """The images from `data_dir` or the folder `svhn` in it, into which they are downloaded otherwise.
+    """The images from `data_dir` or the folder `svhn` in it; if they are in neither, they are downloaded to the latter.
 
     Raises:
-        UnavailableError: where they are missing and cannot be downloaded.
-        InputError: where a file is damaged or holds something else.
+        UnavailableError: if they are missing and cannot be downloaded.
+        InputError: if a file is damaged or holds something else.
     """
     data_dir = local_path(data_dir, "data_dir")
     folder = find(data_dir) or download.obtain(data_dir / SPEC.name, SPEC.name, FILES, lambda: find(data_dir))

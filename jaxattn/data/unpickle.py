@@ -33,7 +33,7 @@ def load_dict(content: bytes) -> dict[str, object]:
         The values by key; arrays of any dtype and shape [...].
 
     Raises:
-        Exception: of many types, where it is damaged, names anything that arrays do not need, or is not a dict.
+        Exception: of many types, if it is damaged, names anything that arrays do not need, or does not hold a dict.
     """
     loaded = _Interpreter(len(content)).run(content)
     if not isinstance(loaded, dict):
@@ -76,7 +76,7 @@ _CALLABLES: dict[str, Callable[..., Any]] = {
 
 
 class _Interpreter:
-    """The stack machine that a pickle is a program of."""
+    """The stack machine that runs the program in a pickle."""
 
     def __init__(self, size: int):
         self._stack: list[Any] = []

@@ -1,8 +1,8 @@
 """The compute dtype: what operands are rounded to before they are multiplied, while sums keep their own type.
 
-It counts on GPU and TPU. On a CPU the operands keep their own type: XLA's products of bfloat16 make a training step 1.5
-times as long where there is AVX512-BF16, and 1.4 times where there is AMX, whose fast products do not make up for
-Winograd convolution, which bfloat16 is too coarse for.
+It takes effect on GPU and TPU. On a CPU the operands keep their own type: with XLA's bfloat16 products, a training step
+takes 1.5 times as long on AVX512-BF16 and 1.4 times as long on AMX, whose fast products do not make up for the loss of
+Winograd convolution, for which bfloat16 is too coarse.
 """
 
 import jax

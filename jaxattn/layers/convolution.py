@@ -24,7 +24,7 @@ def conv_general_dilated(
     compute_dtype: ComputeDtype = None,
     **options,
 ) -> Float[Array, "B H2 W2 Cout"]:
-    """`jax.lax.conv_general_dilated` for `nn.Conv`, by `conv_same` where that computes the same.
+    """`jax.lax.conv_general_dilated` for `nn.Conv`; it uses `conv_same` where that computes the same.
 
     Args:
         x: [B, H, W, Cin].
@@ -50,7 +50,7 @@ def conv_general_dilated(
 
 
 def is_plain(options: dict) -> bool:
-    """Whether options of `jax.lax.conv_general_dilated` ask for one group, no dilation and no precision of its own."""
+    """Whether options of `jax.lax.conv_general_dilated` ask for one group, no dilation and no special precision."""
     dilations = *(options.get("lhs_dilation") or ()), *(options.get("rhs_dilation") or ())
     special = [options.get(name) for name in ("precision", "preferred_element_type")]
     groups = options.get("feature_group_count", 1), options.get("batch_group_count", 1)
@@ -63,13 +63,13 @@ def conv_same(
 ) -> Float[Array, "B H W Cout"]:
     """Convolution with stride 1 that keeps H and W: x [B, H, W, Cin], kernel [K, K, Cin, Cout], K odd.
 
-    Operands, in the backward pass dy too, are rounded to the compute dtype (see `compute_dtype`). GPU and TPU
-    accumulate in float32 and round each finished sum to it once; what flows between layers has the type of x.
+    Operands, including dy in the backward pass, are rounded to the compute dtype (see `compute_dtype`). GPU and TPU
+    accumulate in float32 and round each finished sum to it once; activations between layers have the type of x.
 
     On accelerators it is `lax.conv`. On a CPU it is
 
-    * `winograd` where the kernel is 3x3, there are enough tiles for matrices, the type is float32 or wider, and
-      channels are not few; H and W that are no multiples of 4 are filled with zeros;
+    * `winograd` if the kernel is 3x3, there are enough tiles for matrix products, the type is float32 or wider, and
+      there are not too few channels; H and W are padded with zeros to multiples of 4;
     * a matrix product for few channels (an image): windows [B H W / R, K (R + K - 1) Cin] of R = 4 outputs in a row,
       times a band of the kernel. That is twice the arithmetic of R = 1 on a quarter of the rows, which a CPU does in
       the same time, and half the bytes to copy;
@@ -102,7 +102,7 @@ def _kernel_gradient(x, kernel, dy):
 
 def _suits_winograd(x, kernel):
     batch, height, width, channels = x.shape
-    if not isinstance(batch, int):  # of any size, in a program that is exported: nobody knows how many tiles
+    if not isinstance(batch, int):  # symbolic, in an exported program: the number of tiles is unknown
         return False
     is_3x3 = len(kernel) == winograd.SIZE and min(height, width) >= winograd.TILE - 1
     enough = batch * height * width >= FEW_TILES * winograd.TILE**2
@@ -111,9 +111,9 @@ def _suits_winograd(x, kernel):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _strided(strides, padding, x, kernel):
-    """A convolution with strides. Its gradients are matrix products.
+    """A strided convolution whose gradients are matrix products.
 
-    XLA's own would transpose whole maps for that of the kernel, and multiply by zeros between dy's rows for that of x.
+    XLA's own gradient of the kernel would transpose whole maps, and that of x multiply by zeros between dy's rows.
     """
     return _conv(x, kernel, strides=strides, padding=padding)
 
@@ -133,9 +133,9 @@ def _strided_backward(strides, padding, residuals, dy):
 
 
 def _strided_windows(x, size, strides, padding, output):
-    """The inputs of each output [H, W], with these strides: [B H W, K K C], ordered as a kernel's rows are.
+    """The inputs of each output [H, W], with these strides: [B H W, K K C], in the order of a kernel's rows.
 
-    The map is cut into cells of a stride's size: slices with strides are slow.
+    The map is cut into cells of a stride's size, since strided slices are slow.
     """
     (down, across), (rows, columns) = strides, output
     cells = [length + (side - 1) // step for length, side, step in zip(output, size, strides, strict=True)]
@@ -157,18 +157,18 @@ _strided.defvjp(_strided_forward, _strided_backward)
 
 
 def _filled(x):
-    """x [B, H, W, C] with zeros below and to the right, up to multiples of a tile."""
+    """x [B, H, W, C], padded with zeros below and to the right to multiples of a tile."""
     fill = [(0, -side % winograd.TILE) if axis in (1, 2) else (0, 0) for axis, side in enumerate(x.shape)]
     return jnp.pad(x, fill) if any(after for _, after in fill) else x
 
 
 def _run(x):
-    """How many outputs in a row share one window."""
+    """How many consecutive outputs of a row share one window."""
     return 4 if x.shape[-1] < FEW_CHANNELS and x.shape[2] % 4 == 0 else 1
 
 
 def _windows(x, size, run):
-    """The inputs of each `run` outputs in a row: [B H W / run, K (run + K - 1) C], ordered as a band's rows are."""
+    """The inputs of `run` consecutive outputs each: [B H W / run, K (run + K - 1) C], in the order of a band's rows."""
     batch, height, width, channels = x.shape
     edge, reach = size // 2, run + size - 1
     starts = range(0, reach, run)
@@ -182,7 +182,7 @@ def _windows(x, size, run):
 
 
 def _band(kernel, run):
-    """The kernel [K, K, C, F] at each of `run` positions in a row: [K (run + K - 1) C, run F]."""
+    """The kernel [K, K, C, F] at each of `run` consecutive positions: [K (run + K - 1) C, run F]."""
     moved = [jnp.pad(kernel, ((0, 0), (i, run - 1 - i), (0, 0), (0, 0))) for i in range(run)]
     return jnp.stack(moved, axis=3).reshape(-1, run * kernel.shape[-1])
 

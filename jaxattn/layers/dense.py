@@ -20,7 +20,7 @@ def dot(x: Float[Array, "B I"], kernel: Float[Array, "I O"], compute_dtype: Comp
 
 
 def _product(a, b, contracted, compute_dtype):
-    """The product of two matrices over one axis of each; without transposes, which an accelerator might carry out."""
+    """The product of two matrices over one axis of each, without transposes, which an accelerator might materialise."""
     dimensions = (((contracted[0],), (contracted[1],)), ((), ()))
 
     def rounded(a, b):
@@ -47,7 +47,7 @@ dot.defvjp(_dot_forward, _dot_backward)
 def dot_general(
     x: Float[Array, "B I"], kernel: Float[Array, "I O"], dimensions, *, compute_dtype: ComputeDtype = None, **options
 ) -> Float[Array, "B O"]:
-    """`jax.lax.dot_general` of x [B, I] and kernel [I, O] for `nn.Dense`, by `dot` where a compute dtype is given."""
+    """`jax.lax.dot_general` of x [B, I] and kernel [I, O] for `nn.Dense`; it uses `dot` if a compute dtype is given."""
     if compute_dtype is None:
         return jax.lax.dot_general(x, kernel, dimensions, **options)
     return dot(x, kernel, compute_dtype)

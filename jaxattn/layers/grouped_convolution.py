@@ -1,7 +1,7 @@
-"""Convolutions with many groups or few channels, which CPUs are slow at, as sums and matrix products.
+"""Convolutions with many groups or few channels as sums and matrix products on CPUs, where XLA's own are slow.
 
-XLA's own take 3 to 100 times as long there, and the gradient of one with 32 groups seconds a step. On accelerators they
-are XLA's own. Maps are [B, H, W, C], kernels [K, K, C / groups, F].
+XLA's own take 3 to 100 times as long there, and the gradient of one with 32 groups takes seconds per step. Accelerators
+use XLA's own. Maps are [B, H, W, C], kernels [K, K, C / groups, F].
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def _by_rows(x, kernel, padding):
 
 
 def _block_diagonal(kernel, groups):
-    """The dense kernel [K, K, C, F] equal to this one [K, K, C / groups, F] of several groups."""
+    """The dense kernel [K, K, C, F] that is equivalent to a kernel [K, K, C / groups, F] of several groups."""
     rows, columns, inputs, outputs = kernel.shape
     blocks = kernel.reshape(rows, columns, inputs, groups, outputs // groups)
     dense = jnp.einsum("abigo,gh->abhigo", blocks, jnp.eye(groups, dtype=kernel.dtype))

@@ -1,4 +1,4 @@
-"""Layers whose weights are initialised as PyTorch does."""
+"""Layers initialised as in PyTorch."""
 
 import math
 
@@ -7,7 +7,7 @@ from flax import linen as nn
 
 
 def uniform(fan_in: int) -> nn.initializers.Initializer:
-    """Draws from U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for weights and biases of both layers."""
+    """Draws from U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for dense and convolution layers."""
     bound = 1 / math.sqrt(fan_in)
     return lambda key, shape, dtype=float: jax.random.uniform(key, shape, dtype, -bound, bound)
 

@@ -12,17 +12,17 @@ from jaxtyping import Float
 
 @final
 class BatchNorm(nn.Module):
-    """Normalises each channel over the batch in training, by running statistics in evaluation.
+    """Normalises each channel over the batch in training, with running statistics in evaluation.
 
     y = (x - mean) / sqrt(var + eps) * scale + bias, with the biased variance of the batch; the running variance is
-    updated with the unbiased one, as in PyTorch (Flax's own takes the biased one).
+    updated with the unbiased one, as in PyTorch (Flax's own uses the biased one).
 
     Attributes:
-        momentum: fraction of the old running statistics that stays (PyTorch's momentum .1 is .9 here).
+        momentum: fraction of the old running statistics that is kept (PyTorch's momentum .1 is .9 here).
         epsilon: added to the variance.
         scale_init: initialiser of `scale`; zeros make a residual branch start as the identity.
         use_scale: whether there is a `scale`; else it is 1.
-        relu: whether the ReLU of the result is returned, with a gradient that keeps no array for it.
+        relu: whether to return the ReLU of the result; its gradient stores no extra array.
 
     Source: arXiv:1502.03167, algorithm 1.
     """
@@ -60,8 +60,8 @@ def batch_norm(
 ) -> tuple[Float[Array, "B H W C"], Float[Array, " C"], Float[Array, " C"]]:
     """x [B, H, W, C] normalised over B, H, W, or its ReLU, with the batch's mean [C] and biased variance [C].
 
-    The gradient is written out, since XLA does not find its short form. No gradient flows through the mean and the
-    variance: they are for the running statistics.
+    The gradient is hand-written, since XLA does not find its short form. No gradient flows through the returned mean
+    and variance: they are for the running statistics.
 
     Source: arXiv:1502.03167, algorithm 1.
     """
@@ -78,7 +78,7 @@ def _batch_norm_forward(x, scale, bias, epsilon, relu):
 
 
 def _computed_once(x):
-    """x, which XLA for a CPU would otherwise compute anew in each of the operations that read it."""
+    """x, behind a barrier on CPUs: otherwise XLA would recompute it in each operation that reads it."""
     return jax.lax.platform_dependent(x, cpu=jax.lax.optimization_barrier, default=lambda x: x)
 
 

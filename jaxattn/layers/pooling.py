@@ -1,4 +1,4 @@
-"""Maxima with gradients written out: 2x2 max pooling, alone and fused with a gate, and a maximum along axes."""
+"""Maxima with hand-written gradients: 2x2 max pooling, alone and fused with a gate, and a maximum along axes."""
 
 import functools
 import math
@@ -12,9 +12,9 @@ from jaxtyping import Float
 def max_pool_2x2(x: Float[Array, "B H W C"]) -> Float[Array, "B H//2 W//2 C"]:
     """Maximum of each 2x2 window, stride 2: [B, H, W, C] to [B, H // 2, W // 2, C]; an odd last row or column is cut.
 
-    The gradient goes to the window's first maximum, row by row, as PyTorch's does. It is written out: on a 2-core CPU
-    that of `reduce_window` took ten times as long, and that of `max` over a reshape divides by the number of values
-    that equal the maximum, which is 0 where XLA recomputes them with other rounding.
+    The gradient goes to the window's first maximum, row by row, as in PyTorch. It is hand-written: on a 2-core CPU that
+    of `reduce_window` took ten times as long, and that of `max` over a reshape divides by the number of values that
+    equal the maximum, which is 0 if XLA recomputes them with other rounding.
     """
     return _max_pool_even(_even(x))
 
@@ -63,7 +63,7 @@ def _max_pool_backward(x, dy):
 def _to_first_maximum(x, dy):
     """The array of x's shape with dy at the first maximum of each window, and 0 elsewhere.
 
-    Every place compares its own position in the window with the maximum's: that needs no array to be assembled.
+    Every element compares its position in the window with the maximum's, so no array has to be assembled.
     """
     a, b, c, d = _corners(x)
     left_of_top, left_of_bottom, is_top = a >= b, c >= d, jnp.maximum(a, b) >= jnp.maximum(c, d)
@@ -82,7 +82,7 @@ def _gated_max_pool_even(x, gate):
 
 def _gated_max_pool_forward(x, gate):
     a, b, c, d = _corners(x)
-    # the largest product of a negative weight is at the smallest value
+    # with a negative weight, the largest product is at the smallest value
     chosen = jnp.where(gate >= 0, _largest(a, b, c, d), -_largest(-a, -b, -c, -d))
     return chosen * gate, (x, chosen, gate)
 
@@ -98,10 +98,10 @@ _gated_max_pool_even.defvjp(_gated_max_pool_forward, _gated_max_pool_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_first(x: Float[Array, "..."], axis: tuple[int, ...]) -> Float[Array, "..."]:
-    """Maximum of x [...] along axes, counted from 0, which stay with length 1; the gradient goes to the first maximum.
+    """Maximum of x [...] along axes, from 0, that are kept with length 1; the gradient goes to the first maximum.
 
-    So does that of PyTorch's pooling. `jnp.max` divides the gradient among all maxima by their number, which is 0, and
-    the gradient NaN, where XLA recomputes x with other rounding.
+    PyTorch's pooling does the same. `jnp.max` divides the gradient by the number of maxima. If XLA recomputes x with
+    other rounding, that number is 0, and the gradient NaN.
     """
     return jnp.max(x, axis, keepdims=True)
 

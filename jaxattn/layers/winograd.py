@@ -6,11 +6,11 @@ kernel and the output tiles along rows and columns. Between the transforms, the 
 positions are kept as six arrays, one for each row of the tile, whose products are independent and run in parallel.
 
 Each transform has two steps, along one axis and then along the other, and each step handles all its rows in one loop;
-the result between them is materialised (`_barrier`). That is far less arithmetic than XLA does when it fuses the two
-steps, and a tenth of the XLA computations to compile that one for each position would give.
+the result between them is materialised (`_barrier`). That takes far less arithmetic than if XLA fuses the two steps,
+and a tenth of the XLA computations that would be compiled with one for each position.
 
 Intermediate values grow by factors of up to 25 and 64 and cancel again, so float32 results are off by about 1e-5 of the
-maximum (a direct convolution: 1e-6). Training does not suffer from that; it would from the same in bfloat16.
+maximum (a direct convolution: 1e-6). Training does not suffer from that; in bfloat16 it would.
 
 Source: arXiv:1509.09308, section 4.3; matrices for the points 0, 1, -1, 2, -2 and infinity.
 """
@@ -71,7 +71,7 @@ def gradients(
     """
     inputs, kernels, outputs = _from_input(x), _from_kernel(kernel), _from_output(dy)
     dinputs, dkernels = _matrix_products(outputs, kernels, (2, 2)), _matrix_products(inputs, outputs, (1, 1))
-    dx = _barrier(_to_input(dinputs, x.shape))  # four places of the pool before read each value
+    dx = _barrier(_to_input(dinputs, x.shape))  # the pool before reads each value at four positions
     return dx, _to_kernel(dkernels)
 
 
@@ -109,7 +109,7 @@ def _to_input(rows: Rows, shape):
 
 
 def _add_overlapping(parts, axis):
-    """Six arrays transformed to six lines, which are overlapped four apart along an axis and added: overlap-add.
+    """Six arrays transformed to six lines, which are placed four apart along an axis and added up: overlap-add.
 
     A tile's first line falls on the last line of the tile before, its sixth on the first of the tile after.
     """
@@ -149,7 +149,7 @@ def _to_output(rows: Rows, shape):
 def _from_output(dy) -> Rows:
     """The transpose of `_to_output`."""
     channels = dy.shape[-1]
-    dy = _barrier(dy)  # the loops that read it would each compute it again
+    dy = _barrier(dy)  # otherwise each loop that reads it would recompute it
     rows = _barrier(_transform(_OUTPUT.T, [dy[:, i::TILE] for i in range(TILE)], 0))
     return [
         _transform(_OUTPUT.T, [row[:, :, i::TILE] for i in range(TILE)], 0).reshape(6, -1, channels) for row in rows

@@ -1,4 +1,4 @@
-"""Networks, one a file, and how one is made by name. Adding one is a file in this folder and a line in `NETWORKS`."""
+"""Networks, one per file, created by name. To add one, add a file to this folder and a line to `NETWORKS`."""
 
 import functools
 from collections.abc import Callable
@@ -36,11 +36,11 @@ def resolve(name: str) -> Callable[..., Network]:
     """The network class, or a partial of it, by name.
 
     Args:
-        name: a key of `NETWORKS`, "wrn-DEPTH-WIDTH" with a depth of 6 n + 4, or "package.module:Class" for a subclass
-            of `Network` of your own.
+        name: a key of `NETWORKS`, "wrn-DEPTH-WIDTH" with a depth of 6 n + 4, or "package.module:Class" for your own
+            subclass of `Network`.
 
     Raises:
-        InputError: where the name is not known, or is not that of a network.
+        InputError: if the name is unknown, or is not that of a network.
     """
     if ":" in name:
         kind = import_class(name, Network, "network")
@@ -65,18 +65,18 @@ def create(
     placement: Placement = ANYWHERE,
     **options: Any,
 ) -> Network:
-    """A network by name, with an attention module by name, or the plain one widened to match it ("wide:NAME").
+    """A network by name, with an attention module by name, or the plain network widened to match it ("wide:NAME").
 
     Args:
-        attention: a name as `attention.resolve` takes it, or "wide:" and such a name.
+        attention: a name as `attention.resolve` takes it, or "wide:" followed by such a name.
         reduction: channels per hidden unit of the attention.
         shape: of an image, (H, W, 3).
         network: a name as `resolve` takes it.
-        placement: where attention stands, and how it begins.
-        options: other fields of the network; a dropout of 0 also of one that drops nothing.
+        placement: where attention is placed, and how it starts.
+        options: other fields of the network; networks without dropout also accept a dropout of 0.
 
     Raises:
-        InputError: where one of these is not known, or does not fit the network.
+        InputError: if one of these is unknown, or does not fit the network.
     """
     kind = resolve(network)
     if not takes(kind, "dropout") and (dropout := options.pop("dropout", 0)):

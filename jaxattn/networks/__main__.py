@@ -1,4 +1,4 @@
-"""Lists the networks: what they cost, and where attention may stand in them.
+"""Lists the networks: what they cost, and where attention can be placed in them.
 
 jaxattn networks
 """
@@ -13,7 +13,7 @@ from jaxattn.recipes import recipes
 from jaxattn.runtime import require_device
 
 SHAPE = (32, 32, 3)
-MORE = ("wrn-16-4", "wrn-28-10")  # of the many that "wrn-DEPTH-WIDTH" names
+MORE = ("wrn-16-4", "wrn-28-10")  # examples of "wrn-DEPTH-WIDTH"
 HEADER: tuple[str, ...] = ("name", "parameters", "multiply-adds", "sites", "positions", "recipes")
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line cannot be used, or there is no such network.
+        InputError: if the command line cannot be used, or there is no such network.
     """
     flags = parser().parse_args(arguments)
     from jaxattn.networks import NETWORKS, create

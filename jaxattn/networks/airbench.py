@@ -15,7 +15,7 @@ from jaxattn.layers.norm import BatchNorm
 from jaxattn.layers.pooling import max_pool_2x2
 from jaxattn.networks.network import Network, Place, Site, attend
 
-KEPT = 0.6  # fraction of the old running statistics that stays in a step
+KEPT = 0.6  # fraction of the old running statistics that is kept in a step
 EPSILON = 1e-12  # of the norms
 
 
@@ -25,7 +25,7 @@ class ConvGroup(nn.Module):
 
     Attributes:
         channels: width C of the group.
-        attention: as `Network` has it; None for none.
+        attention: as in `Network`; None for none.
         compute_dtype: see `Network`.
     """
 
@@ -38,7 +38,7 @@ class ConvGroup(nn.Module):
         """x [B, H, W, Cin] to [B, H // 2, W // 2, C].
 
         Raises:
-            InputError: where the attention does not keep the shape of its input.
+            InputError: if the attention does not keep the shape of its input.
         """
         conv = functools.partial(convolution.conv_general_dilated, compute_dtype=self.compute_dtype)
 
@@ -59,10 +59,10 @@ class Airbench(Network):
     """conv 2x2, GELU; groups of convolutions with 64, 256, 256 channels; max pool 3x3; dense, divided by 9.
 
     The first convolution has as many filters as whitening gives, two for each of the 12 inputs of a patch, and its
-    kernel is not trained: `first_conv` is to be "whitening".
+    kernel is not trained: `first_conv` should be "whitening".
 
     Source: arXiv:2404.00498, section 3 and listing 4. There the bias of the first convolution is trained for three
-    epochs, here to the end, and what is tested is Lookahead's average of the weights, here `ema`'s.
+    epochs, here to the end; there Lookahead's average of the weights is tested, here that of `ema`.
     """
 
     positions = ("after",)
@@ -78,7 +78,7 @@ class Airbench(Network):
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """The first convolution; of each group convolutions, norms, attention and output."""
+        """The first convolution; the convolutions, norms, attention and output of each group."""
         places = [Place("whiten", ("whiten",))]
         for site in self.sites():
             parts = ("conv1", "norm1", "conv2", "norm2", "attention")
@@ -88,7 +88,7 @@ class Airbench(Network):
 
     @property
     def smallest(self) -> int:
-        """What the pools need."""
+        """The size that the pools need."""
         return 3 * 2 ** len(self.widths) + 1
 
     @nn.compact
@@ -96,7 +96,7 @@ class Airbench(Network):
         """Normalised images [B, H, W, 3] to logits [B, K].
 
         Raises:
-            InputError: where the images are no floating-point numbers, or smaller than the pools need.
+            InputError: if the images are not floating-point numbers, or smaller than the pools need.
         """
 
         def frozen(x, kernel, *options, **others):

@@ -23,7 +23,7 @@ class ConvBlock(nn.Module):
 
     Attributes:
         channels: width C of the block.
-        attention: as `Network` has it; None for none.
+        attention: as in `Network`; None for none.
         position: whether attention comes "before" the pool or "after" it.
         compute_dtype: see `Network`.
     """
@@ -38,7 +38,7 @@ class ConvBlock(nn.Module):
         """x [B, H, W, Cin] to [B, H // 2, W // 2, C].
 
         Raises:
-            InputError: where the attention does not keep the shape of its input.
+            InputError: if the attention does not keep the shape of its input.
         """
         conv = functools.partial(convolution.conv_general_dilated, compute_dtype=self.compute_dtype)
         x = init.conv(self.channels, x.shape[-1], 3, padding=1, conv_general_dilated=conv, name="conv")(x)
@@ -48,7 +48,7 @@ class ConvBlock(nn.Module):
         if self.attention is not None:
             module = mode.create(self.attention, train, "attention")
             if train and type(module).__call__ is Gate.__call__ and self.position == "before":
-                return gated_max_pool_2x2(x, mode.gate(module, x, train))  # equal, and faster
+                return gated_max_pool_2x2(x, mode.gate(module, x, train))  # the same, but faster
             x = apply(module, x, train)
         return max_pool_2x2(x) if self.position == "before" else x
 
@@ -77,7 +77,7 @@ class CNN(Network):
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """Of each block the convolution, the norm, the attention and the output."""
+        """The convolution, norm, attention and output of each block."""
         places = []
         for i in range(1, len(self.widths) + 1):
             block = f"block_{i}"
@@ -87,7 +87,7 @@ class CNN(Network):
 
     @property
     def smallest(self) -> int:
-        """What the pools need."""
+        """The size that the pools need."""
         return 2 ** len(self.widths)
 
     @property
@@ -100,7 +100,7 @@ class CNN(Network):
         """Normalised images [B, H, W, 3] to logits [B, K]; `train` needs an rng named "dropout".
 
         Raises:
-            InputError: where the images are no floating-point numbers, or smaller than the pools need.
+            InputError: if the images are not floating-point numbers, or smaller than the pools need.
         """
         x = self.check(images)
         for i, channels in enumerate(self.widths, 1):

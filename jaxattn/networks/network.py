@@ -15,7 +15,7 @@ from jaxattn.errors import InputError
 from jaxattn.layers.compute_dtype import ComputeDtype
 from jaxattn.tree import keys_of
 
-Path = tuple[str, ...]  # of a module: the names of the modules that it is in, and its own
+Path = tuple[str, ...]  # of a module: the names of the enclosing modules, then its own
 
 
 class Group(enum.StrEnum):
@@ -32,7 +32,7 @@ class Group(enum.StrEnum):
 
 
 class Site(NamedTuple):
-    """Where attention may stand.
+    """A place for attention in a network.
 
     Attributes:
         name: as `--attention-at` and the report call it.
@@ -46,12 +46,12 @@ class Site(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What of a network can be captured.
+    """A part of a network that can be captured.
 
     Attributes:
         name: as `--layers` and the report call it.
         path: of the module that computes it.
-        mapped: whether its features and class activation maps are shown where no layer is named.
+        mapped: whether its features and class activation maps are shown if no layer is named.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Place(NamedTuple):
 
 
 class Network(nn.Module):
-    """Base class of networks. One of your own extends it, and defines `sites`, `layers` and `__call__`.
+    """Base class of networks. Your own network extends it, and defines `sites`, `layers` and `__call__`.
 
     Attributes:
         classes: number of classes K.
@@ -71,7 +71,7 @@ class Network(nn.Module):
             sums, statistics and attention keep their type; but on GPU and TPU a convolution rounds each finished sum
             to it, once.
         widths: channels of each stage; the control `wide` enlarges the last.
-        positions: where in a block attention may stand.
+        positions: where in a block attention can be placed.
         first, head: paths of the first convolution and of the last dense layer.
         frozen: the path of a layer whose kernel is not trained, if there is one.
     """
@@ -90,10 +90,10 @@ class Network(nn.Module):
 
     @nn.nowrap
     def sites(self) -> tuple[Site, ...]:
-        """Where attention may stand, first to last.
+        """The sites for attention, first to last.
 
         Raises:
-            NotImplementedError: where a subclass does not define it.
+            NotImplementedError: if a subclass does not define it.
         """
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class Network(nn.Module):
         """What can be captured, first to last.
 
         Raises:
-            NotImplementedError: where a subclass does not define it.
+            NotImplementedError: if a subclass does not define it.
         """
         raise NotImplementedError
 
@@ -110,8 +110,8 @@ class Network(nn.Module):
     def groups(self, params: Any) -> Any:
         """The group of each parameter, a tree like `params` [...].
 
-        Here by Flax's names and the number of axes: a norm is what has a scale, or nothing but a bias;
-        kernels of four axes are convolutions, those of two hidden matrices, unless they are the first convolution or
+        By default, Flax's names and the number of axes decide: a layer with a scale, or with nothing but a bias, is a
+        norm; a kernel of four axes is a convolution, one of two a hidden matrix, unless it is the first convolution or
         the head; anything else is a bias.
         """
         sites = {site.path for site in self.sites()}
@@ -141,12 +141,12 @@ class Network(nn.Module):
 
     @property
     def position(self) -> str:
-        """Where in a block attention stands."""
+        """The position of attention in a block."""
         return self.attention_position or self.positions[0]
 
     @property
     def hidden_channels(self) -> int | None:
-        """C of the map [H, W, C] that a hidden matrix [H W C, F] takes, flattened; None where it takes none."""
+        """C of the flattened map [H, W, C] that a hidden matrix [H W C, F] reads; None if it reads none."""
         return None
 
     @nn.nowrap
@@ -156,10 +156,10 @@ class Network(nn.Module):
 
     @nn.nowrap
     def check(self, images: Num[Array, "B H W C"]) -> Float[Array, "B H W C"]:
-        """The images [B, H, W, C] as they are, after a check of their type and size.
+        """The images [B, H, W, C], unchanged, after a check of their type and size.
 
         Raises:
-            InputError: where they are no floating-point numbers, or too small.
+            InputError: if they are not floating-point numbers, or too small.
         """
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise InputError(
@@ -173,26 +173,26 @@ class Network(nn.Module):
 def attend(
     attention: Attention, x: Float[Array, "B H W C"], train: bool, name: str = "attention"
 ) -> Float[Array, "B H W C"]:
-    """x [B, H, W, C] after an attention module, of the same shape; None for none. For the body of a compact module.
+    """x [B, H, W, C] after an attention module, of the same shape. For the body of a compact module.
 
     Args:
-        attention: a Linen class or a partial of one. One that behaves differently in training is informed by a field
-            or an argument of its call (`attention.mode`).
+        attention: a Linen class or a partial of one; None returns x. One that behaves differently in training is told
+            by a field or an argument of its call (`attention.mode`).
         x: [B, H, W, C].
         train: whether it trains.
         name: of the module.
 
     Raises:
-        InputError: where it does not keep the shape.
+        InputError: if it does not keep the shape.
     """
     return x if attention is None else apply(mode.create(attention, train, name), x, train)
 
 
 def apply(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W C"]:
-    """x [B, H, W, C] after a module that `attention.mode.create` made; errors as `attend`'s.
+    """x [B, H, W, C] after a module that `attention.mode.create` made, of the same shape.
 
     Raises:
-        InputError: where it does not keep the shape.
+        InputError: if it does not keep the shape.
     """
     attended = mode.attend(module, x, train)
     if attended.shape != x.shape:
@@ -206,7 +206,7 @@ class _Probe(nn.Module):
 
 
 def site_shapes(network: Network, shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """The shape [H, W, C] of what attention is applied to at each of the sites, for images of `shape` (H, W, 3)."""
+    """The shape [H, W, C] of attention's input at each of the sites, for images of `shape` (H, W, 3)."""
     seen: dict[Path, tuple[int, ...]] = {}
 
     def record(call, args, kwargs, context):

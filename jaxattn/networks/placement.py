@@ -1,4 +1,4 @@
-"""Where attention stands in a network: from a text to sites, and the places that papers give."""
+"""Where attention is placed in a network: sites from a text, and the usual sites of a paper's module."""
 
 import functools
 import re
@@ -9,16 +9,16 @@ from jaxattn.attention.blend import blended
 from jaxattn.errors import InputError, shortened
 from jaxattn.networks.network import Network, Site
 
-ENDS, LAST = "ends", "last-stage"  # besides "all": what the attribute `usual_sites` of an attention module may be
+ENDS, LAST = "ends", "last-stage"  # values of an attention module's attribute `usual_sites`, besides "all"
 
 
 class Placement(NamedTuple):
-    """Where attention stands, and how it begins.
+    """Where attention is placed, and how it starts.
 
     Attributes:
-        at: the sites, as `sites_from` takes them; None for the usual ones of the module.
-        position: where in a block; None for the usual one of the module, if the network has it, or of the network.
-        start: "identity" for attention that begins as the identity (`attention.blend`), else "usual".
+        at: the sites, as `sites_from` takes them; None for the module's usual ones.
+        position: where in a block; None for the module's usual one, if the network has it, else the network's.
+        start: "identity" for attention that starts as the identity (`attention.blend`), else "usual".
     """
 
     at: str | None = None
@@ -30,15 +30,15 @@ ANYWHERE = Placement()
 
 
 def placed(network: Network, name: str, placement: Placement) -> Network:
-    """A network with its attention where it is to stand.
+    """A network with its attention placed.
 
     Args:
         network: with its attention at any sites.
         name: of the network, for messages.
-        placement: where the attention is to stand.
+        placement: where to place the attention.
 
     Raises:
-        InputError: where the network has no such place.
+        InputError: if the network has no such site or position.
     """
     module, sites, position = network.attention, network.sites(), placement.position
     kind = module.func if isinstance(module, functools.partial) else module
@@ -67,7 +67,7 @@ def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
         sites: those of the network.
 
     Raises:
-        InputError: where a part names none.
+        InputError: if a part names no site.
     """
     known = {"all": range(1, len(sites) + 1), "last": [len(sites)], "ends": _ends(sites)}
     for number, site in enumerate(sites, 1):
@@ -91,9 +91,9 @@ def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
 
 
 def usual_sites(sites: Sequence[Site], wanted: str) -> tuple[int, ...]:
-    """Where a module stands if nothing else is asked for: "all" sites, the "ends" of stages, or the "last-stage".
+    """The default sites of a module: "all" sites, the "ends" of stages, or the "last-stage".
 
-    In a network whose stages are single sites, as the tutorial's, that is all of them.
+    In a network whose stages have one site each, such as the tutorial's, they are always all sites.
     """
     everywhere = tuple(range(1, len(sites) + 1))
     if len({site.stage for site in sites}) == len(sites):

@@ -18,7 +18,7 @@ POSITIONS = ("residual", "pre", "post", "identity", "inside", "conv2")
 
 
 def conv(channels: int, name: str, size: int = 3, stride: int = 1, compute_dtype: ComputeDtype = None) -> nn.Conv:
-    """A convolution without bias, padded so that stride 1 keeps the size, with He's initial weights.
+    """A convolution without bias, padded so that stride 1 keeps the size, with He initialisation.
 
     Source: arXiv:1502.01852, equation 10, with the number of inputs.
     """
@@ -35,7 +35,7 @@ def conv(channels: int, name: str, size: int = 3, stride: int = 1, compute_dtype
 
 
 def norm_relu(x: Float[Array, "B H W C"], train: bool, name: str) -> Float[Array, "B H W C"]:
-    """The ReLU of x [B, H, W, C] normalised, of the same shape; in evaluation, what the norm gives can be captured."""
+    """The ReLU of normalised x [B, H, W, C], of the same shape; in evaluation, the norm's output can be captured."""
     y = BatchNorm(relu=train, name=name)(x, train)
     return y if train else nn.relu(y)
 
@@ -56,13 +56,13 @@ class BasicBlock(nn.Module):
         channels: width C of the block.
         stride: of the first convolution and of the shortcut.
         projection: whether a shortcut that changes the shape is a 1x1 convolution with a norm, not `shortcut`.
-        attention: as `Network` has it; None for none.
-        position: "residual": of F before the sum; "pre": of the input of F; "post": after the sum and its ReLU;
+        attention: as in `Network`; None for none.
+        position: "residual": after F, before the sum; "pre": before F; "post": after the sum and its ReLU;
             "identity": on the shortcut; "inside": after the first ReLU in F; "conv2": in place of F's second
             convolution.
         compute_dtype: see `Network`.
 
-    Source: arXiv:1512.03385, figure 2 and equation 2; positions: arXiv:1709.01507, section 6.4, but for the last two.
+    Source: arXiv:1512.03385, figure 2 and equation 2; positions: arXiv:1709.01507, section 6.4, except the last two.
     """
 
     channels: int
@@ -77,7 +77,7 @@ class BasicBlock(nn.Module):
         """x [B, H, W, Cin] to [B, ceil(H / stride), ceil(W / stride), C].
 
         Raises:
-            InputError: where the attention does not keep the shape of its input.
+            InputError: if the attention does not keep the shape of its input.
         """
         make = functools.partial(conv, compute_dtype=self.compute_dtype)
 
@@ -111,8 +111,8 @@ class ResNet(Network):
         blocks: basic blocks in each stage.
         projection: see `BasicBlock`.
 
-    Source: arXiv:1512.03385, section 4.2; the initial weights are those of arXiv:1502.01852, of the dense layer
-    PyTorch's. ResNet-18 with a 3x3 stem and without the first pool is students' adaptation of table 1 to CIFAR.
+    Source: arXiv:1512.03385, section 4.2; the initial weights are those of arXiv:1502.01852, and PyTorch's for the
+    dense layer. ResNet-18 with a 3x3 stem and without the first pool is students' adaptation of table 1 to CIFAR.
     """
 
     positions = POSITIONS
@@ -129,7 +129,7 @@ class ResNet(Network):
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """The first convolution; of each block convolutions, norms, attention and output."""
+        """The first convolution; the convolutions, norms, attention and output of each block."""
         return block_layers(self.blocks, ("conv1", "norm1", "conv2", "norm2", "attention"))
 
     @nn.compact
@@ -137,7 +137,7 @@ class ResNet(Network):
         """Normalised images [B, H, W, 3] to logits [B, K].
 
         Raises:
-            InputError: where the images are no floating-point numbers.
+            InputError: if the images are not floating-point numbers.
         """
         x = self.check(images)
         x = conv(self.widths[0], "conv", compute_dtype=self.compute_dtype)(x)
@@ -164,7 +164,7 @@ class Block(NamedTuple):
 
 
 def named_blocks(blocks: tuple[int, ...]) -> list[Block]:
-    """The blocks, first to last, for numbers of them in each stage; later stages begin by halving the map."""
+    """The blocks, first to last, given their number in each stage; later stages start by halving the map."""
     return [
         Block(f"stage{stage}_block{number}", stage, 2 if stage > 1 and number == 1 else 1)
         for stage, count in enumerate(blocks, 1)
@@ -173,12 +173,12 @@ def named_blocks(blocks: tuple[int, ...]) -> list[Block]:
 
 
 def block_sites(blocks: tuple[int, ...]) -> tuple[Site, ...]:
-    """A site for attention in each block, for numbers of blocks in each stage."""
+    """A site for attention in each block, given the number of blocks in each stage."""
     return tuple(Site(block.name, (block.name, "attention"), block.stage) for block in named_blocks(blocks))
 
 
 def block_layers(blocks: tuple[int, ...], parts: tuple[str, ...]) -> tuple[Place, ...]:
-    """What can be captured of a network of named blocks with these parts; the outputs of stages are mapped."""
+    """What can be captured in a network of named blocks with these parts; the outputs of stages are mapped."""
     places = [Place("conv", ("conv",))]
     names = named_blocks(blocks)
     for i, (name, stage, _) in enumerate(names):

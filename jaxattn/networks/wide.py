@@ -1,4 +1,4 @@
-"""The control `wide:NAME`: the plain network with its last stage widened until it has the parameters of another."""
+"""The control `wide:NAME`: the plain network, widened in its last stage to the parameters of one with attention."""
 
 import functools
 
@@ -13,14 +13,14 @@ WIDE = "wide:"
 
 
 def widened(network: Network, shape: tuple[int, int, int]) -> Network:
-    """The plain network whose last stage has just enough channels for at least the parameters of `network`.
+    """The plain network whose last stage is just wide enough for at least as many parameters as `network` has.
 
     Args:
         network: one with attention.
         shape: of an image, (H, W, 3).
 
     Raises:
-        InputError: where its width cannot be chosen.
+        InputError: if its width cannot be chosen.
     """
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     if not network.widths:
@@ -37,7 +37,7 @@ def widened(network: Network, shape: tuple[int, int, int]) -> Network:
     missing = count(network) - count(plain(last))
     if missing <= 0:
         return plain(last)
-    of_one_more = count(plain(last + 1)) - count(plain(last))  # the next ones bring as many parameters, or more
+    of_one_more = count(plain(last + 1)) - count(plain(last))  # each further one adds as many parameters, or more
     low, high = last, last + -(-missing // of_one_more)
     middle = high - 1
     while high - low > 1:

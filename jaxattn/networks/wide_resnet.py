@@ -24,8 +24,8 @@ class PreActivationBlock(nn.Module):
         channels: width C of the block.
         stride: of the first convolution and of the shortcut.
         dropout: fraction dropped between the convolutions, in [0, 1).
-        attention: as `Network` has it; None for none.
-        position: as of `resnet.BasicBlock`; "post" is after the sum, which no ReLU follows here.
+        attention: as in `Network`; None for none.
+        position: as in `resnet.BasicBlock`; "post" is after the sum, without a ReLU here.
         compute_dtype: see `Network`.
 
     Source: arXiv:1605.07146, figure 1 (c) and (d).
@@ -43,7 +43,7 @@ class PreActivationBlock(nn.Module):
         """x [B, H, W, Cin] to [B, ceil(H / stride), ceil(W / stride), C].
 
         Raises:
-            InputError: where the attention does not keep the shape of its input.
+            InputError: if the attention does not keep the shape of its input.
         """
         make = functools.partial(conv, compute_dtype=self.compute_dtype)
 
@@ -73,7 +73,7 @@ class WideResNet(Network):
         blocks: blocks in each stage.
         dropout: see `PreActivationBlock`.
 
-    Source: arXiv:1605.07146, table 1; initial weights as of `resnet.ResNet`.
+    Source: arXiv:1605.07146, table 1; initial weights as in `resnet.ResNet`.
     """
 
     positions = POSITIONS
@@ -90,7 +90,7 @@ class WideResNet(Network):
 
     @nn.nowrap
     def layers(self) -> tuple[Place, ...]:
-        """The first convolution; of each block norms, convolutions, attention and output."""
+        """The first convolution; the norms, convolutions, attention and output of each block."""
         return block_layers(self.blocks, ("norm1", "conv1", "norm2", "conv2", "attention"))
 
     @nn.compact
@@ -98,7 +98,7 @@ class WideResNet(Network):
         """Normalised images [B, H, W, 3] to logits [B, K]; dropout in training needs an rng named "dropout".
 
         Raises:
-            InputError: where the images are no floating-point numbers.
+            InputError: if the images are not floating-point numbers.
         """
         x = self.check(images)
         x = conv(16, "conv", compute_dtype=self.compute_dtype)(x)
@@ -116,7 +116,7 @@ class WideResNet(Network):
 
 
 def wide_resnet(name: str) -> "functools.partial[WideResNet] | None":
-    """The network by its name, "wrn-DEPTH-WIDTH", such as "wrn-28-10"; None where it is not such a name.
+    """The network by its name, "wrn-DEPTH-WIDTH", such as "wrn-28-10"; None for any other name.
 
     The depth is 6 n + 4 for n blocks in each stage; widths are 16, 32 and 64 times the width.
     """

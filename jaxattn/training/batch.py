@@ -15,16 +15,16 @@ def make_batch(augment: Augment, spec: Spec, steps_per_epoch: int = 0, hidden: i
     """The function `(key, step, images, rows, numbers=None) -> batch [B, H, W, 3]` that augments and normalises.
 
     Args of that function:
-        key: scalar, the step's, for augmentation.
+        key: the step's key for augmentation, a scalar.
         step: int32 scalar, the number of steps before it.
         images: uint8 [N, H, W, 3].
         rows: int32 [B], indices of the batch's images.
-        numbers: int32 [B], their numbers in the data set, where `images` are only a part of it.
+        numbers: int32 [B], their numbers in the data set, if `images` are only a part of it.
 
     Args:
         augment: the augmentation.
         spec: of the data set.
-        steps_per_epoch: flips alternate between epochs of so many steps; 0: the augmentation draws flips at random.
+        steps_per_epoch: flips alternate between epochs of this many steps; 0: the augmentation draws flips at random.
         hidden: side in pixels of the square that cutout hides; 0: none.
     """
 

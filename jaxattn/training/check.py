@@ -1,4 +1,4 @@
-"""What a step and an evaluation ask of a module of the reader's own, checked before anything is trained."""
+"""Checks, before anything is trained, that a user's own module works in a training step and in evaluation."""
 
 import contextlib
 import inspect
@@ -22,7 +22,7 @@ NO_STATISTICS = {"params", "constants", "perturbations"}  # collections that tra
 
 
 def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_size: int) -> None:
-    """Checks that a network with a module of the reader's own can be trained and evaluated; only shapes are computed.
+    """Checks that a network with a user's own module can be trained and evaluated; only shapes are computed.
 
     Args:
         model: the network.
@@ -31,8 +31,8 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         batch_size: images in a step.
 
     Raises:
-        InputError: where the module fails, has parameters that are no floating-point numbers, asks for random numbers
-            that no step provides, changes its variables in evaluation, or acts in training as in evaluation.
+        InputError: if the module fails, has parameters that are not floating-point numbers, asks for random numbers
+            that no step provides, changes its variables in evaluation, or behaves in training as in evaluation.
     """
     mode, evaluated = "training", list[str]()
     sizes = (1, batch_size, BATCH + fill_of(model))
@@ -80,7 +80,7 @@ def _check_parameters(params: Any) -> None:
 
 @contextlib.contextmanager
 def _watched(evaluated: list[str]) -> Iterator[None]:
-    """Adds what says of Flax's dropouts in the attention that they drop nothing; complex gates are refused."""
+    """Adds a message for each of Flax's dropouts in the attention that drops nothing; refuses unusable gates."""
 
     def watch(call, args, kwargs, context):
         module, within = context.module, "/".join(map(str, context.module.path))
@@ -101,7 +101,7 @@ def _watched(evaluated: list[str]) -> Iterator[None]:
 
 
 def _check_gate(weights: Any, x: Any, name: str) -> None:
-    """Checks that what a method `gate` gives are weights of its input: they are drawn, and knocked out, as such."""
+    """Checks that a method `gate` returns weights of its input, since they are plotted and knocked out as such."""
     if not hasattr(x, "shape"):
         return
     is_real = hasattr(weights, "dtype") and jnp.issubdtype(weights.dtype, jnp.floating)
@@ -118,11 +118,11 @@ def _check_gate(weights: Any, x: Any, name: str) -> None:
 
 
 def _frozen(step: Any, variables: Any, images: Any) -> list[str]:
-    """What says of modules that keep statistics that a step changes none of them."""
+    """A message for each module that keeps statistics, none of which a step changes."""
     program, updated = jax.make_jaxpr(step, return_shape=True)(variables, images)
     unchanged: dict[str, bool] = {}
     for (path, leaf), output in zip(jax.tree.leaves_with_path(updated), program.jaxpr.outvars, strict=True):
-        keys = itertools.takewhile(lambda key: isinstance(key, jax.tree_util.DictKey), path)  # then within a variable
+        keys = itertools.takewhile(lambda key: isinstance(key, jax.tree_util.DictKey), path)  # then inside a variable
         collection, *module, _ = (str(key.key) for key in keys)
         if collection not in NO_STATISTICS and jnp.issubdtype(leaf.dtype, jnp.number):
             name = "/".join(module)

@@ -1,7 +1,7 @@
 """Data parallelism over the devices of all processes, by JAX's own partitioning.
 
 A batch is sharded over the devices, everything else is replicated, and a jitted function computes what it would on one
-device: batch statistics are of the whole batch. With one device nothing here does anything.
+device: batch statistics are of the whole batch. With one device, nothing here has any effect.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _ONLY: contextvars.ContextVar[Any] = contextvars.ContextVar("only", default=None
 
 @contextlib.contextmanager
 def only(device: jax.Device) -> Iterator[None]:
-    """Within this context, in this thread, everything runs on one device: several runs can share a machine."""
+    """Within this context, in this thread, everything runs on one device, so that several runs can share a machine."""
     token = _ONLY.set(device)
     try:
         with jax.default_device(device):
@@ -40,7 +40,7 @@ def check_batch(batch_size: int) -> None:
     """Checks that a batch can be sharded.
 
     Raises:
-        InputError: where its size is not a multiple of the number of devices.
+        InputError: if its size is not a multiple of the number of devices.
     """
     sharing = count()
     if batch_size % sharing:
@@ -54,9 +54,10 @@ def check_batch(batch_size: int) -> None:
 
 
 def synchronise(results: Any) -> Any:
-    """The results of a call, waited for where the next call may not begin before: several devices on one CPU.
+    """The results of a call; with several CPU devices, waits for them, so that calls do not overlap.
 
-    They share its threads: a call that waits for all devices can hold the threads that another one needs, for ever.
+    The devices share the CPU's threads: a call that waits for all devices can forever hold threads that another call
+    needs.
     """
     return jax.block_until_ready(results) if jax.default_backend() == "cpu" and count() > 1 else results
 

@@ -17,29 +17,29 @@ from jaxattn.training import devices
 from jaxattn.training.feed import placed
 
 BATCH = 248
-FILL = 8  # the fewest rows of fill in a batch
+FILL = 8  # the fewest filler rows in a batch
 
 
 def fill_of(model: Network) -> int:
-    """The fewest rows of fill in a batch for a network: more than it has sites for attention."""
+    """The fewest filler rows in a batch for a network: more than it has sites for attention."""
     return max(FILL, len(model.sites()) + 1)
 
 
 def batches(
     count: int, multiple: int = 1, most: int | None = None, fill: int = FILL
 ) -> Iterator[tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"]]]:
-    """Indices of `count` examples in batches of at most `most`, with which of them are valid.
+    """Indices of `count` examples in batches of at most `most`, and which of them are valid.
 
-    All batches are filled up to one size, and end with copies of their last examples, in order. The control `shuffled`
-    gives each image the gate of the one before it, at each site anew, the first image that of the last row. Since the
-    last rows are copies of the last images, more of them than sites, the first image gets the same gate with any fill,
-    so results are equal on any number of devices.
+    All batches are filled up to one size with copies of their last examples, in order. At each site, the control
+    `shuffled` gives each image the gate of the image before it, and the first image that of the last row. There are
+    more filler rows than sites, so the first image gets the same gate with any number of them, and results are equal on
+    any number of devices.
 
     Args:
         count: number of examples N.
         multiple: the size is a multiple of this.
         most: examples in a batch, by default `BATCH`.
-        fill: the fewest rows of fill (`fill_of`).
+        fill: the fewest filler rows (`fill_of`).
 
     Returns:
         Pairs of int32 [B] and bool [B].
@@ -59,10 +59,10 @@ def evaluate(
     """Mean loss (nats), accuracy (fraction) and logits [N, K] of a split, over every image once.
 
     Args:
-        step: of `step.make_eval_step`, compiled.
+        step: from `step.make_eval_step`, compiled.
         variables: of the model.
         split: N examples.
-        fill: as of `batches`.
+        fill: as in `batches`.
     """
     variables = devices.replicate(variables)
     data = placed(split)
@@ -102,14 +102,14 @@ def averaged_accuracy(
     augmentation: str,
     fill: int = FILL,
 ) -> float:
-    """Accuracy (fraction) where the logits of each image and of changed copies of it are averaged.
+    """Accuracy (fraction) with logits averaged over each image and changed copies of it.
 
     Args:
-        step, variables, split: as of `evaluate`.
+        step, variables, split: as in `evaluate`.
         logits: of the images, [N, K].
-        fill: as of `batches`.
+        fill: as in `batches`.
         augmentation: "flips" for the mirror image; "flips-and-shifts" also for the image moved by a pixel down and to
-            the right, and up and to the left, with their mirror images: the images that are not moved count half.
+            the right, and up and to the left, with their mirror images; the unmoved images count half.
 
     Source: arXiv:2404.00498, section 3.6, for flips and shifts.
     """

@@ -1,7 +1,7 @@
-"""Where training images lie: all on the device, or in host memory or a file, from which they are fed in chunks.
+"""Where training images are kept: all on the device, or in host memory or a file, from which they are fed in chunks.
 
-Chunks are read in the order of the epoch by a thread while the device works, so that any number of images can be
-trained with; batches, augmentation and results are the same to the bit.
+A thread reads chunks in the order of the epoch while the device works, so the number of images is not limited; batches,
+augmentation and results are the same to the bit.
 """
 
 import itertools
@@ -18,8 +18,8 @@ from jaxtyping import Int32
 from jaxattn.data.splits import Rows, Split
 from jaxattn.training import devices
 
-SHARE = 0.5  # of a device's memory: images that would take more are fed
-CHUNK = 64 << 20  # bytes that are fed at once
+SHARE = 0.5  # of a device's memory: images that would take more are fed in chunks
+CHUNK = 64 << 20  # bytes
 
 
 def is_large(images: np.ndarray | Rows) -> bool:
@@ -28,7 +28,7 @@ def is_large(images: np.ndarray | Rows) -> bool:
 
 
 def _memory() -> int:
-    """Bytes of memory of a device, or of this machine where the device has none of its own."""
+    """Bytes of memory of a device, or of this machine if the device has none of its own."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"]
@@ -39,7 +39,7 @@ def _memory() -> int:
 
 
 class Resident(NamedTuple):
-    """Training data that lies on the device: images uint8 [N, H, W, 3], labels int32 [N]."""
+    """Training data that is on the device: images uint8 [N, H, W, 3], labels int32 [N]."""
 
     images: jax.Array
     labels: jax.Array
@@ -55,7 +55,7 @@ class Resident(NamedTuple):
             yield *self, devices.shard(batches)
 
     def batch(self, rows: Int32[np.ndarray, " B"]) -> tuple[Any, ...]:
-        """Images, and which of them are those of a batch with rows [B]."""
+        """All images, and the rows [B] of a batch."""
         return self.images, devices.shard(rows)
 
 
@@ -70,7 +70,7 @@ class Fed(NamedTuple):
         return len(self.split)
 
     def calls(self, rows: Int32[np.ndarray, "S B"], steps: int) -> Iterator[tuple[Any, ...]]:
-        """As of `Resident`, with images [n, H, W, 3] of a chunk, rows [..., B] in it, and numbers [..., B] in all."""
+        """As `Resident`'s, with images [n, H, W, 3] of a chunk, rows [..., B] in it, and numbers [..., B] in all."""
         size = rows.shape[1]
         image = int(np.prod(self.split.images.shape[1:]))
         per_chunk = min(max(CHUNK // (size * image * steps), 1) * steps, len(rows))
@@ -87,19 +87,19 @@ class Fed(NamedTuple):
                     yield images, labels, devices.shard(positions), devices.shard(numbers)
 
     def batch(self, rows: Int32[np.ndarray, " B"]) -> tuple[Any, ...]:
-        """Images of a batch with rows [B], which of them are its own, and their numbers in the data set."""
+        """The images of a batch with rows [B], their indices among these, and their numbers in the data set."""
         images, _ = self._read(rows[None], 1)
         return devices.replicate(images), devices.shard(np.arange(len(rows), dtype=np.int32)), devices.shard(rows)
 
     def _read(self, chunk, steps):
-        """The examples of a chunk, filled up to so many steps, so that one program takes every chunk."""
+        """The examples of a chunk, filled up to this many steps, so that one program can take every chunk."""
         rows = np.resize(chunk.ravel(), steps * chunk.shape[1])
         some = self.split.take(rows)
         return some.images, some.labels
 
 
 def calls(rows: Int32[np.ndarray, "S B"], count: int) -> list[np.ndarray]:
-    """The rows [S, B] of an epoch, one array a call: `count` steps at once, [count, B], then single ones, [B]."""
+    """The rows [S, B] of an epoch, one array per call: `count` steps at once, [count, B], then single ones, [B]."""
     whole = len(rows) // count * count if count > 1 else 0
     return [*rows[:whole].reshape(-1, count, rows.shape[1]), *rows[whole:]]
 
@@ -108,7 +108,7 @@ Data = Resident | Fed
 
 
 def placed(split: Split) -> Data:
-    """A split on the device, or fed to it where it is large."""
+    """A split on the device, or fed to it if it is large."""
     if isinstance(split.images, Rows) or is_large(split.images):
         return Fed(split)
     return Resident(*devices.replicate((split.images, split.labels)))

@@ -18,10 +18,10 @@ def of_group(model: Network, *groups: Group) -> Callable[[Any], Any]:
 
 
 def decayed(model: Network) -> Callable[[Any], Any]:
-    """The function from parameters to a tree of booleans: which weight decay acts on.
+    """The function from parameters to a tree of booleans: which of them weight decay acts on.
 
-    It does on convolutions and dense layers that are trained, and on what an attention module calls a kernel, as Flax's
-    layers do.
+    These are the kernels of convolutions and dense layers that are trained, and whatever an attention module calls
+    "kernel", as Flax's layers do.
     """
 
     def is_decayed(path, group):
@@ -35,7 +35,7 @@ def decayed(model: Network) -> Callable[[Any], Any]:
 def named(chosen: Any) -> tuple[str, ...]:
     """The names of the parameters that are True in a tree of booleans [...].
 
-    Those that differ in numbers alone are one name, with stars for the numbers and their count in brackets.
+    Names that differ only in numbers become one name, with stars for the numbers, and the count in brackets.
     """
     names = ["/".join(keys_of(path)) for path, is_chosen in jax.tree.leaves_with_path(chosen) if is_chosen]
     patterns = [re.sub(r"\d+", "*", name) for name in names]

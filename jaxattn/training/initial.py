@@ -11,19 +11,19 @@ from jaxattn.networks.network import Group, Network
 from jaxattn.training.state import TrainState
 
 IMAGES = 5_000  # whose patches are whitened
-BLOCK = 250  # of them at once: the next ones use the same memory
+BLOCK = 250  # of them at once, so that memory is reused
 EPSILON = 5e-4  # added to variances
-NONE = 1e-7  # a variance that is only rounding
+NONE = 1e-7  # variances up to this one are rounding errors
 
 
 def prepare(
     model: Network, state: TrainState, images: UInt8[np.ndarray, "N H W 3"], spec: Spec, first: str, later: str
 ) -> TrainState:
-    """The initial state of a network with the convolutions' kernels replaced, and their biases zero, as asked for.
+    """The initial state of a network, with kernels of convolutions replaced and their biases set to zero, as chosen.
 
     Args:
         model: the network.
-        state: as it was drawn.
+        state: as drawn.
         images: the first `IMAGES` of the training set, [N, H, W, 3].
         spec: of the data set.
         first: "whitening" for the first convolution; "pytorch" keeps what was drawn.
@@ -54,13 +54,13 @@ def whitening_kernel(
 ) -> Float[np.ndarray, "K K 3 F"]:
     """Filters whose outputs on patches of the images are uncorrelated and have variance 1: the scaled principal axes.
 
-    Each axis comes with both signs, since a ReLU follows; the axes of largest variance are taken, none without any, as
-    grey images have. Where there are more filters than signed axes, the others stay as drawn.
+    Each axis comes with both signs, since a ReLU follows; the axes of largest variance are taken, but none without
+    variance, which grey images have. If there are more filters than signed axes, the others stay as drawn.
 
     Args:
         images: [N, H, W, 3].
         spec: of the data set.
-        drawn: the kernel as it was drawn, [K, K, 3, F].
+        drawn: the kernel as drawn, [K, K, 3, F].
 
     Source: arXiv:2404.00498, section 3.2 (there of 2x2 patches, frozen, and without a norm after the convolution).
     """

@@ -33,7 +33,7 @@ def train(
 ) -> Iterator[tuple[TrainState, Metrics]]:
     """Trains the epochs after `done`; each yields the state and a dict of metrics, as in `metrics.jsonl`.
 
-    A state that was yielded is donated to the next epoch: use it before the next is asked for.
+    A yielded state is donated to the next epoch: use it before requesting the next one.
 
     Args:
         program: of `config`.
@@ -45,7 +45,7 @@ def train(
         progress: called with the epoch and the number of its finished steps.
 
     Raises:
-        DivergenceError: where the loss stops being finite.
+        DivergenceError: if the loss stops being finite.
     """
     _, key = keys(config)
     batch_seconds = None
@@ -107,7 +107,7 @@ def _diverged(config, epoch, step, losses):
 
 
 def _batch_seconds(program, inputs):
-    """Seconds to augment one batch, measured alone: within a step that cannot be told apart."""
+    """Seconds to augment one batch, measured alone, since they cannot be separated within a step."""
 
     def once():
         started = time.perf_counter()
@@ -129,5 +129,5 @@ def _shares(augmentation, training, total):
 
 
 def _shortest(value: jax.Array) -> float:
-    """A float32 as the shortest decimal that means it: 0.001, not 0.0010000000474974513."""
+    """A float32 as the shortest decimal that rounds to it: 0.001, not 0.0010000000474974513."""
     return float(str(np.float32(value)))

@@ -1,4 +1,4 @@
-"""Muon for a dense layer over the positions of a map, by optax."""
+"""Optax's Muon, for a dense layer over the positions of a map."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +13,12 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int | None) -> opt
     """Muon with decoupled decay, for kernels [H W C, F] of dense layers whose input is a map [H, W, C], flattened.
 
     Nesterov momentum .6, then four Newton-Schulz iterations make the update of each position's [C, F] about
-    orthogonal. Muon proper does so with the whole kernel; by position it takes a quarter of the multiply-adds.
+    orthogonal. Muon proper does this to the whole kernel; by position it takes a quarter of the multiply-adds.
 
     Args:
         rate: learning rate by step.
         weight_decay: multiplied by the rate, as in AdamW.
-        channels: C; None for kernels whose input is no map, [C, F].
+        channels: C; None for kernels whose input is not a map, [C, F].
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; momentum as in arXiv:2404.00498's code.
     """
@@ -44,7 +44,7 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int | None) -> opt
 
 
 def _halves(blocks):
-    """The blocks [P, C, F] of P positions as one or two arrays: on a CPU each is computed on one core, both at once."""
+    """The blocks [P, C, F] of P positions as one or two arrays: a CPU computes each on one core, both in parallel."""
     half = len(blocks) // 2
     return [blocks[:half], blocks[half:]] if half else [blocks]
 
@@ -54,7 +54,7 @@ def with_muon(
     hidden: optax.GradientTransformation,
     chosen: Callable[[Any], Any],
 ) -> optax.GradientTransformation:
-    """`hidden` for the parameters that `chosen` gives True, `optimizer` for all others."""
+    """`hidden` for the parameters for which `chosen` is True, `optimizer` for all others."""
 
     def labels(params):
         return jax.tree.map(lambda is_chosen: "muon" if is_chosen else "other", chosen(params))

@@ -32,7 +32,7 @@ def learning_rate(
         milestones, factor: of "steps": fractions of the training after which the rate is multiplied by `factor`.
 
     Raises:
-        InputError: where the schedule is not known.
+        InputError: if the schedule is unknown.
     """
     after = lookup("schedule", schedule, SCHEDULES)(peak, steps - warmup)
     if warmup >= 1:
@@ -48,7 +48,7 @@ def fractions(milestones: str) -> list[float]:
     """The milestones of `learning_rate` from a text such as "0.5,0.75".
 
     Raises:
-        InputError: where they are no numbers between 0 and 1 that rise.
+        InputError: if they are not rising numbers between 0 and 1.
     """
     try:
         values = [float(part) for part in milestones.split(",")]
@@ -71,7 +71,7 @@ def adam(
     """Adam with decoupled decay of the parameters that `decayed` chooses, None for all: AdamW; plain Adam at decay 0.
 
     Its moments are kept flat, in one vector each: an update is a few XLA computations, not three for each parameter.
-    `momentum` is that of `sgd`, and not used.
+    `momentum` is for `sgd`, and ignored here.
 
     Source: arXiv:1412.6980, algorithm 1; arXiv:1711.05101, algorithm 2 (decay scaled by the learning rate, as PyTorch
     and optax do).
@@ -88,7 +88,7 @@ def sgd(
 ) -> optax.GradientTransformation:
     """Stochastic gradient descent with Nesterov's or plain momentum, and coupled decay.
 
-    What decays, `decayed` chooses; None for all. The momentum is kept flat, in one vector, as in `adam`.
+    `decayed` chooses the parameters that decay; None for all. The momentum is kept flat, in one vector, as in `adam`.
 
     Source: Sutskever et al., ICML 2013 (PMLR 28:1139), in PyTorch's form: the decay is added to the gradient, and the
     learning rate multiplies the update, not the gradient in the momentum.
@@ -119,9 +119,9 @@ def plateau(schedule: str, factor: float, patience: int) -> optax.GradientTransf
     """Reduce-on-plateau with PyTorch's patience semantics: its `scale` falls by `factor` at each plateau.
 
     A plateau is a loss that has not fallen for more than `patience` epochs. `update` must be called once an epoch.
-    optax fires in the epoch that fills its patience, PyTorch in the one after: one more is given here, so that the rate
-    falls in the same epoch as `ReduceLROnPlateau`'s (mode "min", relative threshold 1e-4). For schedules other than
-    "plateau" it never fires.
+    optax fires in the epoch that exhausts its patience, PyTorch in the one after. So optax gets one more epoch here,
+    and the rate falls in the same epoch as `ReduceLROnPlateau`'s (mode "min", relative threshold 1e-4). For schedules
+    other than "plateau" it never fires.
     """
     if schedule != "plateau":
         factor, patience = 0.5, 2**30

@@ -14,19 +14,19 @@ import numpy as np
 from jaxattn.errors import InputError
 
 END = "jaxattn/ended_early"  # a key of JAX's coordination service, which all processes reach
-INTERVAL = 0.5  # seconds between looks at it
-GRACE = 1.0  # seconds in which a process may end by itself, with an error of its own
-PATIENCE = 5.0  # seconds in which it may take leave of the others
+INTERVAL = 0.5  # seconds between reads of that key
+GRACE = 1.0  # seconds in which a process may end by itself, with its own error
+PATIENCE = 5.0  # seconds in which it may disconnect from the others
 
 
 @contextlib.contextmanager
 def connected(distributed: bool = True) -> Iterator[None]:
-    """The context in which this process is joined with the others; where it ends early in one, all end.
+    """The context in which this process is joined with the others; if it ends early in one process, all end.
 
-    They would wait for that one for ever: for its part of a sum, and at their own end.
+    The others would wait for that process forever: for its part of a sum, and at their own end.
 
     Args:
-        distributed: whether there are others; where not, nothing is done.
+        distributed: whether there are other processes; if not, nothing is done.
 
     Raises:
         InputError: as `connect`.
@@ -42,7 +42,7 @@ def connected(distributed: bool = True) -> Iterator[None]:
         yield
     except BaseException:
         ending.set()
-        with contextlib.suppress(Exception):  # another one ended, too
+        with contextlib.suppress(Exception):  # another process ended, too
             _client().key_value_set(END, str(jax.process_index()))
         raise
     finally:
@@ -54,7 +54,7 @@ def _end_with_the_others(ending):
     """Waits until a process ends early, then ends this one, whose main thread may be waiting for that one."""
     number = None
     while number is None and not ending.wait(INTERVAL):
-        with contextlib.suppress(Exception):  # nobody has ended
+        with contextlib.suppress(Exception):  # no process has ended early
             number = _client().blocking_key_value_get(END, 100)  # ms
     if ending.wait(GRACE):
         return
@@ -63,7 +63,7 @@ def _end_with_the_others(ending):
     leave.daemon = True
     leave.start()
     with contextlib.suppress(Exception):
-        _client().shutdown()  # lets the other one leave: it waits until all do
+        _client().shutdown()  # lets the other process exit, which waits until all disconnect
     os._exit(1)
 
 
@@ -74,12 +74,12 @@ def _client():
 
 
 def connect() -> None:
-    """Joins the other processes as JAX's environment says; must come before any other call of JAX.
+    """Joins the other processes as JAX's environment variables say; must come before any other call of JAX.
 
     Raises:
-        InputError: where the environment does not say it, or the others are not reached.
+        InputError: if the environment does not say how, or the others cannot be reached.
     """
-    if "jax_enable_preemption_service" in jax.config.values:  # it would keep SIGTERM to itself
+    if "jax_enable_preemption_service" in jax.config.values:  # it would intercept SIGTERM
         jax.config.update("jax_enable_preemption_service", False)
     names = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
     try:
@@ -100,13 +100,13 @@ def is_first() -> bool:
 
 
 def broadcast(function: Callable[[], Any]) -> Any:
-    """The value of a function on the first process, on every process; no other process calls it.
+    """Calls a function on the first process only, and returns its value on every process.
 
     Args:
         function: returns Python values and NumPy arrays.
 
     Raises:
-        InputError: the function's, on every process; the first raises whatever the function does.
+        InputError: the function's, on every process; the first raises whatever the function raises.
     """
     if jax.process_count() == 1:
         return function()
@@ -131,14 +131,14 @@ def broadcast(function: Callable[[], Any]) -> Any:
 
 
 def agree(function: Callable[[], Any], identity: Callable[[Any], str]) -> Any:
-    """The value of a function here, once every process has the same.
+    """The value of a function on this process, once every process has the same value.
 
     Args:
         function: called on each process.
         identity: hexadecimal digits that differ where values differ.
 
     Raises:
-        InputError: where the function fails on any process, or values differ.
+        InputError: if the function fails on any process, or values differ.
     """
     if jax.process_count() == 1:
         return function()

@@ -35,10 +35,10 @@ class Program(NamedTuple):
         model: the network.
         init: `key -> TrainState`.
         batch: jitted augmentation: (key, step, images, rows) -> batch (see `batch.make_batch`).
-        step: by whether norms and dropout act as in training, the function of `step.make_train_step`.
-        steps: likewise, of `step.make_train_steps`.
-        steps_in_call: how many of an epoch's steps one call of `steps` should take; 1 where `step` should be called.
-        evaluate: of `step.make_eval_step`.
+        step: the function from `step.make_train_step`, by whether norms and dropout act as in training.
+        steps: likewise, from `step.make_train_steps`.
+        steps_in_call: how many of an epoch's steps one call of `steps` should take; 1 if `step` should be called.
+        evaluate: from `step.make_eval_step`.
         end_epoch: `(state, loss) -> state`, after the reduce-on-plateau has seen an epoch's loss.
         learning_rate: `state -> rate`, of the last step.
     """
@@ -63,7 +63,7 @@ def build(config: Config, spec: Spec, steps_per_epoch: int) -> Program:
         steps_per_epoch: steps in an epoch.
 
     Raises:
-        InputError: where attention, augmentation, optimiser or schedule is not known.
+        InputError: if attention, augmentation, optimiser or schedule is unknown.
     """
     model = network(config, spec)
     rate = _rate(config, config.learning_rate, steps_per_epoch)
@@ -117,7 +117,7 @@ def ingredients(config: Config, program: Program) -> dict[str, tuple[str, ...]]:
     """The parameters that each ingredient in use acts on, by the name of its setting (`groups.named`).
 
     Raises:
-        InputError: where one acts on none.
+        InputError: if one acts on none.
     """
     model, params = program.model, template(program).params
     in_use = {
@@ -144,10 +144,10 @@ def template(program: Program) -> TrainState:
 
 
 def steps_in_call(platform: str, steps_per_epoch: int) -> int:
-    """Steps that one call takes: many where a call costs time, but few enough to show progress and see divergence.
+    """Steps that one call takes: many where a call has overhead, but few enough to show progress and see divergence.
 
-    Of 50 to 100 it is the number that leaves the fewest steps of the epoch over; these are called one by one. On a CPU
-    it is 1, since XLA's loops run each operation on one core there: a step took 18 times as long in one.
+    It is the number from 50 to 100 that leaves the fewest steps of the epoch over; these are called one by one. On a
+    CPU it is 1, since XLA's loops run each operation on one core there: in a loop, a step took 18 times as long.
     """
     if platform == "cpu":
         return 1
@@ -156,7 +156,7 @@ def steps_in_call(platform: str, steps_per_epoch: int) -> int:
 
 
 def network(config: Config, spec: Spec) -> Network:
-    """The network of a configuration; arguments and errors as `build`'s."""
+    """The network of a configuration; arguments and errors are those of `build`."""
     return create(
         config.attention,
         config.reduction,

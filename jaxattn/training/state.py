@@ -20,12 +20,12 @@ class TrainState(struct.PyTreeNode):
         step: int32 scalar, steps taken.
         params: the network's parameters.
         collections: every other collection of the network, such as "batch_stats", by name.
-        opt_state: the optimiser's.
-        plateau: the reduce-on-plateau's; its `scale` multiplies the learning rate.
-        average: the moving average of params and collections, which is what is evaluated; empty where there is none.
+        opt_state: the optimiser's state.
+        plateau: the state of reduce-on-plateau; its `scale` multiplies the learning rate.
+        average: the moving average of params and collections, which is what is evaluated; empty if there is none.
     """
 
-    step: Any  # not annotated by shape: JAX also builds this tree of shapes and of placeholders
+    step: Any  # not annotated by shape: JAX also builds this tree from shapes and placeholders
     params: optax.Params
     collections: dict[str, Any]
     opt_state: optax.OptState
@@ -60,9 +60,9 @@ def init_state(
     shape: tuple[int, int, int],
     averaged: bool = False,
 ) -> TrainState:
-    """A fresh state for images [B, H, W, C] of `shape` (H, W, C), from a scalar key, with an average where one is kept.
+    """A fresh state for images [B, H, W, C] of `shape` (H, W, C), from a scalar key, with an average if one is kept.
 
-    A parameter's key comes from its name: parameters with the same name start equal under any attention.
+    A parameter's key comes from its name, so parameters with the same name start equal with any attention.
     """
     variables = model.init(key, jnp.zeros((1, *shape)))
     params = variables["params"]
@@ -80,7 +80,7 @@ def update_average(state: TrainState, decay: float) -> TrainState:
     """The state with its average, if any, moved towards its variables: d average + (1 - d) variables, after a step.
 
     d = min(decay, t / (t + 9)) after t steps, so that a young average forgets the initial weights. Variables that are
-    not floating-point numbers, such as counters, are taken as they are.
+    not floating-point numbers, such as counters, are copied.
 
     Source: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992) 838; the limit on d as in TensorFlow's
     `ExponentialMovingAverage(num_updates)`.
@@ -101,7 +101,7 @@ def updated_collections(old: dict[str, Any], new: dict[str, Any]) -> dict[str, A
     """The collections after a step.
 
     Raises:
-        InputError: where one of them has changed its shape, which no state can carry.
+        InputError: if one of them has changed its shape or type, or is new.
     """
 
     def shapes(tree):

@@ -27,14 +27,14 @@ def make_train_step(
     Args of that function:
         state, key: `TrainState`, and the run's key: step t draws from `fold_in(key, t)`.
         images, labels: the data set or a part of it, uint8 [N, H, W, 3] and int32 [N].
-        rows, numbers: int32 [B], as of `batch.make_batch`.
+        rows, numbers: int32 [B], as in `batch.make_batch`.
 
     Args:
         model, optimizer: what is trained, and how.
-        batch_of: of `batch.make_batch`.
+        batch_of: from `batch.make_batch`.
         train: whether dropout drops and norms use the batch's statistics; False trains in evaluation mode.
         smoothing: label smoothing, a fraction; the tally's loss is without it.
-        average, alpha: decay in a step of the state's moving average, if it has one; of mixup, 0 for none.
+        average, alpha: decay per step of the state's moving average, if it has one; alpha of mixup, 0 for none.
     """
 
     def step(state, key, images, labels, rows, numbers=None):
@@ -61,7 +61,7 @@ def make_train_step(
 
 
 def _loss(logits, targets, smoothing, weight):
-    """The loss of a batch, of which mixup, where it acts, gave each image the part `weight` of its own."""
+    """The loss of a batch; with mixup, `weight` is each image's own share of its mixture."""
     loss = smoothed_loss(logits, targets, smoothing)
     if weight is None:
         return loss

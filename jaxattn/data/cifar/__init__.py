@@ -15,8 +15,8 @@ from jaxattn.data.splits import Splits
 from jaxattn.errors import InputError
 from jaxattn.paths import local_path
 
-LARGE = 1 << 24  # bytes: less is read before a process has started
-_READING: dict[Path, subprocess.Popen[bytes]] = {}  # what reads a folder into the cache
+LARGE = 1 << 24  # bytes: less is read sooner than a process starts
+_READING: dict[Path, subprocess.Popen[bytes]] = {}  # the process that reads each folder into the cache
 
 
 def dataset(published: Published) -> Dataset:
@@ -31,7 +31,7 @@ def dataset(published: Published) -> Dataset:
 
 
 def load(published: Published, data_dir: Path) -> Splits:
-    """The images from what `find` finds; else the archive is downloaded into the folder first.
+    """The images from what `find` finds; if nothing, the archive is downloaded into the folder first.
 
     Each source gives the same images in the same order.
 
@@ -40,8 +40,8 @@ def load(published: Published, data_dir: Path) -> Splits:
         data_dir: a folder, created if missing; or itself a TFDS folder, an unpacked folder or an archive.
 
     Raises:
-        UnavailableError: where there are no images and they cannot be downloaded.
-        InputError: where the data is damaged or is another data set, or a download was interrupted.
+        UnavailableError: if there are no images and they cannot be downloaded.
+        InputError: if the data is damaged or is another data set, or a download was interrupted.
     """
     data_dir = local_path(data_dir, "data_dir")
     name = published.spec.name
@@ -58,14 +58,14 @@ def load(published: Published, data_dir: Path) -> Splits:
 
 
 def keep(published: Published, path: Path) -> Splits:
-    """The images from what `find` found, from the cache, or read and kept there.
+    """The images of what `find` found: from the cache, or read and then kept there.
 
     Args:
         published: which of the two data sets.
         path: a prepared TFDS folder, an unpacked folder or an archive.
 
     Raises:
-        InputError: where they are damaged, or of another data set.
+        InputError: if they are damaged, or of another data set.
     """
     key, is_tfds = _key(path), tfds.is_prepared(path)
 
@@ -78,12 +78,12 @@ def keep(published: Published, path: Path) -> Splits:
 def prepare(published: Published, data_dir: Path) -> None:
     """Starts to read a large TFDS folder that is not in the cache, and imports TFDS.
 
-    The import is for where that fails: `load` then reads the folder itself, perhaps in a thread, and while TFDS is
-    imported, it replaces Python's import in all threads.
+    The import is needed if that fails: `load` then reads the folder itself, perhaps in a thread, and while TFDS is
+    being imported, it replaces Python's import in all threads.
 
     Args:
         published: which of the two data sets.
-        data_dir: as of `load`.
+        data_dir: as in `load`.
     """
     path = find(published, local_path(data_dir, "data_dir").absolute())
     if path is not None and tfds.is_prepared(path) and cache.spec_of(_key(path) or "") is None:
@@ -92,19 +92,19 @@ def prepare(published: Published, data_dir: Path) -> None:
 
 
 def _start_reading(name: str, path: Path) -> None:
-    """Has a process of its own read a folder into the cache: a thread would wait for the interpreter lock."""
+    """Starts a process that reads a folder into the cache: a thread would wait for the interpreter lock."""
     size = sum(file.stat().st_size for file in path.iterdir())
     if path in _READING or (os.cpu_count() or 1) < 2 or size < LARGE:
         return
-    modules = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # that are imported here
+    modules = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the same as here
     command, none = [sys.executable, "-P", "-m", __name__, name, os.fspath(path)], subprocess.DEVNULL
     with contextlib.suppress(OSError):
         _READING[path] = subprocess.Popen(command, env=os.environ | modules, stdin=none, stdout=none, stderr=none)
-        atexit.register(_READING[path].kill)  # where this process ends before `load` has waited
+        atexit.register(_READING[path].kill)  # if this process ends before `load` has waited for it
 
 
 def _key(path: Path) -> str | None:
-    """The name of the entry in the cache; None where a file is a link to one that is not there, as reading says."""
+    """The name of the entry in the cache; None if a file is a broken link, which reading will report."""
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     try:
         return cache.key(files)

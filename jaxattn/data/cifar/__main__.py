@@ -1,4 +1,4 @@
-"""Reads a folder of CIFAR-10 or CIFAR-100 into the cache. `load` starts it, for its own use.
+"""Reads a folder of CIFAR-10 or CIFAR-100 into the cache; started by the package, for internal use.
 
 python -m jaxattn.data.cifar NAME PATH
 """

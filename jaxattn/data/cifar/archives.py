@@ -16,13 +16,13 @@ from jaxattn.limits import open_file, read_bytes
 
 _PLANES = (3, SIDE, SIDE)  # both versions store an image as its red, its green and its blue plane
 _PIXELS = 3 * SIDE * SIDE
-# Limits of what is read, each at least twice that of the published archives: 153 million bytes a batch, 186 in all.
+# Limits of what is read, each at least twice the published archives' size: 153 million bytes a batch, 186 in all.
 _MAX_BATCH = 320_000_000
 _MAX_TOTAL = 400_000_000
 _MAX_MEMBERS = 100
 _ADVICE = "replace it with a complete copy, or delete it"
 
-# The data set whose archive unpacks to a folder of that name.
+# The data sets, by the folders that their archives unpack to.
 DATASETS = {
     "cifar-10-batches-bin": "cifar10",
     "cifar-10-batches-py": "cifar10",
@@ -41,7 +41,7 @@ def read(published: Published, path: Path) -> Splits:
         path: a `.tar.gz` file or a folder, of either version. Batches may have any length.
 
     Raises:
-        InputError: where it is damaged, incomplete or is another data set.
+        InputError: if it is damaged, incomplete or another data set.
     """
     what = published.spec.name
     try:
@@ -74,7 +74,7 @@ def _folder(published: Published, path: Path) -> dict[str, bytes]:
 
 
 class _Unzipped:
-    """What is read of an unzipped stream, up to a limit: the packed file does not show how much it will be."""
+    """An unzipped stream, read up to a limit, since the size of the packed file does not show how much there is."""
 
     def __init__(self, stream: gzip.GzipFile):
         self._stream, self._left = stream, _MAX_TOTAL
@@ -116,7 +116,7 @@ def _tar(published: Published, path: Path) -> dict[str, bytes]:
 
 
 def _parse_binary(published: Published, where: str, content: bytes) -> _Batch:
-    """Images [N, 32, 32, 3] and labels [N] of a batch that holds bytes of label, then the pixels, for each image."""
+    """Images [N, 32, 32, 3] and labels [N] of a batch that holds label bytes, then the pixels, for each image."""
     size = published.labels + _PIXELS
     if not content or len(content) % size:
         raise InputError(f"{where}: must hold {size} bytes for each image, holds {len(content)}; {_ADVICE}")
@@ -148,7 +148,7 @@ def _checked(published: Published, where: str, pixels: np.ndarray, labels: np.nd
     """Images and labels of a batch, from arrays that must be pixels [N, 3072] and labels [N].
 
     Raises:
-        InputError: where they are not.
+        InputError: if they are not.
     """
     classes = len(published.spec.classes)
     if not pixels.size or pixels.shape[1:] != (_PIXELS,) or pixels.dtype != np.uint8:

@@ -16,8 +16,8 @@ class Version:
 
     Attributes:
         archive: name of the packed file.
-        folder: that it unpacks to.
-        suffix: of the files of batches in it.
+        folder: the folder that it unpacks to.
+        suffix: of the batch files in it.
     """
 
     archive: str
@@ -34,7 +34,7 @@ class Published:
         spec: its facts.
         versions: the binary and the python one.
         train, test: names of the batches.
-        labels: bytes of label before the pixels of an image in the binary version; the last one is used.
+        labels: label bytes before the pixels of an image in the binary version; the last one is used.
         key: of the labels in the python version.
         remote: the archive to download.
     """
@@ -49,7 +49,7 @@ class Published:
 
     @property
     def files(self) -> dict[str, str]:
-        """The name of the file in the archive, with its folder, and without."""
+        """The names of the batch files without their folder, by their names with it."""
         return {
             f"{version.folder}/{batch}{version.suffix}": batch + version.suffix
             for version in self.versions

@@ -1,13 +1,13 @@
-"""A folder of images of your own: `--dataset folder:DIR`.
+"""A folder of your own images: `--dataset folder:DIR`.
 
 Three layouts are known:
 
     DIR/train/CLASS/*, DIR/test/CLASS/*     test may also be called val, valid or validation
     DIR/CLASS/*                             a fifth of each class becomes the test set
-    DIR/labels.csv                          columns file, label and, if the split is to be given, split
+    DIR/labels.csv                          columns file, label and, optionally, split
 
 Folders in a class's folder belong to the class. Images are what Pillow reads (`image_file.FORMATS`), of any size and
-mode; each is resized to one size. Hidden files, and files whose names do not end as those of images, are left out.
+mode; each is resized to one size. Hidden files, and files without an ending of an image format, are left out.
 """
 
 from pathlib import Path
@@ -30,11 +30,11 @@ def dataset(folder: str, size: str | None = None, skip_damaged: bool = False) ->
 
     Args:
         folder: its path.
-        size: "64" or "48x64" (height and width) in pixels; None: 64, or 32 where the images are smaller than that.
+        size: "64" or "48x64" (height and width) in pixels; None: 64, or 32 if the images are smaller than that.
         skip_damaged: whether files that cannot be read are left out.
 
     Raises:
-        InputError: where it holds no images in classes.
+        InputError: if it holds no images in classes.
     """
     root = local_path(folder, "dataset")
     with readable(root, "dataset"):

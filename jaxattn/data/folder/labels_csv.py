@@ -15,14 +15,14 @@ _ADVICE = "its columns must be file, label and, for all files or for none, split
 
 
 def read_labels(root: Path) -> Iterator[tuple[Path, str, str | None]]:
-    """The path, the label and the split of each image; the split is None where it is to be drawn.
+    """The path, the label and the split of each image; the split is None if it is to be drawn.
 
     Args:
-        root: the folder of the file, which all images lie in.
+        root: the folder of the file, and of all images.
 
     Raises:
-        InputError: where a line, which is named, or the file cannot be used.
-        OSError: where it cannot be read.
+        InputError: if the file or a line cannot be used; the message names the line.
+        OSError: if it cannot be read.
     """
     path = root / FILE
     try:

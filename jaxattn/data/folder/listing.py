@@ -19,7 +19,7 @@ _LEFT_OUT = frozenset((
 
 
 class Image(NamedTuple):
-    """An image file: its path, the name of its class, and its split; None where that is to be drawn."""
+    """An image file: its path, the name of its class, and its split; None if that is to be drawn."""
 
     path: Path
     label: str
@@ -37,8 +37,8 @@ def list_images(root: Path) -> Listing:
     """The images of a folder, in any of the three layouts.
 
     Raises:
-        InputError: where it has none of them, or a class lacks images.
-        OSError: where it cannot be read.
+        InputError: if it has none of these layouts, or a class lacks images.
+        OSError: if it cannot be read.
     """
     others: collections.Counter[str] = collections.Counter()
     if (root / LABELS).is_file():
@@ -57,7 +57,7 @@ def _images_in_folders(root: Path, others: collections.Counter[str]) -> Iterator
     """The images of a folder of folders; the endings of other files are counted.
 
     Raises:
-        InputError: where there is no folder of a class, or one without images.
+        InputError: if there is no folder of a class, or one has no images.
     """
     for split, part in _splits(root).items():
         folders = {folder: list(_files(root, folder, others)) for folder in _folders(part)}
@@ -74,10 +74,10 @@ def _images_in_folders(root: Path, others: collections.Counter[str]) -> Iterator
 
 
 def _splits(root: Path) -> dict[str | None, Path]:
-    """The folder of each split; the root itself, of None, where it holds the classes.
+    """The folder of each split; for None, the root itself, if it holds the classes.
 
     Raises:
-        InputError: where there is only one of the two.
+        InputError: if there is a folder train, but none for the test images.
     """
     folders = {path.name.lower(): path for path in _folders(root)}
     test = next((folders[name] for name in TEST if name in folders), None)
@@ -104,7 +104,7 @@ def _files(root: Path, folder: Path, others: collections.Counter[str]) -> Iterat
     """The images in a folder and in those within it; the endings of other files are counted.
 
     Raises:
-        InputError: where a link leaves the root.
+        InputError: if a link leads out of the root.
     """
     home = root.resolve()
     for path in sorted(folder.iterdir()):
@@ -113,7 +113,7 @@ def _files(root: Path, folder: Path, others: collections.Counter[str]) -> Iterat
         if path.is_symlink() and not path.resolve().is_relative_to(home):
             raise InputError(f"{path} is a link that leaves {root}; put the file itself there, or delete the link")
         if path.is_dir():
-            if not path.is_symlink():  # it may lead round in a circle
+            if not path.is_symlink():  # links may form a cycle
                 yield from _files(root, path, others)
         elif path.suffix.lower() in SUFFIXES:
             yield path
@@ -125,7 +125,7 @@ def check(root: Path, images: Sequence[Image]) -> None:
     """Checks that there are two classes or more, with training and test images of each.
 
     Raises:
-        InputError: where there are not.
+        InputError: if there are not.
     """
     if not images:
         raise InputError(f"{root} holds no image; add some, or name another folder", "dataset")
@@ -152,5 +152,5 @@ def check(root: Path, images: Sequence[Image]) -> None:
 
 
 def more(names: Collection[object]) -> str:
-    """How many more than the first there are, in brackets; nothing where there is one."""
+    """How many there are besides the first, in brackets; an empty text if there is only one."""
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

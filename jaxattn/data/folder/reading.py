@@ -16,20 +16,20 @@ from jaxattn.data.spec import Spec
 from jaxattn.data.splits import PARTS, Split, Splits
 from jaxattn.errors import InputError, first_line
 
-TEST_SHARE, TEST_SEED = 0.2, 0  # of each class, where a folder does not say which images are the test set
-SAMPLE = 100  # images whose size is looked at to choose one for all
+TEST_SHARE, TEST_SEED = 0.2, 0  # of each class, if a folder does not say which images are the test set
+SAMPLE = 100  # images that are sampled to choose one size for all
 _LOG = logging.getLogger("jaxattn")
 
 
 def usual_size(images: Sequence[Image]) -> tuple[int, int]:
-    """64, or 32 where most images have a side of fewer than 64 pixels."""
+    """Height and width: 64, or 32 if most images have a side of fewer than 64 pixels."""
     some = images[:: max(len(images) // SAMPLE, 1)][:SAMPLE]
     sides = [min(size) for image in some if (size := image_size(image.path))]
     return (32, 32) if sides and np.median(sides) < 64 else (64, 64)
 
 
 def _draw_test(images: Sequence[Image]) -> list[Image]:
-    """The images with a split: of each class a fifth, one at least and not all, is the test set."""
+    """The images with their split: a fifth of each class, at least one and not all, is the test set."""
     rng = np.random.default_rng(TEST_SEED)
     by_class: dict[str, list[int]] = {}
     for i, image in enumerate(images):
@@ -54,7 +54,7 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
         allocate: gives the arrays (see `cache.cached`).
 
     Raises:
-        InputError: where a file cannot be read and is not to be left out, or leaves a class with too few images.
+        InputError: if a file cannot be read and must not be left out, or a class is left with too few images.
     """
     images, notes = listing.images, list(listing.notes)
     parts: dict[str, tuple[np.ndarray, list[Image]]] = {}
@@ -109,7 +109,7 @@ def _labelled(name: str, parts: dict[str, tuple[np.ndarray, list[Image]]], notes
 
 
 def _decode(pool: ThreadPoolExecutor, images: Sequence[Image], into: np.ndarray) -> dict[Path, str]:
-    """Reads images into an array [N, H, W, 3]; the reason for each that cannot be read, by its path."""
+    """Reads images into an array [N, H, W, 3]; returns the reason for each that cannot be read, by path."""
 
     def one(i: int) -> str | None:
         try:
@@ -123,7 +123,7 @@ def _decode(pool: ThreadPoolExecutor, images: Sequence[Image], into: np.ndarray)
 
 
 def _in_both(train: np.ndarray, test: np.ndarray) -> int:
-    """How many test images are, byte for byte, training images, too."""
+    """How many test images are also, byte for byte, training images."""
 
     def digests(images: np.ndarray) -> list[bytes]:
         return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
@@ -142,5 +142,5 @@ def _moments(images: np.ndarray) -> tuple[tuple[float, float, float], tuple[floa
     mean = shares @ values
     std = np.sqrt(np.maximum(shares @ values**2 - mean**2, 0))
     red, green, blue = (round(float(value), 4) for value in mean)
-    of_red, of_green, of_blue = (round(max(float(value), 1 / 255), 4) for value in std)  # one grey has none
+    of_red, of_green, of_blue = (round(max(float(value), 1 / 255), 4) for value in std)  # a single grey value has none
     return (red, green, blue), (of_red, of_green, of_blue)

@@ -34,12 +34,12 @@ def find(data_dir: Path, name: str) -> Path | None:
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether a path is the folder of a data set's version."""
+    """Whether a path is the prepared folder of a data set's version."""
     return (path / "dataset_info.json").exists()
 
 
 def import_all(folder: Path) -> None:
-    """Imports all that `read` imports for a prepared TFDS folder."""
+    """Imports everything that `read` imports for a prepared TFDS folder."""
     from array_record.python import array_record_module  # noqa: F401
     from tensorflow_datasets.proto import tf_example_pb2  # noqa: F401
 
@@ -50,20 +50,20 @@ def import_all(folder: Path) -> None:
 def read(folder: Path, spec: Spec) -> Splits:
     """The data set in a prepared TFDS folder, with record files of either format (array_record, tfrecord).
 
-    Examples are sorted by their `id`, where they have one, so their order does not depend on who prepared them.
+    Examples are sorted by their `id`, if they have one, so their order does not depend on who prepared them.
 
     Args:
         folder: the folder of one version, which contains `dataset_info.json`.
         spec: the shape of images and the names of classes that it must have.
 
     Raises:
-        InputError: where files are missing or damaged, or hold other images.
+        InputError: if files are missing or damaged, or hold other images.
     """
     name, features, shards = description.read(folder)
     try:
         image, label = features["image"], features["label"]
         shape, dtype, count = tuple(image.shape), image.np_dtype, label.num_classes
-        names = tuple(label.names) if count == len(spec.classes) else ()  # their number is only stated: it may be any
+        names = tuple(label.names) if count == len(spec.classes) else ()  # it may state any number
     except Exception:  # they may be features of any class
         shape, dtype, count, names = (), "another type", 0, ()
     height, width, _ = spec.image_shape

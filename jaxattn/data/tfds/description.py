@@ -1,4 +1,4 @@
-"""What a prepared TFDS folder states of itself, checked before TFDS acts on it: TFDS imports the classes it names."""
+"""The description in a prepared TFDS folder, checked before TFDS uses it: TFDS imports the classes it names."""
 
 import os
 import re
@@ -14,11 +14,11 @@ MAX_EXAMPLES = 200_000  # of a split; the published ones have 50,000 and 10,000
 _MAX_SHARDS, _MAX_NAME, _MAX_CLASSES = 10_000, 200, 10_000
 _FORMATS = ("", "array_record", "tfrecord")  # "": the data set is older than the field
 _CLASSES = "tensorflow_datasets.core.features."
-_TEMPLATE = re.compile(r"(\{[A-Z_]+\}|[\w./-])*")  # of names of files; it is formatted, so it may not state a width
+_TEMPLATE = re.compile(r"(\{[A-Z_]+\}|[\w./-])*")  # of file names; TFDS formats it, so it must not state a width
 
 
 class Description(NamedTuple):
-    """What a folder states of itself.
+    """What a folder states about its data set.
 
     Attributes:
         name: of the data set.
@@ -35,8 +35,8 @@ def read(folder: Path) -> Description:
     """The description of the data set in a prepared TFDS folder.
 
     Raises:
-        InputError: where it is missing or damaged, is of a version of TFDS that is not known here, or is of a data set
-            without images, labels, or one of the splits.
+        InputError: if it is missing or damaged, is from an unknown version of TFDS, or is of a data set without images,
+            labels, or one of the splits.
     """
     try:
         values = [read_json(folder / name) for name in ("dataset_info.json", "features.json")]
@@ -50,7 +50,7 @@ def read(folder: Path) -> Description:
         _check(values)
         info = tfds.builder_from_directory(str(folder)).info
         known = {*info.splits, *info.features}
-    except Exception as error:  # JSON that is whole and not understood
+    except Exception as error:  # valid JSON that is not understood
         raise _unknown(folder, error, tfds.__version__) from error
     lacking = [name for name in (*PARTS, "image", "label") if name not in known]
     if lacking:
@@ -60,10 +60,10 @@ def read(folder: Path) -> Description:
 
 
 def _check(values: list[Any]) -> None:
-    """Checks what TFDS would do with it.
+    """Checks what TFDS would do with these values.
 
     Raises:
-        Exception: of many types, where it is not known here.
+        Exception: of many types, if that is not known here.
     """
     from google.protobuf import json_format
     from tensorflow_datasets.core.proto import dataset_info_pb2
@@ -84,7 +84,7 @@ def _check(values: list[Any]) -> None:
 
 
 def _class_names(value: Any) -> Iterator[Any]:
-    """All names of classes, by the keys that TFDS has had for them."""
+    """All names of classes, under any key that TFDS has used for them."""
     if isinstance(value, dict):
         yield from (value[key] for key in ("pythonClassName", "python_class_name", "type") if key in value)
         value = list(value.values())
@@ -97,7 +97,7 @@ def _shards(folder: Path, split: Any) -> dict[Path, int]:
     """The number of records in each file.
 
     Raises:
-        InputError: where a file lies elsewhere.
+        InputError: if a file is outside the folder.
     """
     try:
         shards = dict(zip(map(Path, split.filepaths), split.shard_lengths, strict=True))

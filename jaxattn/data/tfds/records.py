@@ -20,7 +20,7 @@ def read(path: Path, limit: int) -> list[bytes]:
         limit: bytes that the records may have together, at most `MAX_BYTES`.
 
     Raises:
-        Exception: of many types, where it is damaged, is of another format, or has more.
+        Exception: of many types, if it is damaged, of another format, or has more.
     """
     if ".array_record" in path.name:
         from array_record.python import array_record_module
@@ -47,15 +47,15 @@ def _tfrecords(content: bytes) -> Iterator[bytes]:
 
 
 def _unpacked_size(path: Path) -> int:
-    """Bytes of all records of an array_record file, by the headers of its chunks.
+    """Bytes of all records of an array_record file, according to the headers of its chunks.
 
     The file is a sequence of chunks, interrupted by a header of 24 bytes at every multiple of 64 KiB. A chunk's own
     header states its length at byte 8 and, at byte 32, the length of its records when they are unpacked.
 
-    Source: the format "Riegeli/records", which array_record files are of.
+    Source: the format "Riegeli/records", which array_record files use.
 
     Raises:
-        ValueError: where the last chunk does not end with the file.
+        ValueError: if the last chunk does not end with the file.
     """
     total = position = 0  # position: without the headers of blocks
     block = _BLOCK - _BLOCK_HEADER
