@@ -39,7 +39,7 @@ class Config:
         None,
         "what to train",
         "sites of the network with attention: numbers from 1, ranges, names, stage3, ends, last (default: where the "
-        "module's paper has it, most at all)",
+        "module's paper has it, usually all)",
     )
     attention_position: str | None = flag(
         None,
@@ -158,7 +158,7 @@ class Config:
         "float32",
         "training",
         "compute dtype of convolutions and dense layers (sums, weights and statistics stay float32); bf16 is for "
-        "GPU and TPU: a CPU computes in float32 all the same",
+        "GPU and TPU: a CPU always computes in float32",
         choices=("float32", "bf16"),
     )
     keep: str = of_recipe(str, "training", "epoch whose weights are tested at the end", choices=("best", "last"))
@@ -184,7 +184,7 @@ class Config:
                 check(field, getattr(self, field.name))
         for name, value in (("schedule", "plateau"), ("keep", "best")):
             if self.monitored is None and getattr(self, name) == value:
-                raise InputError(f"validation must be above 0 where {name} is {value}, which follows it", "validation")
+                raise InputError(f"validation must be above 0 if {name} is {value}, which monitors it", "validation")
 
     @property
     def monitored(self) -> str | None:

@@ -31,7 +31,7 @@ SETTINGS = ("JAX_", "JAXATTN_", "XLA_", "TFDS_", "CUDA_VISIBLE_DEVICES", "LD_PRE
 def parser() -> Parser:
     """The command line of `jaxattn doctor`."""
     parser = Parser(
-        prog="jaxattn doctor", description="Print what a bug report needs. No folder is named, unless asked."
+        prog="jaxattn doctor", description="Print what a bug report needs. Folders are named only with --paths."
     )
     parser.add_argument("--out", metavar="DIR", default="runs", help="folder of runs to try (default: %(default)s)")
     parser.add_argument(
@@ -96,9 +96,9 @@ def _environment(values: bool) -> str:
 
 def _data(folder: Path) -> str:
     if folder.exists() and not folder.is_dir():
-        return "CANNOT BE USED: it is no folder"
+        return "CANNOT BE USED: it is not a folder"
     names = [name for name, dataset in DATASETS.items() if dataset.find(folder) is not None]
-    return f"there are files of {', '.join(names)}" if names else "nothing found; it would be downloaded"
+    return f"found {', '.join(names)}" if names else "nothing found; it would be downloaded"
 
 
 def _cache() -> str:
@@ -111,7 +111,7 @@ def _tried(runs: Path) -> Iterator[str]:
     """What works in the folder of runs, or in the nearest folder above it that exists."""
     place = next(path for path in (runs, *runs.absolute().parents) if os.path.lexists(path))
     if not place.is_dir():
-        yield "CANNOT BE USED: it, or what should hold it, is no folder"
+        yield "CANNOT BE USED: it, or the folder that should hold it, is not a folder"
         return
     try:
         with tempfile.TemporaryDirectory(prefix=".jaxattn-doctor-", dir=place) as name:

@@ -67,7 +67,7 @@ def whole_number(text: str) -> int:
         ValueError: if it is not one.
     """
     if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
-        raise ValueError(f"{text!r:.80} is no whole number")
+        raise ValueError(f"{text!r:.80} is not a whole number")
     return int(text)
 
 

@@ -139,7 +139,7 @@ def _print_one(name, reduction):
 def parser() -> Parser:
     """The command line of `jaxattn modules`."""
     parser = Parser(prog="jaxattn modules", description="List the attention modules and what each one costs.")
-    name = parser.add_argument("name", nargs="?", metavar="NAME", help="say all that is known of this module instead")
+    name = parser.add_argument("name", nargs="?", metavar="NAME", help="describe this module in detail instead")
     complete_from(name, attention)
     parser.add_argument(
         "--reduction", type=int, default=16, metavar="N", help="channels per hidden unit (default: %(default)s)"

@@ -14,7 +14,7 @@ from jaxattn.errors import InputError, first_line
 from jaxattn.runs.console import Console
 
 WITH_RESUME = {"epochs", "data_dir"}  # fields that may be given with --resume
-ONLY = "of the other flags only --epochs, --data-dir and those of this group but --out may be given with it"
+ONLY = "with it, only --epochs, --data-dir and the flags of this group except --out may be given"
 
 
 def parser() -> Parser:

@@ -66,5 +66,5 @@ def test_a_type_that_no_file_holds_is_refused_before_training():
 
 def test_a_name_that_is_taken_by_a_folder_is_reported(tmp_path):
     (tmp_path / "epoch-1.safetensors").mkdir()
-    with pytest.raises(InputError, match=r"cannot write a checkpoint to .*: Is a directory; correct that, then resume"):
+    with pytest.raises(InputError, match=r"cannot write a checkpoint to .*: Is a directory; fix that, then resume"):
         checkpoint.save(tmp_path, 1, {"a": np.zeros(3)}, {1})

@@ -93,7 +93,10 @@ def test_config_comes_back_from_json(network, recipe):
         ({"learning_rate": "1"}, "learning_rate must be of type float, got '1'"),
         ({"dropout": 1.0}, "dropout must be >= 0 and < 1, got 1.0"),
         ({"validation": -0.1}, "validation must be >= 0 and < 1, got -0.1"),
-        ({"validation": 0.0, "keep": "best"}, "validation must be above 0 where keep is best, which follows it"),
+        (
+            {"validation": 0.0, "keep": "best"},
+            "validation must be above 0 if keep is best, which monitors it",
+        ),
         ({"plateau_factor": 1.0}, "plateau_factor must be > 0 and < 1, got 1.0"),
         ({"precision": "fp8"}, "unknown precision 'fp8'; known are float32, bf16"),
         ({"seed": -1}, "seed must be >= 0 and < 4294967296, got -1"),
@@ -142,7 +145,7 @@ def test_blocks_that_are_not_there_are_refused_in_one_short_line(blocks):
 
 
 def test_there_is_no_network_as_wide_as_one_without_a_module():
-    with pytest.raises(InputError, match="'wide:none' names no module whose parameters to match; name one"):
+    with pytest.raises(InputError, match="'wide:none' needs the name of a module whose parameters to match"):
         network(Config(attention="wide:none"), tiny.SPEC)
 
 

@@ -419,7 +419,7 @@ def test_folder_that_cannot_be_written_is_reported(tmp_path, quiet):
         (errno.ENOSPC, "No space left on device; free space"),
         (errno.EROFS, "Read-only file system; make it writable"),
         (errno.ENOENT, "No such file or directory; restore what was removed"),
-        (errno.EIO, "Input/output error; correct that"),
+        (errno.EIO, "Input/output error; fix that"),
     ],
 )
 def test_folder_that_fails_while_it_is_written_is_reported_in_one_line(tmp_path, quiet, monkeypatch, number, reason):

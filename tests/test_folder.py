@@ -132,7 +132,7 @@ def test_files_of_phones_cameras_and_systems_are_left_out_and_counted(tmp_path):
         put(root / name / "ant" / "0.png")
     splits = load(root)
     assert splits.classes == ("ant", "bee") and len(splits.train) + len(splits.test) == 8
-    assert splits.spec.notes[0] == "4 files of set were left out for their endings: 2 .heic, 1 .mov, 1 without one"
+    assert splits.spec.notes[0] == "4 files of set were skipped because of their endings: 2 .heic, 1 .mov, 1 none"
 
 
 def test_folders_within_a_class_and_odd_names_are_read(tmp_path):
@@ -191,9 +191,9 @@ def test_a_size_that_is_none_is_refused(tmp_path, size):
 
 
 def test_size_and_damage_are_settings_of_folders_alone():
-    with pytest.raises(InputError, match="image_size is for a folder of images, got the data set cifar10"):
+    with pytest.raises(InputError, match="image_size applies only to folder:DIR, got the data set cifar10"):
         data.resolve("cifar10", "64")
-    with pytest.raises(InputError, match="skip_damaged is for a folder"):
+    with pytest.raises(InputError, match="skip_damaged applies only to folder"):
         data.resolve("shapes", None, True)
 
 
@@ -237,7 +237,7 @@ def test_a_file_that_cannot_be_read_is_named_or_left_out(tmp_path, kind):
     root = make(tmp_path / "set")
     before = load(root)
     path = damaged(root, kind)
-    with pytest.raises(InputError, match=f"{path.name}.*; replace or delete it, or leave out") as caught:
+    with pytest.raises(InputError, match=f"{path.name}.*; replace or delete it, or skip") as caught:
         load(root)
     assert caught.value.setting == "skip_damaged" and "more)" not in str(caught.value)
     splits = load(root, None, True)
@@ -250,17 +250,17 @@ def test_a_file_that_cannot_be_read_is_named_or_left_out(tmp_path, kind):
 def test_damage_that_leaves_too_few_images_is_refused(tmp_path):
     root = make(tmp_path, "{c}/{i}.png", each=2)
     (root / "ant" / "0.png").write_bytes(b"")
-    refused(root, "the class 'ant' of .* (has one image|has test images and no training)", None, True)
+    refused(root, "the class 'ant' of .* (has only one image|has test images and no training)", None, True)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (shutil.rmtree, "there is no folder"),
-        (lambda root: [shutil.rmtree(path) for path in root.iterdir()], "has no folder of a class"),
+        (lambda root: [shutil.rmtree(path) for path in root.iterdir()], "has no class folders"),
         (lambda root: [path.unlink() for path in (root / "bee").iterdir()], "bee holds no image; add some, or delete"),
         (lambda root: shutil.rmtree(root / "bee"), "must hold 2 classes or more, it holds only 'ant'"),
-        (lambda root: [(root / "bee" / f"{i}.png").unlink() for i in (1, 2, 3)], "'bee' of .* has one image"),
+        (lambda root: [(root / "bee" / f"{i}.png").unlink() for i in (1, 2, 3)], "'bee' of .* has only one image"),
         (lambda root: make(root, "train/{c}/{i}.png") and [shutil.rmtree(root / c) for c in ("ant", "bee")],
          "has a folder train and none of test, val, valid, validation"),
         (lambda root: make(root, "train/{c}/{i}.png test/{c}/{i}.png test/cat/{i}.png"),

@@ -226,7 +226,7 @@ def test_modules_stand_where_their_papers_have_them(attention, sites, position):
             {"network": "cnn", "placement": Placement(position="pre")},
             "attention_position must be before, after in the network cnn",
         ),
-        ({"network": "resnet20", "dropout": 0.1}, "dropout must be 0 with the network resnet20, which drops nothing"),
+        ({"network": "resnet20", "dropout": 0.1}, "dropout must be 0 with the network resnet20, which has none"),
     ],
 )
 def test_what_does_not_fit_a_network_is_one_line(options, message):

@@ -29,7 +29,7 @@ def test_processes_that_found_different_data_stop(monkeypatch):
 
 def test_a_process_stops_where_another_one_could_not_start(monkeypatch):
     others_answer(monkeypatch, 0xABCDEF0, -1)
-    with pytest.raises(InputError, match="process 2 could not start and says why; this one stops, too"):
+    with pytest.raises(InputError, match="process 2 could not start, as its output says; this one stops, too"):
         processes.agree(lambda: "data", lambda data: "abcdef0123")
 
 

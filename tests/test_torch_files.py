@@ -110,7 +110,7 @@ def test_of_several_weights_the_ones_that_fit_are_taken_and_an_average_before_ot
     chex.assert_trees_all_equal(found["params"]["head"]["bias"], 2 * VARIABLES["params"]["head"]["bias"])
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"{tmp_path / 'b.pt'} holds weights under model and model_ema; those under model_ema are taken"
+        f"{tmp_path / 'b.pt'} holds weights under model and model_ema; those under model_ema are used"
     )
 
 
@@ -127,11 +127,11 @@ class Net(torch.nn.Module):
     ("contents", "message"),
     [
         (lambda: torch.nn.Sequential(torch.nn.Linear(2, 2)), "holds an object, torch.nn.modules.container.Sequential"),
-        (lambda: {"net": state(), "args": argparse.Namespace(lr=1)}, "holds an object, argparse.Namespace, beside or"),
-        (lambda: {"epoch": 3, "loss": [1.0]}, r"holds no arrays by name, but a dict of epoch \(int\), loss \(list\)"),
-        (lambda: [torch.ones(2)], "holds no arrays by name, but a list"),
-        (lambda: torch.ones(2), "holds no arrays by name, but a Tensor"),
-        (lambda: {}, "holds no arrays by name, but a dict of nothing"),
+        (lambda: {"net": state(), "args": argparse.Namespace(lr=1)}, "holds an object, argparse.Namespace, as well as or"),
+        (lambda: {"epoch": 3, "loss": [1.0]}, r"contains no named arrays, but a dict of epoch \(int\), loss \(list\)"),
+        (lambda: [torch.ones(2)], "contains no named arrays, but a list"),
+        (lambda: torch.ones(2), "contains no named arrays, but a Tensor"),
+        (lambda: {}, "contains no named arrays, but a dict of nothing"),
     ],
 )
 def test_what_is_no_state_dict_is_named_with_what_to_save_instead(tmp_path, contents, message):
@@ -156,7 +156,7 @@ def test_what_lies_in_many_others_is_read_once(tmp_path, within):
     for _ in range(2):
         one = within(contents)
         contents = {f"key{i}": one for i in range(3000)}
-    with pytest.raises(InputError, match=r"layer .* is not part of this network|holds no arrays by name"):
+    with pytest.raises(InputError, match=r"layer .* is not part of this network|contains no named arrays"):
         load_torch(saved(tmp_path / "model.pt", contents))
 
 

@@ -70,7 +70,7 @@ def test_pickle_that_forges_pointers_with_numpy_is_refused(tmp_path):
 
 def test_deeply_nested_key_of_a_pickle_is_refused_and_does_not_crash(tmp_path):
     (write_python(tmp_path) / "data_batch_1").write_bytes(b"\x80\x02}(" + b")" + b"\x85" * 200_000 + b"K\x01u.")
-    assert_refused(tmp_path, "data_batch_1", "a key is no text")
+    assert_refused(tmp_path, "data_batch_1", "a key is not text")
 
 
 def test_labels_of_the_other_byte_order_are_the_same_labels(tmp_path):

@@ -38,7 +38,7 @@ def resolve(name: str, reduction: int = 16) -> Attention:
     if len(modules) == 1:
         return modules[0]
     if None in modules:
-        raise InputError(f"'none' cannot be chained: take it out of {name!r}", "attention")
+        raise InputError(f"'none' cannot be chained: remove it from {name!r}", "attention")
     return functools.partial(Chain, tuple(modules))
 
 
@@ -54,7 +54,7 @@ def is_own(name: str) -> bool:
 
 def _resolve_one(name, reduction):
     if name.startswith("wide:"):
-        raise InputError(f"{name!r} must stand alone: it widens the network and has no module to chain", "attention")
+        raise InputError(f"{name!r} cannot be chained: it widens the network and has no module to chain", "attention")
     module = _own(name) if ":" in name else _look_up(name)
     if module is not None and takes(module, "reduction"):
         return functools.partial(module, reduction=reduction)

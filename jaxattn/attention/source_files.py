@@ -87,7 +87,7 @@ def _content(name: str, spec: Any) -> bytes:
     try:
         content = spec.loader.get_data(spec.origin)
     except (OSError, AttributeError) as error:
-        raise InputError(f"cannot read {spec.origin}, of which a run keeps a digest: {error}") from error
+        raise InputError(f"cannot read {spec.origin}, whose digest a run records: {error}") from error
     if module is not None:
         _READ[name] = imported, content
     return content

@@ -93,7 +93,7 @@ def _read_pickle(path):
     except Exception as error:
         name = re.search(r"GLOBAL ([\w.]+)", str(error))  # the first that is more than a tensor
         if name:
-            raise InputError(f"{path} holds an object, {name[1]}, beside or instead of weights; {SAVE}") from error
+            raise InputError(f"{path} holds an object, {name[1]}, as well as or instead of weights; {SAVE}") from error
         reason = "it is damaged, or torch.save did not write it"
         raise InputError(f"{path} cannot be read as {path.suffix}: {reason}; {SAVE}") from error
 
@@ -111,11 +111,11 @@ def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> di
         (_, place), largest = max(failures.items())
         raise InputError(f"{path}{f', {place}' if place else ''}: {largest}") from largest
     if not fitting:
-        raise InputError(f"{path} holds no arrays by name, but {_described(contents)}; {SAVE}")
+        raise InputError(f"{path} contains no named arrays, but {_described(contents)}; {SAVE}")
     chosen = next((place for place in fitting if AVERAGE.search(place)), next(iter(fitting)))
     if len(fitting) > 1:
         places = " and ".join(place or "the top" for place in fitting)
-        _LOG.info("%s holds weights under %s; those under %s are taken", path, places, chosen or "the top")
+        _LOG.info("%s holds weights under %s; those under %s are used", path, places, chosen or "the top")
     return fitting[chosen]
 
 

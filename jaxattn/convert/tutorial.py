@@ -81,7 +81,7 @@ def _classifier(denses, channels, side):
     hidden, head = denses
     if len(hidden["weight"]) != head["weight"].shape[1]:
         raise InputError(
-            "the head must read what the hidden layer outputs, but sizes differ; the weights are of another network"
+            "the head must read what the hidden layer outputs, but sizes differ; the weights are from another network"
         )
     return {
         "hidden": {"kernel": from_chw(hidden["weight"], channels, side), "bias": hidden["bias"]},
@@ -177,5 +177,5 @@ def _take(layers, what, fits):
         if fits(layer["weight"]):
             return layers.pop(i)
     raise InputError(
-        f"the weights must hold {what} to follow the layer before, but do not; they are of another network"
+        f"the weights must hold {what} to follow the layer before, but do not; they are from another network"
     )

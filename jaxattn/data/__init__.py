@@ -50,7 +50,7 @@ def resolve(name: str, image_size: str | None = None, skip_damaged: bool = False
         return folder.dataset(name.removeprefix(folder.PREFIX), image_size, skip_damaged)
     if image_size is not None or skip_damaged:
         setting = "skip_damaged" if image_size is None else "image_size"
-        raise InputError(f"{setting} is for a folder of images, got the data set {name}; leave it out", setting)
+        raise InputError(f"{setting} applies only to folder:DIR, got the data set {name}; leave it out", setting)
     if ":" not in name:
         if name not in DATASETS:
             known = f"{', '.join(DATASETS)}, folder:DIR and package.module:NAME"

@@ -112,4 +112,4 @@ def _idx(path: Path, axes: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
 
 
-DATASET = Dataset(SPEC, load, find, origin=f"not here; download from {_HOST}")
+DATASET = Dataset(SPEC, load, find, origin=f"not on this machine; would be downloaded from {_HOST}")

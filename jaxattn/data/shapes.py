@@ -226,4 +226,4 @@ SPEC = Spec(
     std=(0.2120, 0.2122, 0.2112),
     source="drawn by jaxattn; no rights reserved",
 )
-DATASET = Dataset(SPEC, load, origin="drawn when asked for")
+DATASET = Dataset(SPEC, load, origin="drawn on demand")

@@ -87,4 +87,6 @@ def _read(path: Path, part: str, allocate: cache.Allocate) -> Split:
     return Split(images, (digits % 10).astype(np.int32))  # 10 means the digit 0
 
 
-DATASET = Dataset(SPEC, load, find, origin="not here; download from http://ufldl.stanford.edu/housenumbers")
+DATASET = Dataset(
+    SPEC, load, find, origin="not on this machine; would be downloaded from http://ufldl.stanford.edu/housenumbers"
+)

@@ -135,12 +135,12 @@ class _Interpreter:
 
     def _extend(self, values):
         if not isinstance(self._stack[-1], list):
-            raise pickle.UnpicklingError("it appends to something that is no list")
+            raise pickle.UnpicklingError("it appends to something that is not a list")
         self._stack[-1].extend(values)
 
     def _update(self, values):
         if not isinstance(self._stack[-1], dict):
-            raise pickle.UnpicklingError("it adds keys to something that is no dict")
+            raise pickle.UnpicklingError("it adds keys to something that is not a dict")
         self._stack[-1].update(_pairs(values))
 
     def _call(self, function, arguments):
@@ -154,7 +154,7 @@ class _Interpreter:
 
     def _build(self, state):
         if not isinstance(self._stack[-1], _Array | _Dtype):
-            raise pickle.UnpicklingError("it changes something that is no array")
+            raise pickle.UnpicklingError("it changes something that is not an array")
         self._stack[-1].build(state)
 
 
@@ -167,7 +167,7 @@ def _callable(name):
 def _pairs(values):
     keys = values[::2]
     if not all(isinstance(key, str | bytes) for key in keys):
-        raise pickle.UnpicklingError("a key is no text")
+        raise pickle.UnpicklingError("a key is not text")
     return dict(zip(keys, values[1::2], strict=True))
 
 

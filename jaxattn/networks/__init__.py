@@ -80,11 +80,11 @@ def create(
     """
     kind = resolve(network)
     if not takes(kind, "dropout") and (dropout := options.pop("dropout", 0)):
-        raise InputError(f"dropout must be 0 with the network {network}, which drops nothing, got {dropout}", "dropout")
+        raise InputError(f"dropout must be 0 with the network {network}, which has none, got {dropout}", "dropout")
     module = resolve_attention(attention.removeprefix(WIDE), reduction)
     built = placed(kind(attention=module, **options), network, placement)
     if not attention.startswith(WIDE):
         return built
     if module is None:
-        raise InputError(f"{attention!r} names no module whose parameters to match; name one", "attention")
+        raise InputError(f"{attention!r} needs the name of a module whose parameters to match", "attention")
     return widened(built, shape)

@@ -62,8 +62,8 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         raise InputError(f"{name} fails in {mode}: {_reason(error)}", name.partition(" ")[0]) from error
     if evaluated:
         raise InputError(
-            f"{name}: {evaluated[0]}, since nothing tells the module that it trains; let its __call__ "
-            "(or its gate) take an argument train, by this name",
+            f"{name}: {evaluated[0]}, because the module is not told that it trains; give its __call__ "
+            "(or its gate) an argument named train",
             "attention",
         )
 
@@ -89,7 +89,7 @@ def _watched(evaluated: list[str]) -> Iterator[None]:
             given = inspect.signature(type(module).__call__).bind_partial(module, *args, **kwargs).arguments
             given_value = given.get("deterministic", getattr(module, "deterministic", None))
             if rate and isinstance(given_value, bool) and given_value:
-                evaluated.append(f"in training, {within} drops nothing")
+                evaluated.append(f"in training, {within} is inactive")
         output = call(*args, **kwargs)
         if context.method_name == "gate" and args:
             for weights in jax.tree.leaves(output):
@@ -113,7 +113,7 @@ def _check_gate(weights: Any, x: Any, name: str) -> None:
         about = f"{weights.dtype} {list(weights.shape)}" if hasattr(weights, "shape") else type(weights).__name__
         raise InputError(
             f"a gate must give real weights that broadcast to its input, a map [B, H, W, C]; that of {name} gives "
-            f"{about}: give the method another name if it is no gate"
+            f"{about}: give the method another name if it is not a gate"
         )
 
 
@@ -136,8 +136,8 @@ def _reason(error: BaseException) -> str:
         stream = re.search(r'PRNG for "([^"]*)"', str(error))
         return (
             f"it asks for random numbers {stream[1] if stream else 'of another stream'!r}; a training step provides "
-            "'dropout' alone, an evaluation none"
+            "only 'dropout', and evaluation none"
         )
     if isinstance(error, flax.errors.ModifyScopeVariableError):
-        return "it changes its variables; let it do so only while it trains, as its argument or field train says"
+        return "it changes its variables; it may do so only if its argument or field train is True"
     return described(error)

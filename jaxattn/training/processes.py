@@ -154,7 +154,7 @@ def agree(function: Callable[[], Any], identity: Callable[[Any], str]) -> Any:
     if error is not None:
         raise error
     if marks.min() < 0:
-        raise InputError(f"process {marks.argmin()} could not start and says why; this one stops, too")
+        raise InputError(f"process {marks.argmin()} could not start, as its output says; this one stops, too")
     if marks.min() < marks.max():
         raise InputError("all processes must load the same data set, and they found different ones", "data_dir")
     return value

@@ -131,7 +131,7 @@ def ingredients(config: Config, program: Program) -> dict[str, tuple[str, ...]]:
     for name, names in acts_on.items():
         if not names:
             raise InputError(
-                f"{name} {getattr(config, name)} acts on nothing in the network {config.network}; leave it at "
+                f"{name} {getattr(config, name)} has no effect in the network {config.network}; leave it at "
                 f"{'pytorch' if name in ('first_conv', 'later_convs') else 1 if name == 'norm_bias_rate' else 0}",
                 name,
             )

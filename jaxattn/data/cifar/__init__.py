@@ -26,7 +26,7 @@ def dataset(published: Published) -> Dataset:
         load=lambda data_dir: load(published, data_dir),
         find=lambda data_dir: find(published, data_dir),
         prepare=lambda data_dir: prepare(published, data_dir),
-        origin=f"not here; download from {published.remote.url}",
+        origin=f"not on this machine; would be downloaded from {published.remote.url}",
     )
 
 

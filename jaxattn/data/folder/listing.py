@@ -48,8 +48,8 @@ def list_images(root: Path) -> Listing:
     check(root, images)
     notes = []
     if others:
-        kinds = ", ".join(f"{count:,} {suffix or 'without one'}" for suffix, count in others.most_common(5))
-        notes.append(f"{sum(others.values()):,} files of {root.name} were left out for their endings: {kinds}")
+        kinds = ", ".join(f"{count:,} {suffix or 'none'}" for suffix, count in others.most_common(5))
+        notes.append(f"{sum(others.values()):,} files of {root.name} were skipped because of their endings: {kinds}")
     return Listing(sorted(images, key=lambda image: os.fspath(image.path)), tuple(notes))
 
 
@@ -63,7 +63,7 @@ def _images_in_folders(root: Path, others: collections.Counter[str]) -> Iterator
         folders = {folder: list(_files(root, folder, others)) for folder in _folders(part)}
         if not folders:
             raise InputError(
-                f"{part} has no folder of a class; there must be CLASS/*, train/CLASS/* and test/CLASS/*, or {LABELS}",
+                f"{part} has no class folders; expected CLASS/*, train/CLASS/* and test/CLASS/*, or {LABELS}",
                 "dataset",
             )
         empty = [folder for folder, files in folders.items() if not files]
@@ -146,7 +146,7 @@ def check(root: Path, images: Sequence[Image]) -> None:
     single = sorted(label for label, count in counts.items() if count < 2)
     if single:
         raise InputError(
-            f"the class {single[0]!r} of {root} has one image, it needs 2{more(single)}; add some, or delete it",
+            f"the class {single[0]!r} of {root} has only one image, it needs two{more(single)}; add some, or delete it",
             "dataset",
         )
 

@@ -73,7 +73,7 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
             parts[part] = pixels if not unread else pixels[[image.path not in unread for image in files]], kept
     if damaged and not skip_damaged:
         raise InputError(
-            f"{damaged[min(damaged)]}{more(damaged)}; replace or delete it, or leave out what cannot be read",
+            f"{damaged[min(damaged)]}{more(damaged)}; replace or delete it, or skip damaged files",
             "skip_damaged",
         )
     if damaged:
