@@ -154,7 +154,7 @@ def _judged(name, rule) -> tuple[Difference | None, Verdict]:
 
 
 def _looks(name, rule) -> Iterator[tuple[int, list[int]]]:
-    """The looks that are complete for a variant: their numbers of seeds, and the seeds, two or more of them finished."""
+    """The looks that are complete for a variant: numbers of seeds, and the seeds, two or more of them finished."""
     scores, reference = rule.accuracies[name], rule.accuracies[rule.baseline]
     if not rule.looks:
         common = sorted(scores.keys() & reference.keys())
