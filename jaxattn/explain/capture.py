@@ -18,7 +18,7 @@ class Captured(NamedTuple):
 
     Attributes:
         logits: [B, K].
-        layers: the output of each of the network's layers, [B, h, w, C]; without attention that is not there.
+        layers: the output of each of the network's layers, [B, h, w, C]; without attention layers that it lacks.
         gates: the weights of each gate, [B, h, w, C] where h, w and C may each be 1, named as their site, such as
             block1, or, of a module with several gates, block1/channel.
         attention_received: of self-attention, how much attention each position receives from all positions and heads,
