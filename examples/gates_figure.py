@@ -1,4 +1,4 @@
-"""The gates of a trained run as a figure, and its vital signs as numbers.
+"""The gates of a trained run as a figure, and their vital signs as numbers.
 
 python examples/gates_figure.py runs/mine gates.png
 """

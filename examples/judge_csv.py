@@ -1,4 +1,4 @@
-"""Seeds that any program trained, judged from a CSV file: variant, seed, accuracy.
+"""Accuracies that any program measured, judged from a CSV file with the columns variant, seed, accuracy.
 
 python examples/judge_csv.py results.csv
 """
@@ -9,7 +9,7 @@ from jaxattn.comparison.numbers import of_csv
 
 
 def main(path: str) -> None:
-    """Prints each variant's difference to the first one, its interval, and the sentence."""
+    """Prints each variant's difference from the first one, its interval, and the verdict."""
     for row in of_csv(path).table.rows[1:]:
         low, high = row.difference.interval
         print(f"{row.variant.name}: {row.difference.mean:+.2f} points ({low:+.2f} to {high:+.2f})")

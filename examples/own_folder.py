@@ -12,7 +12,7 @@ from jaxattn import Config, fit
 
 
 def main(folder: str, image: str, **settings) -> str:
-    """Trains on the folder, in `runs/own`, and gives the class of the image."""
+    """Trains on the folder, in `runs/own`, and returns the class of the image."""
     run = fit(Config(attention="se", dataset=f"folder:{folder}", **settings), "runs/own")
     print(f"test accuracy {run.result['test_accuracy']:.1%}")
     pixels = np.asarray(Image.open(image).convert("RGB"))[None]

@@ -1,4 +1,4 @@
-"""A module of your own, judged against none and against squeeze-and-excitation: did it help?
+"""Your own module, compared with no attention and with squeeze-and-excitation: does it help?
 
 python examples/own_module.py runs/mine        # about five minutes on two cores
 """
@@ -25,7 +25,7 @@ class DeviationGate(Gate):
 
 
 def main(out: str, seeds: int = 3, **settings) -> None:
-    """Trains the variants with the same seeds, and prints the verdict; `compare.html` in `out` has the rest."""
+    """Trains the variants with the same seeds, and prints the verdicts; `compare.html` in `out` has the rest."""
     found = jaxattn.compare(["none", "se", "own_module:DeviationGate"], seeds, out, **settings)
     print(found)
 

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation in a Flax network of your own, and what its gate says of each image.
+"""Squeeze-and-excitation in your own Flax network, and the weights of its gate for each image.
 
 python examples/se_in_flax.py
 """

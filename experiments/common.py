@@ -1,4 +1,4 @@
-"""What the experiments share: subjects in processes, ratios over rounds, tables, the machine that was measured on."""
+"""What the experiments share: subjects in processes, ratios over rounds, tables, the machine that is measured."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Child:
-    """A subject in a process of its own, which answers one command at a time, with a line of JSON."""
+    """A subject in its own process, which answers one command at a time with a line of JSON."""
 
     def __init__(self, command: Sequence, name: str):
         self.name = name
@@ -25,7 +25,7 @@ class Child:
         return self.answer()
 
     def tell(self, command: str):
-        """Gives the command and does not wait, so that others can work at the same time."""
+        """Sends the command and does not wait, so that others can work at the same time."""
         try:
             self.process.stdin.write(command + "\n")
             self.process.stdin.flush()
@@ -61,7 +61,7 @@ def machine():
 
 
 def on(machine):
-    """The machine in words, for below a table."""
+    """The machine in words, for the text below a table."""
     return (
         f"{machine['cores']} cores of {machine['processor']}, {machine['device']}; jax {machine['jax']}, flax "
         f"{machine['flax']}, Python {machine['python']}"
@@ -69,7 +69,7 @@ def on(machine):
 
 
 def summary(values: Iterable[float]):
-    """Median, quartiles and extremes of what the rounds gave."""
+    """Median, quartiles and extremes of the rounds' values."""
     low, first, middle, third, high = np.quantile(list(values), (0, 0.25, 0.5, 0.75, 1)).tolist()
     return {"median": middle, "quartiles": [first, third], "min": low, "max": high}
 
@@ -80,7 +80,7 @@ def spread(ratio):
 
 
 def ratios(times: dict[str, Sequence[float]], peers: Iterable[str]):
-    """{subject: summary of the ratios to the fastest of `peers`, round by round} of {subject: [seconds by round]}."""
+    """{subject: summary of the per-round ratios to the fastest of `peers`}, from {subject: [seconds by round]}."""
     best = [min(row) for row in zip(*(times[peer] for peer in peers), strict=True)]
     return {name: summary(a / b for a, b in zip(rounds, best, strict=True)) for name, rounds in times.items()}
 

@@ -3,9 +3,9 @@
     nice -n 19 python -m experiments.studies train verdict --data-dir DIR --work WORK   # resumes after a stop
     python -m experiments.studies print verdict
 
-Of each run `result.json`, `metrics.jsonl`, `knockout.json` (points of accuracy lost where gates are replaced) and
-`gates.json` (vital signs) stay in `experiments/STUDY/VARIANT-sSEED`, and of seed 1 `gates_by_image.json` (weights for
-eight images, which the documentation shows). A study may share runs of an earlier one.
+For each run, `result.json`, `metrics.jsonl`, `knockout.json` (points of accuracy lost with replaced gates) and
+`gates.json` (vital signs) are kept in `experiments/STUDY/VARIANT-sSEED`; for seed 1, also `gates_by_image.json`
+(weights for eight images, which the documentation shows). A study may share runs of an earlier one.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from jaxattn.config import Config
 
 HERE = Path(__file__).parent
 SHOWN_SEED, SHOWN_IMAGES = 1, 8
-FILES = ("metrics.jsonl", "knockout.json", "gates.json", "gates_by_image.json", "result.json")  # the last says "kept"
+FILES = ("metrics.jsonl", "knockout.json", "gates.json", "gates_by_image.json", "result.json")  # the last one written
 HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "interval", "p", "corrected", "better")
 
 
 class Study(NamedTuple):
-    """Variants, the baseline first, and the number of seeds of each; studies whose runs it shares."""
+    """Variants, the baseline first; the number of seeds of each; studies whose runs it shares."""
 
     variants: tuple[str, ...]
     seeds: int
@@ -55,13 +55,13 @@ def folder_name(variant, seed):
 
 
 def kept(study, variant, seed):
-    """The folder that has a run of a study, in its own folder or in that of one whose runs it shares; None for none."""
+    """The folder of a run, in the study's own folder or in that of one whose runs it shares; None if there is none."""
     places = (HERE / name / folder_name(variant, seed) for name in (study, *STUDIES[study].shares))
     return next((place for place in places if (place / "result.json").exists()), None)
 
 
 def train(study, variant, seed, data_dir, work):
-    """Trains one run, unless its result is there, and keeps what is small of it."""
+    """Trains one run, unless its result exists, and keeps its small files."""
     if kept(study, variant, seed):
         return
     out = work / folder_name(variant, seed)
@@ -82,7 +82,7 @@ def train(study, variant, seed, data_dir, work):
 
 
 def examine(out, seed):
-    """Writes what the gates of a run do."""
+    """Writes the knock-out, the vital signs and, for one seed, the weights of a run's gates."""
     from jaxattn import load_run
     from jaxattn.comparison.results import finished_or_none, predictions
     from jaxattn.comparison.vital_signs import vital_signs
@@ -101,8 +101,8 @@ def examine(out, seed):
 def gates_by_image(run, test):
     """The weights of each gate for the first test image of each of the first eight classes.
 
-    Of each gate `channels`, [8, C], means over positions, and `positions`, [8, h, w], means over channels; None where
-    it weights only the other.
+    For each gate, `channels` [8, C] are means over positions, and `positions` [8, h, w] are means over channels; None
+    if it does not weight them.
     """
     from jaxattn.explain.explanation import Explanation
 
@@ -137,7 +137,7 @@ def row(variant, difference):
 
 
 def show(study, figure):
-    """Prints the table, the sentences and the other outcomes of what is in."""
+    """Prints the table, the sentences and the other outcomes of the finished runs."""
     plan, found = STUDIES[study], results(study)
     accuracies = {
         name: {seed: one["test_accuracy"] for seed, one in by_seed.items()} for name, by_seed in found.items()

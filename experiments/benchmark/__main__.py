@@ -1,4 +1,4 @@
-"""jaxattn beside plain Flax and PyTorch on this machine: step, epoch, start, memory.
+"""jaxattn compared with plain Flax and PyTorch on this machine: step, epoch, start, memory.
 
     python -m experiments.benchmark --data-dir DIR          # real CIFAR-10 in DIR, 15 to 25 minutes
     python -m experiments.benchmark --quick                 # built-in images, steps only, minutes
@@ -11,18 +11,18 @@ float32 PyTorch in the round. The table gives median, min and max of the per-rou
 * step: forward, backward and Adam for one batch in memory, squeeze-and-excitation on, float32 but for bf16.
 * epoch: 50,000 images in batches of 64 with the augmentation of the recipe `original`, then the 10,000 test images:
   jaxattn's program against the PyTorch program with per-image transforms in a DataLoader, best of 0, 1, 2 workers. Also
-  of `standard`, and of `adamw-50`, the default before: both train on 45,000 images and evaluate 5,000.
+  for `standard`, and for `adamw-50`, the former default: both train on 45,000 images and evaluate 5,000.
 * start: `jaxattn train` from the command to its first step, with an empty and with a filled cache (of
   compiled programs and decoded images); and `--help`.
 * memory: peak resident set after the epochs.
-* scale: seconds per image of a step in batches eight times as large, over those of the batches above; and a step of
-  blocks twice as wide, over that of the others.
+* scale: seconds per image of a step with batches eight times as large, relative to the batches above; and a step with
+  blocks twice as wide, relative to the blocks above.
 
-PyTorch is needed: `pip install torch==2.13.0`. Where torchvision is missing, its transforms are replaced by the same
+PyTorch is needed: `pip install torch==2.13.0`. If torchvision is missing, its transforms are replaced by the same
 Pillow calls. `--torch-python` names another interpreter for PyTorch, such as that of a venv with
 `pip install torch==2.14.1 torchvision==0.29.1`.
 
-Writes `result.json` and `result.md` beside this file. `intel-xeon.json` and `.md` are of an earlier version.
+Writes `result.json` and `result.md` beside this file. `intel-xeon.json` and `.md` are from an earlier version.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def save_images(data_dir, file):
 
 
 def print_network(arguments, start):
-    """Prints the step of a network beside its peers'."""
+    """Prints the step of a network and those of its peers."""
     peers = {name: title for name, title in TITLES.items() if name != "nchw"}
     if arguments.network == "airbench94":
         peers.pop("plain-flax")
@@ -113,7 +113,7 @@ def print_network(arguments, start):
 
 
 def measure_steps(children, rounds, count):
-    """Median seconds of a step, {subject: [rounds]}."""
+    """Median seconds per step, {subject: [rounds]}."""
     for child in children.values():
         child.ask("step 10")
     times = {name: [] for name in children}
@@ -124,7 +124,7 @@ def measure_steps(children, rounds, count):
 
 
 def measure_augmentation(child, rounds, count):
-    """Step with `full` augmentation over the bare step, by rounds."""
+    """Ratio of the step with `full` augmentation to the bare step, over rounds."""
     child.ask("step 10 full")
     ratios = []
     for _ in range(rounds):
@@ -134,7 +134,7 @@ def measure_augmentation(child, rounds, count):
 
 
 def measure_scale(children, larger, rounds, count):
-    """Seconds per image in batches `LARGER` times as large over those in the others, {subject: summary}."""
+    """Ratio of seconds per image with batches `LARGER` times as large to the others, {subject: summary}."""
     for child in larger.values():
         child.ask("step 3")
     ratios = {name: [] for name in larger}
@@ -146,14 +146,14 @@ def measure_scale(children, larger, rounds, count):
 
 
 def measure_width(child, wide, rounds, count):
-    """Step of the wider blocks over that of the others, by rounds."""
+    """Ratio of the step with wider blocks to the others, over rounds."""
     wide.ask("step 3")
     pairs = [[statistics.median(one.ask(f"step {count}")) for one in (child, wide)] for _ in range(rounds)]
     return common.summary([wider / plain for plain, wider in pairs])
 
 
 def measure_epochs(children, rounds):
-    """Seconds of an epoch, {subject: [rounds]}, and the best number of DataLoader workers."""
+    """Seconds per epoch, {subject: [rounds]}, and the best number of DataLoader workers."""
     ours = [name for name in EPOCHS if name != "channels_last"]
     for name in ours:
         children[name].ask("epoch 0")  # compiles
@@ -166,7 +166,7 @@ def measure_epochs(children, rounds):
     return times, workers
 
 
-# The command itself imports JAX; by its first line it has, and the loop can be made to end after one step.
+# The command imports JAX before it prints its first line; then the loop can be replaced by one that ends after a step.
 FIRST_STEP = """
 import sys, time
 from jaxattn.cli.command import run_command

@@ -1,6 +1,6 @@
 """The JAX side of the benchmark: jaxattn, also with wider blocks or other recipes, or the network in plain Flax layers.
 
-See `torch_subject.py`.
+It answers commands like `torch_subject.py`.
 """
 
 import functools
@@ -31,7 +31,7 @@ from jaxattn.training.state import init_state
 from jaxattn.training.step import make_train_step
 
 SETTING, BATCH, DATA, NETWORK = sys.argv[1], int(sys.argv[2]), sys.argv[3], (sys.argv[4:] or ["cnn"])[0]
-# The flags of a subject; the others have those of the recipe `original`.
+# The flags of a subject; the others use those of the recipe `original`.
 FLAGS = {
     "standard": {"recipe": "standard", "batch_size": None},
     "adamw-50": {
@@ -109,7 +109,7 @@ def plain():
 
 
 def by_hand(model, jit=jax.jit):
-    """The step without augmentation and the function that makes a state, for a network that `build` does not know."""
+    """The step without augmentation, and the function that makes a state, for a network that `build` cannot make."""
     optimizer, plateau = optax.adam(1e-3), optax.contrib.reduce_on_plateau()
     step = make_train_step(model, optimizer, make_batch(AUGMENT["none"], cifar10.SPEC), True)
     return jit(step, donate_argnums=0), jax.jit(lambda key: init_state(model, optimizer, plateau, key, (32, 32, 3)))
@@ -150,7 +150,7 @@ class Subject:
         return seconds
 
     def epoch(self, _):
-        """Seconds of the next epoch with its evaluation, as a run's `metrics.jsonl` has them."""
+        """Seconds of the next epoch with its evaluation, as in a run's `metrics.jsonl`."""
         if self.training is None:
             inputs = self.state, self.data, self.monitored
             self.training = loop.train(self.program, self.config, *inputs, 0, lambda epoch, step: None)

@@ -1,4 +1,4 @@
-"""Networks in PyTorch, as public repositories write them: peers of the benchmark and twins of the tests."""
+"""Networks in PyTorch, as public repositories write them, for comparison in the benchmark and in tests."""
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ def attention(channels, reduction):
 
 
 class BasicBlock(nn.Module):
-    """torchvision's names; without a projection, the shortcut is of option A."""
+    """With torchvision's names; without a projection, the shortcut is option A."""
 
     def __init__(self, inputs, channels, stride, projection, reduction, position):
         super().__init__()

@@ -44,7 +44,7 @@ def network(attention=True):
 
 
 class PillowTransforms:
-    """What torchvision's transforms do to a Pillow image, for where torchvision is missing: the same Pillow calls.
+    """What torchvision's transforms do to a Pillow image, with the same Pillow calls, if torchvision is missing.
 
     RandomCrop(32, padding=4), RandomHorizontalFlip, ColorJitter(.2, .2, .2, .1), RandomRotation(15), ToTensor and
     Normalize.

@@ -37,7 +37,7 @@ PROMISES = [
     "text/markdown",  # the model card
     "text/markdown",  # modules
 ]
-LINES = 60  # at most, of a cell
+LINES = 60  # maximum per cell
 PICTURES = ("write_report", "%tensorboard", "figure(se", "predict.main", "modules.main")  # cells that train nothing
 
 

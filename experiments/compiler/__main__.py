@@ -1,9 +1,9 @@
-"""What XLA's second way of compiling fusions costs on a CPU: the training step with it, and without it as the product.
+"""What XLA's fusion emitters cost on a CPU: the training step with them, and without them, as in jaxattn.
 
     python -m experiments.compiler
 
-Each way is a process of its own that compiles the training step of the recipe `standard` with squeeze-and-excitation;
-rounds are interleaved. The product leaves the choice from jaxlib 0.11 on; later versions do not have it.
+Each way runs in its own process, which compiles the training step of the recipe `standard` with squeeze-and-excitation;
+rounds are interleaved. From jaxlib 0.11 on, jaxattn leaves the choice to XLA, since later versions do not have it.
 
 Prints the table of `README.md`.
 """
@@ -23,7 +23,7 @@ WAYS = {"with it, XLA's default": f"{FLAG}=true", "without it, as jaxattn": f"{F
 
 
 def start(way):
-    os.environ["XLA_FLAGS"] = WAYS[way]  # a user's own setting wins over the product's
+    os.environ["XLA_FLAGS"] = WAYS[way]  # takes precedence over jaxattn's setting
     return common.Child([sys.executable, "-m", "experiments.seeds.subject", "one", json.dumps([0]), ""], way)
 
 

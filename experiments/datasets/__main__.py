@@ -3,8 +3,8 @@
     python -m experiments.datasets --data-dir DIR --fashion-mnist DIR --folder DIR --work WORK  # resumes after a stop
     python -m experiments.datasets --print
 
-`result.json`, `metrics.jsonl` and `memory.json` of each run stay in `experiments/datasets`. One run each: what a module
-brings is the question of `jaxattn compare`, with several seeds.
+`result.json`, `metrics.jsonl` and `memory.json` of each run are kept in `experiments/datasets`. There is one run each:
+to find out what a module brings, use `jaxattn compare` with several seeds.
 """
 
 import argparse
@@ -23,7 +23,7 @@ HEADER = ("data set", "attention", "classes", "images", "test accuracy, %", "min
 
 
 def train(name, attention, flags):
-    """Trains one run, unless its result is there."""
+    """Trains one run, unless its result exists."""
     kept = HERE / f"{name}-{attention}"
     if (kept / "result.json").exists():
         return
@@ -41,7 +41,7 @@ def train(name, attention, flags):
     for file in ("metrics.jsonl", "result.json"):
         shutil.copy(out / file, kept)
     result = json.loads((kept / "result.json").read_text())
-    result["dataset"] = "folder:DIR" if name == "folder" else name  # not where it lies on this machine
+    result["dataset"] = "folder:DIR" if name == "folder" else name  # without its path on this machine
     (kept / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     (kept / "memory.json").write_text(json.dumps({"peak_kilobytes": usage.ru_maxrss}) + "\n")
 

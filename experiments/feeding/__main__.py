@@ -1,8 +1,8 @@
-"""Training images on the device beside the same images fed to it in chunks from a file: images a second of an epoch.
+"""Training images on the device, compared with the same images fed in chunks from a file: images per second.
 
     python -m experiments.feeding
 
-Rounds are interleaved; each ratio is of one round.
+Rounds are interleaved; each ratio is that of one round.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ BATCH = 64
 
 
 def images_per_second(side, count, folder):
-    """Of both ways: {way: [images a second of each round]}."""
+    """Images per second of both ways, by round: {way: [rounds]}."""
     spec = dataclasses.replace(cifar10.SPEC, image_shape=(side, side, 3), train=count)
     config, random = Config(attention="se", batch_size=BATCH), np.random.default_rng(0)
     np.save(folder / f"{side}.npy", random.integers(0, 256, (count, *spec.image_shape), np.uint8))

@@ -2,8 +2,8 @@
 
 python -m experiments.fuzz READER [--seconds 60] [--seed 0]
 
-With the package atheris (`pip install atheris`, Linux and macOS) the mutations follow the code that they reach;
-without it they are random. The file on which a reader fails is kept, and its path printed.
+With the package atheris (`pip install atheris`, Linux and macOS), code coverage guides the mutations; without it, they
+are random. The file on which a reader fails is kept, and its path is printed.
 """
 
 import argparse
@@ -24,7 +24,7 @@ with atheris.instrument_imports(include=["jaxattn"]) if atheris else contextlib.
 
 
 def check(reader, content, path):
-    """Whether a reader read the contents; other errors than InputError are raised, and the file is kept."""
+    """Whether a reader accepts the contents; errors other than InputError are raised, and the file is kept."""
     path.write_bytes(reader.pack(content, path))
     try:
         reader.read(path)

@@ -1,4 +1,4 @@
-"""The readers of files that others may have written: a valid file and what reads it; a new one is one line."""
+"""The readers of untrusted files: for each, a valid file and what reads it. A new one takes a line in `READERS`."""
 
 import gzip
 import hashlib
@@ -61,8 +61,8 @@ class Reader(NamedTuple):
     """A reader of one file.
 
     Attributes:
-        write: writes a valid file, and what must lie beside it, into an empty folder; gives the path of the file.
-        read: reads the file at that path; gives anything, or raises an InputError.
+        write: writes a valid file, and the files that it needs, into an empty folder; returns the path of the file.
+        read: reads the file at that path; returns anything, or raises an InputError.
         pack: what is done to contents before they are written, such as compression.
     """
 
@@ -91,7 +91,7 @@ def _people() -> bytes:
 
 
 def _tfds(name: str) -> Callable[[Path], Path]:
-    """One file of a TFDS folder, by a pattern of its name."""
+    """One file of a TFDS folder, by a pattern for its name."""
 
     def write(folder: Path) -> Path:
         root = folder / "cifar10" / "3.0.2"
@@ -184,7 +184,7 @@ def _tar(files: dict[str, bytes]) -> bytes:
 
 
 def _sealed(content: bytes, path: Path) -> bytes:
-    """With the digest of what it holds, so that a reader looks at that."""
+    """The contents with their digest, so that a reader gets past its check of the digest."""
     try:
         values = json.loads(content)
         store.write_sealed(path, values)
@@ -353,7 +353,7 @@ if importlib.util.find_spec("torch"):
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """Contents with one to three mutations: bytes changed, cut out, repeated, moved, or replaced by telling ones."""
+    """Contents with one to three mutations: bytes changed, cut out, repeated, moved, or replaced by special values."""
     telling = (b"\0", b"\xff", b"-1", b"1e999", b"NaN", b"null", b'""', b"[]", b"{}", b"9" * 20, b"../", b"\\ud800")
     for _ in range(rng.randint(1, 3)):
         start = rng.randrange(len(content) + 1)

@@ -24,14 +24,14 @@ def encode(images: UInt8[np.ndarray, "N H W 3"]) -> list[bytes]:
 
 
 def write(folder: Path, splits: Splits) -> None:
-    """Writes a TFDS folder of array_record files, completely or not at all.
+    """Writes a TFDS folder of array_record files, atomically.
 
     Args:
         folder: `.../<name>/<version>`, which must not exist yet.
         splits: the data set; `id` becomes `train_00000`, `train_00001`, ...
 
     Raises:
-        OSError, RuntimeError: where the folder cannot be written.
+        OSError, RuntimeError: if the folder cannot be written.
     """
     draft = folder.with_name(f"incomplete.{os.getpid()}_{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)

@@ -1,15 +1,15 @@
-"""What each attention module costs: parameters, multiply-adds, training step and inference, beside the plain network.
+"""What each attention module costs: parameters, multiply-adds, training step and inference, relative to no attention.
 
     python -m experiments.modules                      # all modules, in all three blocks
     python -m experiments.modules --modules se,cbam --rounds 9
 
 Modules are measured one after the other. In each round a module is timed once, right after the plain network, and its
 time is divided by that one; the table gives the median over the rounds, so that a slow spell of the machine affects
-both. A step is one of the training loop (batch 64, Adam, dropout, batch statistics, no augmentation), inference one
-batch of one image. Parameters and multiply-adds are those of `jaxattn modules`. "Arithmetic" is the plain
-network's multiply-adds with the module's over those without: what the module would cost if time were proportional to
-arithmetic. A gate reads and writes its whole map for a few operations on each number, so it costs more than that on
-every machine.
+both. A step is one of the training loop (batch 64, Adam, dropout, batch statistics, no augmentation), inference is one
+batch of one image. Parameters and multiply-adds are those of `jaxattn modules`. "Arithmetic" is the ratio of
+multiply-adds with the module to those without it: what the module would cost if time were proportional to arithmetic.
+A gate reads and writes its whole feature map for a few operations on each number, so it costs more than that on every
+machine.
 
 Writes `<platform>.json` and `<platform>.md` beside this file.
 """
@@ -69,7 +69,7 @@ class Subject:
         self.infer(*self.image).block_until_ready()
 
     def time(self, call, repeats=None):
-        """Seconds of one call, over some in a row."""
+        """Seconds per call, as a mean over several calls."""
         repeats = repeats or self.repeats[call]
         start = time.perf_counter()
         for _ in range(repeats):

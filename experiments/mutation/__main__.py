@@ -1,12 +1,12 @@
 """Mutation testing: how many small changes of the code does some test notice?
 
     python -m experiments.mutation --cover            # which test runs which line: the whole suite, once
-    python -m experiments.mutation --sample 200       # test so many mutants more; results are kept
+    python -m experiments.mutation --sample 200       # test 200 more mutants; results are kept
     python -m experiments.mutation --print            # what survived
 
-Cosmic Ray makes the mutants. It would start a new Python for each, which imports JAX for seconds; here each mutant is
-tested in a fork of a process that has imported everything, by the tests that run its line, the fastest first. It needs
-`pip install cosmic-ray pytest-cov`, and a system that can fork.
+Cosmic Ray makes the mutants. It would start a new Python for each, which takes seconds to import JAX; here each mutant
+is tested in a fork of a process that has imported everything, by the tests that run its line, the fastest first. This
+needs `pip install cosmic-ray pytest-cov`, and a system that can fork.
 """
 
 import argparse
@@ -39,18 +39,18 @@ OPERATORS = re.compile(
     "|ReplaceFalseWithTrue|ReplaceAndWithOr|ReplaceOrWithAnd|ReplaceBreakWithContinue|ReplaceContinueWithBreak"
     "|ZeroIterationForLoop)"
 )
-EARLY = "ignore::pytest.PytestAssertRewriteWarning"  # of what was imported before pytest
+EARLY = "ignore::pytest.PytestAssertRewriteWarning"  # about modules that were imported before pytest
 LEFT = ("survived", "no test")
 CONTROLS = 3  # lines whose tests must pass without a mutant, before any is tested
 PRELOADED = (
     "jax", "jax.experimental.multihost_utils", "flax.linen", "optax", "scipy.stats", "matplotlib.figure", "pytest",
     "chex", "beartype", "rich", "jaxtyping", "PIL.Image", "safetensors.numpy", "jinja2", "hypothesis",
 )  # fmt: skip
-MOST_SECONDS = 45.0  # of the tests of one mutant, as they took when coverage was measured
+MOST_SECONDS = 45.0  # for the tests of one mutant, as timed when coverage was measured
 
 
 class Mutant(NamedTuple):
-    """A change of one place in a file: the n-th place where an operator can change something."""
+    """A change of one position in a file: the n-th position where an operator can change something."""
 
     path: str
     line: int
@@ -59,12 +59,12 @@ class Mutant(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is, as long as its file does not change."""
+        """Identifies the mutant, as long as its file does not change."""
         contents = (ROOT / self.path).read_bytes()
         return hashlib.sha256(contents + f"{self.operator} {self.occurrence}".encode()).hexdigest()[:16]
 
     def code(self) -> str | None:
-        """The file with this change; None where the operator changes nothing there."""
+        """The file with this change; None if the operator changes nothing there."""
         from cosmic_ray.mutating import mutate_code
         from cosmic_ray.plugins import get_operator
 
@@ -98,7 +98,7 @@ def cover() -> None:
 
 
 def tests_of_lines() -> dict[tuple[str, int], list[str]]:
-    """The tests that run a line of a file, the fastest first, within `MOST_SECONDS`; of line 0, those that run any."""
+    """The tests that run a line of a file, the fastest first, within `MOST_SECONDS`; for line 0, those that run any."""
     import coverage
 
     data = coverage.CoverageData(str(COVERAGE))
@@ -113,7 +113,7 @@ def tests_of_lines() -> dict[tuple[str, int], list[str]]:
             line: {context.rpartition("|")[0] for context in contexts if context}
             for line, contexts in data.contexts_by_lineno(file).items()
         }
-        by_line[0] = set().union(*by_line.values())  # what runs when the file is imported is no test's own
+        by_line[0] = set().union(*by_line.values())  # lines that run on import belong to no test
         for line, names in by_line.items():
             total, kept = 0.0, []
             for name in sorted(names & times.keys(), key=times.__getitem__):
@@ -126,13 +126,13 @@ def tests_of_lines() -> dict[tuple[str, int], list[str]]:
 
 
 def outcome(target: Path, code: str, tests: list[str], copy: Path) -> str:
-    """Whether a test notices other code in a file: "survived", "killed", by an error too, or "timeout"."""
+    """Whether a test notices changed code in a file: "survived", "killed", "killed by an error" or "timeout"."""
     original = target.read_text()
     target.write_text(code)
     child = os.fork()
     if not child:
         status = 1
-        try:  # nothing of the parent's may be undone here
+        try:  # the child must not run the parent's cleanup
             status = _run_tests(tests, copy)
         finally:
             os._exit(status)
@@ -163,7 +163,7 @@ def _run_tests(tests: list[str], copy: Path) -> int:
 
 
 def preload() -> None:
-    """Imports what every test imports, but nothing that starts JAX's backend: its threads would not be forked."""
+    """Imports what every test imports, but nothing that starts JAX's backend: its threads do not survive a fork."""
     for name in PRELOADED:
         __import__(name)
 
@@ -205,7 +205,7 @@ def results() -> list[dict[str, Any]]:
 
 
 def show() -> None:
-    """Prints the share that was noticed, by package, and what was not."""
+    """Prints the fraction of mutants that was noticed, by package, and the mutants that were not."""
     by_package = collections.defaultdict(list)
     for result in results():
         by_package[result["path"].split("/")[1]].append(result)

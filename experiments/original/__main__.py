@@ -1,4 +1,4 @@
-"""Prints the table of the runs whose files stand in this folder, as Markdown.
+"""Prints the table of the runs whose files are in this folder, as Markdown.
 
 python -m experiments.original
 """
@@ -14,7 +14,7 @@ HEADER = ("recipe", "attention", "seed", "epochs", "tested epoch", "validation a
 def row(folder):
     """The cells of one run, whose folder is `<recipe, with its changes>-<attention>-s<seed>`.
 
-    Where the test set was monitored, there is no validation accuracy.
+    If the test set was monitored, there is no validation accuracy.
     """
     result = json.loads((folder / "result.json").read_text())
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -2,12 +2,14 @@
 
 python -m experiments.original.pytorch --seed 0 --data-dir DIR --out RUN [--attention]
 
-PyTorch compiles the training step, with images in the layout channels_last: that changes rounding and time only.
-A check of `--recipe original --train-mode every-epoch`, which should reach the same: only the images are read by
-jaxattn. Pillow's transforms, Adam with PyTorch's defaults, an incomplete last batch in each epoch, the learning rate
-halved where the test loss has not fallen for more than 3 epochs. Unlike there, a seed does not give the networks with
-and without attention the same initial weights. It is resumed after the last complete epoch, with the same flags, and
-writes the two files of a run that `python -m experiments.original` reads, for RUN `<recipe>-<attention>-s<seed>`.
+It checks `--recipe original --train-mode every-epoch`, which should reach the same; jaxattn only reads the images. It
+uses Pillow's transforms, Adam with PyTorch's defaults and an incomplete last batch in each epoch, and halves the
+learning rate if the test loss has not fallen for more than 3 epochs. PyTorch compiles the training step, with images in
+the layout channels_last, which changes only rounding and time. Unlike in jaxattn, a seed does not give the networks
+with and without attention the same initial weights.
+
+With the same flags, it resumes after the last complete epoch. It writes the two files of a run that `python -m
+experiments.original` reads, for RUN `<recipe>-<attention>-s<seed>`.
 """
 
 import argparse
@@ -51,7 +53,7 @@ class Tutorial:
         return (sums[:2] / sums[2]).tolist()
 
     def epoch(self):
-        """Trains one epoch and tests; gives the line of `metrics.jsonl`."""
+        """Trains one epoch and tests; returns the line of `metrics.jsonl`."""
         started, rate = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
         losses, accuracies = zip(self.run("train"), self.run("test"), strict=True)
         self.plateau.step(losses[1])

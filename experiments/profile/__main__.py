@@ -5,7 +5,7 @@
     python -m experiments.profile --network resnet18 --steps 3
 
 With one core nothing runs at the same time, so the operations' times add up to the step's. On two cores a step takes
-somewhat more than half of that. Squeeze-and-excitation is on, images are built in.
+somewhat more than half of that. The network has squeeze-and-excitation; the images are built in.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-# The first that is found in an operation's name, as XLA keeps it, says what it belongs to.
+# The first pattern that is found in an operation's name, as XLA keeps it, says which part it belongs to.
 PARTS = {
     r"conv\d?/.*(dot_general|conv_general_dilated)": "convolutions: matrix products, XLA's convolutions",
     r"conv\d?/(?!add|reduce_sum)": "convolutions: transforms, windows",
@@ -55,7 +55,7 @@ def operations(text):
 
 
 def measure(recipe, network, count):
-    """The configuration, the milliseconds of a step, and what `operations` and `trace` say of it."""
+    """The configuration, the milliseconds of a step, and the results of `operations` and `trace` for it."""
     from jaxattn import Config, runtime
     from jaxattn.data import shapes
     from jaxattn.training import loop

@@ -61,7 +61,7 @@ def _lines(folder):
 
 
 def first_epoch(lines, target):
-    """The first epoch of at least this accuracy on the monitored split; None where there is none."""
+    """The first epoch with at least this accuracy on the monitored split; None if there is none."""
     return next((line["epoch"] for line in lines if line.get("val_accuracy", 0) >= target), None)
 
 
@@ -82,7 +82,7 @@ def reached(recipe, per_image, seconds):
 
 
 def left_out(what):
-    """The cells of what was left out: accuracies, and what the ingredient brings, paired by seed."""
+    """The cells of an ingredient that was left out: accuracies, and what it brings, paired by seed."""
     name, flag = ABLATION[what]
     seeds = sorted(folder.name.rpartition("-s")[2] for folder in HERE.glob(f"without-{name}-s[0-9]"))
     histories = [_lines(HERE / f"without-{name}-s{seed}") for seed in seeds]
@@ -104,7 +104,7 @@ def _test(folder):
 
 
 def images_of(result):
-    """Training images of a run: all where the test set or nothing is monitored."""
+    """Training images of a run: all of them if the test set or nothing is monitored."""
     return 45_000 if result["monitored"] == "validation" else 50_000
 
 

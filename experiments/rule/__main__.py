@@ -40,7 +40,7 @@ def draw(seed, draws, variants, seeds, noise="normal", *, correlation=0.0, sprea
 
 
 def rule(accuracies, looks=None):
-    """What is decided of each variant [draws, variants]: 1 "helps", -1 "hurts", 2 "no effect", 0; at the first look."""
+    """Verdicts [draws, variants] at the first conclusive look: 1 "helps", -1 "hurts", 2 "no effect", 0 otherwise."""
     variants = accuracies.shape[1] - 1
     looks = looks or (accuracies.shape[2],)
     level = 1 - look_alpha(looks, variants) / variants
@@ -70,7 +70,7 @@ def percent(share):
 
 
 def errors(draws):
-    """False claims, and how often all intervals hold, without any effect."""
+    """False claims, and how often all intervals contain the truth, without any effect."""
     header = ["seeds", "variants", *(f"{name}, r = {r:g}" for name in NOISE for r in (0, 0.5)), *SPREADS, HARDEST]
     rows, covers = [], []
     for seeds in (3, 4, 6, 8, 12):
@@ -84,7 +84,7 @@ def errors(draws):
 
 
 def sight(draws):
-    """How often an effect is claimed, and how often it is said that there is none where there is none."""
+    """How often an effect is claimed, and how often "no effect" is concluded if there is none."""
     families = [f"{m} variant{'s' * (m > 1)}" for m in VARIANTS]
     header = ["seeds", *(f"{effect:g} points, {one}" for effect in EFFECTS for one in families)]
     header += [f"no effect, {one}" for one in families]
@@ -97,7 +97,7 @@ def sight(draws):
 
 
 def looks(draws):
-    """Several looks: planned, and not."""
+    """Several looks, planned and unplanned."""
     header = ["looks", "variants", "limit of p at each", "false claims", "without a plan", "seeds for half a point"]
     rows = []
     for plan in ((6, 9, 12), (8, 12, 16), (6, 12), (4, 6, 8, 10, 12)):

@@ -2,9 +2,9 @@
 
     python -m experiments.seeds
 
-The ways are those of `TITLES`; each is a process of its own (the last one: two) that compiles the product's training
+The ways are those of `TITLES`; each runs in its own process (the last one: in two), which compiles jaxattn's training
 step of the recipe `standard` with squeeze-and-excitation, and keeps the images in memory. Rounds are interleaved: in
-each, each way takes steps of all seeds for about `SECONDS`. A ratio is that of one round, to one seed after the other.
+each, every way takes steps of all seeds for about `SECONDS`. A ratio is that of one round, to one seed after the other.
 At the first step, all ways must give the same losses.
 
 Writes `result.json` beside this file, and prints the tables of `README.md`.
@@ -37,7 +37,7 @@ def start(way, core="", seeds=SEEDS):
 
 
 def seconds_of(children, count):
-    """Seconds in which all processes of a way take so many steps, their processor time, the losses of the last."""
+    """Seconds in which all processes of a way take `count` steps, their processor time, the losses of the last step."""
     for child in children:
         child.tell(f"step {count}")
     answers = [child.answer() for child in children]
@@ -46,12 +46,12 @@ def seconds_of(children, count):
 
 
 def measure(rounds):
-    """By way: seconds a step and seed by round, the same of processor time, compile seconds, peak bytes."""
+    """By way: seconds per step and seed, by round; the same in processor time; seconds to compile; peak bytes."""
     subjects = {}
     for way in TITLES:
         halves = [("one", core, SEEDS[2 * core : 2 * core + 2]) for core in range(2)]
         subjects[way] = [start(*half) for half in halves] if way == "processes" else [start(way)]
-        compiled = [child.ask("about")[0] for child in subjects[way]]  # waits: the next way compiles by itself
+        compiled = [child.ask("about")[0] for child in subjects[way]]  # waits: the next way compiles alone
         print(f"{way} compiled in {compiled} s", file=sys.stderr)
     first = {way: seconds_of(children, 1)[2] for way, children in subjects.items()}
     for way, losses in first.items():

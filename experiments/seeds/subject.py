@@ -1,7 +1,7 @@
-"""One way to train seeds, in a process of its own that answers commands: `subject WAY SEEDS CORE`. See `__main__.py`.
+"""One way to train seeds, in its own process, which answers commands: `subject WAY SEEDS CORE`. See `__main__.py`.
 
-WAY is "one" (a compiled step, called for each seed in turn), "map" or "vmap" (a compiled step of all seeds). CORE is
-the only one that it may use, or empty.
+WAY is "one" (a compiled step, called for one seed after the other), "map" or "vmap" (a compiled step of all seeds).
+CORE is the only core that it may use, or empty.
 """
 
 import json
@@ -45,7 +45,7 @@ class Subject:
         self.compile_seconds = time.perf_counter() - start
 
     def inputs(self):
-        """What the next call of each seed, or the one of all seeds, takes."""
+        """The inputs of the next call for each seed, or of the one call for all seeds."""
         if WAY == "one":
             for state, key, rows in zip(self.states, self.keys, self.rows, strict=True):
                 yield state, key, *self.data, rows[self.steps % len(rows)]
@@ -53,7 +53,7 @@ class Subject:
             yield self.states, self.keys, *self.data, self.rows[:, self.steps % self.rows.shape[1]]
 
     def step(self, count):
-        """Seconds, and of processor time, of so many steps of all seeds; the last loss (nats, a sum) of each seed."""
+        """Seconds and processor seconds of `count` steps of all seeds; the last loss (nats, summed) of each seed."""
         start, busy = time.perf_counter(), time.process_time()
         for _ in range(int(count)):
             results = [self.call(*inputs) for inputs in self.inputs()]

@@ -1,4 +1,4 @@
-"""The product's training step, of one seed and of all seeds in one program, and what these programs contain."""
+"""jaxattn's training step, for one seed and for all seeds in one program, and what these programs contain."""
 
 import re
 
@@ -35,7 +35,7 @@ WAYS = {"one": _step, "map": _map, "vmap": jax.vmap(_step, in_axes=(0, 0, None, 
 
 
 def contents(seeds):
-    """{platform: {way: operations}} of the programs that each platform would get."""
+    """{platform: {way: operations}} of the programs for each platform."""
     return {platform: {way: _operations(platform, way, seeds) for way in WAYS} for platform in PLATFORMS}
 
 

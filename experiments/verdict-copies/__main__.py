@@ -18,7 +18,7 @@ FIRST = ("none", "se")
 
 
 def finished(folders):
-    """The results of run folders, which must be of one recipe, and one of each attention and seed."""
+    """The results of run folders, which must have one recipe, and be one for each attention and seed."""
     results = [json.loads((folder / "result.json").read_text()) for folder in folders]
     recipes = {run["recipe"] for run in results}
     if len(recipes) != 1 or len({(run["attention"], run["seed"]) for run in results}) < len(results):

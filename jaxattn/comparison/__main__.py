@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used.
+        InputError: if the command line or what it names cannot be used.
     """
     values = vars(parser().parse_args(arguments))
     limit_cache(values.pop("cache_limit"))
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _result(own: dict[str, Any], values: dict[str, Any], code: dict[str, Any], console: Console) -> Any:
-    """What the comparison found that the flags ask for."""
+    """The result of the comparison that the flags ask for."""
     from jaxattn.comparison import compare, numbers, transfer, tune, variants
 
     margin = MARGIN if own["margin"] is None else own["margin"]

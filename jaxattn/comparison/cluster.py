@@ -1,4 +1,4 @@
-"""Runs as jobs of a cluster, by submitit: one run a job."""
+"""Trains runs as cluster jobs, one job per run, through submitit."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from jaxattn.runs.failure import forget, read_failure, record_once
 from jaxattn.runs.store import read_result
 
 SECONDS_BETWEEN_LOOKS = 2.0
-CORES = 2  # that a run on a CPU keeps busy
+CORES = 2  # used by a run on a CPU
 
 
 def submit(
@@ -22,17 +22,17 @@ def submit(
     """Submits each run as a job, and waits for all of them.
 
     Args:
-        jobs: folder of the jobs' logs.
-        runs: to train.
+        jobs: folder for the jobs' logs.
+        runs: the runs to train.
         executor: "slurm", or "local" for processes on this machine's CPU, one at a time for every two cores.
-        progress: notified of finished runs and of those that fail, and warns of jobs that were lost.
-        parameters: of the jobs, as submitit's `update_parameters` takes them.
+        progress: notified of finished and failed runs; warns about lost jobs.
+        parameters: job parameters for submitit's `update_parameters`.
 
     Returns:
         Folders of runs that another process is training.
 
     Raises:
-        InputError: where submitit is not installed.
+        InputError: if submitit is not installed.
     """
     manager = _manager(jobs, executor, parameters)
     left, at_once = list(runs), max(1, (os.cpu_count() or 1) // CORES) if executor == "local" else len(runs)
@@ -73,7 +73,7 @@ def _manager(folder, executor, parameters):
 
 
 def _last_words(lost):
-    """What the first of some jobs that ended without a result or a reason says last in its log."""
+    """A warning about jobs that ended without a result or a reason, with the last line of the first one's log."""
     job, path = lost[0]
     lines = (job.stderr() or "").strip().splitlines()
     return (
@@ -83,13 +83,13 @@ def _last_words(lost):
 
 
 def run(config: Config, folder: Path, on_cpu: bool = False, accept_changed_code: bool = False) -> None:
-    """Trains one run, in a job; a run that another process is training is left to it.
+    """Trains one run, in a job; does nothing if another process is training it.
 
     Args:
         config: what to train.
-        folder: of the run.
-        accept_changed_code: as of `fit`.
-        on_cpu: whether it leaves the machine's GPUs alone, each of which JAX would take all the memory of.
+        folder: the run folder.
+        accept_changed_code: as for `fit`.
+        on_cpu: whether to use the CPU only; JAX would otherwise take all memory of each GPU.
     """
     if on_cpu:
         import jax

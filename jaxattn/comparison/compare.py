@@ -34,25 +34,25 @@ def compare(  # noqa: PLR0913
 ) -> Result:  # fmt: skip
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call resumes after a stop.
 
-    A run that fails stops no other, and the same call does not train it again.
+    A failed run does not stop the others, and the same call does not train it again.
 
     Args:
         attention: names of variants, such as "none", "se@3" or "se:reduction=4", or classes.
-        seeds: how many; or several numbers, ascending: at each the variants are judged, and more seeds are trained
-            only while some verdict is open.
+        seeds: how many; or several ascending numbers: the variants are judged at each, and more seeds are trained
+            only while a verdict is still open.
         out: folder of the comparison, with a run folder for each run.
         console: where lines go; by default standard output.
-        executor: "here", or "local" or "slurm" for a job a run by submitit.
-        mirror: a folder to copy each run to, and to restore from what `out` lacks; only for runs that train here.
+        executor: "here"; or "local" or "slurm", which submit one job per run through submitit.
+        mirror: a folder to which each run is copied, and from which what `out` lacks is restored; only with "here".
         retry_failed: whether runs that failed before are trained again.
         margin: in points; a smaller difference counts as none.
         baseline: name of a variant; by default the first.
-        vary: settings that each variant is trained with, such as "learning_rate=.06,.12".
-        accept_changed_code: whether runs count, and resume, with a module of your own whose code has changed since.
-        flags: fields of `Config` that all runs have in common; the data set is cifar10 where none is named.
+        vary: values that each variant is trained with, such as "learning_rate=.06,.12".
+        accept_changed_code: whether runs count, and may resume, although the code of your own module has changed.
+        flags: fields of `Config` that all runs share; the data set is cifar10 by default.
 
     Raises:
-        InputError: where the input cannot be used, the folder holds another comparison, or no run can be finished.
+        InputError: if the input cannot be used, the folder holds another comparison, or no run finishes.
         Interrupted: on Ctrl-C; what was trained is kept.
     """
     runtime.tune()
@@ -64,7 +64,7 @@ def compare(  # noqa: PLR0913
         seen = functools.partial(results.complete_looks, folder)
         plan = write_plan(folder, dataclasses.replace(plan, config=config), splits.digest(), seen)
         console.line(outlook(plan))
-        results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # refuses before more is trained
+        results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # raises before more is trained
         failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
         runs = results.of_plan(folder, plan)
         return _judged(folder, plan, runs, splits.test, failures, results.notes(runs, True, accept_changed_code))
@@ -79,15 +79,15 @@ def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
 def show(
     folder: str | Path, data_dir: str | None = None, *, trust_code: bool = False, accept_changed_code: bool = False
 ) -> Result:
-    """Judges what there is of the comparison in a folder, and writes its page.
+    """Judges the finished runs of the comparison in a folder, and writes its page.
 
     Args:
-        folder: of the comparison.
+        folder: the folder of the comparison.
         data_dir: where the data is, if it has moved.
-        trust_code, accept_changed_code: as of `load_run`.
+        trust_code, accept_changed_code: as for `load_run`.
 
     Raises:
-        InputError: where the folder holds no comparison or no finished run, the data is not there, or the code of a
+        InputError: if the folder holds no comparison or no finished run, the data is not there, or the code of a
             variant is not trusted or has changed.
     """
     folder = local_path(folder)
@@ -101,16 +101,18 @@ def of_runs(
     folders: Sequence[str | Path], out: str | Path, data_dir: str | None = None, *, trust_code: bool = False,
     accept_changed_code: bool = False,
 ) -> Result:  # fmt: skip
-    """Judges existing runs of one network and data set; a variant is what else they differ in, the first the baseline.
+    """Judges existing runs of one network and data set; the first variant is the baseline.
+
+    Runs that differ in more than the seed are different variants.
 
     Args:
         folders: run folders.
         out: folder for the page and the figures.
         data_dir: where the data is, if it has moved.
-        trust_code, accept_changed_code: as of `load_run`.
+        trust_code, accept_changed_code: as for `load_run`.
 
     Raises:
-        InputError: where the runs cannot be compared, the data is not there, or the code of a variant is not trusted
+        InputError: if the runs cannot be compared, the data is not there, or the code of a variant is not trusted
             or has changed.
     """
     out = local_path(out, "out")
@@ -125,7 +127,7 @@ def _train(
     folder: Path, plan: Plan, executor: str, console: Console, mirror: Path | None, retry_failed: bool,
     accept_changed_code: bool,
 ) -> results.Failures:  # fmt: skip
-    """Trains what is missing for each look, up to the first that leaves nothing to tell; why runs failed that did."""
+    """Trains what each look lacks, until every verdict is settled; returns why runs failed."""
     failures: results.Failures = {}
     for number in range(len(plan.looks)):
         part = dataclasses.replace(plan, looks=plan.looks[: number + 1])
@@ -139,10 +141,10 @@ def _train(
 
 
 def _train_look(folder, plan, executor, console, mirror, retry_failed, accept_changed_code) -> results.Failures:
-    """Trains the runs that are neither finished nor left as failed; why those failed that did, now or before."""
+    """Trains the runs that have neither finished nor failed; returns why runs failed, now or before."""
     finished = results.accuracies(results.of_plan(folder, plan))
     failed = results.failures(folder, plan)
-    if retry_failed:  # but those of an earlier look, which were trained again then
+    if retry_failed:  # all but those of earlier looks, which were retried then
         done = (0, *plan.looks)[-2]
         failed = {name: {seed: one for seed, one in by.items() if seed < done} for name, by in failed.items()}
     progress = Progress(plan, finished, failed, console)
@@ -180,9 +182,9 @@ def _from_runs(
 def _judged(
     folder: Path, plan: Plan, runs: results.Runs, test: Split, failures: results.Failures | None, notes: list[str]
 ) -> Result:
-    """The result, with its page; `failures` are None for runs that the command for a comparison did not make."""
-    _any_finished(folder, runs, failures)  # there must be one
-    if failures is None:  # whatever seeds there are
+    """Judges the runs and writes the page; `failures` is None for runs that `compare` did not train."""
+    _any_finished(folder, runs, failures)  # raises if there is none
+    if failures is None:  # with all seeds that there are
         table = judge(results.accuracies(runs), plan.variants[0], images=len(test), margin=plan.margin)
     else:
         table = _judge(plan, runs, failures, len(test))
@@ -207,7 +209,7 @@ def _any_finished(folder: Path, runs: results.Runs, failures: results.Failures |
     """Any finished run.
 
     Raises:
-        InputError: where there is none.
+        InputError: if there is none.
     """
     run = next((run for by_seed in runs.values() for run in by_seed.values()), None)
     if run is not None:

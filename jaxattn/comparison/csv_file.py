@@ -19,11 +19,11 @@ def read_csv(path: Path) -> dict[str, dict[int, float]]:
     """Accuracy (fraction) by variant and seed.
 
     Args:
-        path: of the file: columns variant, seed and accuracy in any order and case, others are left alone, separated by
-            commas, semicolons or tabs. Accuracies are all fractions, or all percent.
+        path: a file with the columns variant, seed and accuracy in any order and case, separated by commas, semicolons
+            or tabs; other columns are ignored. Accuracies are all fractions, or all percent.
 
     Raises:
-        InputError: where it cannot be read, or a line holds anything else; it names the line.
+        InputError: if it cannot be read, or a line is invalid; the message names the line.
     """
     accuracies: dict[str, dict[int, float]] = {}
     try:

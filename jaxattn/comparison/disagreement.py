@@ -12,15 +12,15 @@ PERMUTATIONS = 200
 
 
 class Disagreement(NamedTuple):
-    """Where the answers of a variant and the baseline differ, whatever the seed.
+    """Images that a variant and the baseline classify differently in nearly all seeds.
 
     Attributes:
         better: images that the variant classifies correctly in 80 % of the seeds or more and the baseline in 20 % or
             fewer, int [n], the largest difference first.
         worse: the other way round, int [m].
-        chance: how many images in one direction the same runs give where they are divided into two groups by chance:
+        chance: how many such images in one direction result from dividing the same runs into two groups at random:
             mean, and the 2.5th and 97.5th percentile.
-        fractions: of the seeds in which variant and baseline classify each image correctly, [2, N].
+        fractions: fractions of the seeds in which variant and baseline classify each image correctly, [2, N].
     """
 
     better: Int[np.ndarray, " n"]
@@ -32,12 +32,12 @@ class Disagreement(NamedTuple):
 def disagreement(
     variant: Bool[np.ndarray, "S N"], baseline: Bool[np.ndarray, "T N"], seed: int = 0
 ) -> Disagreement | None:
-    """Images on which two variants differ, beside how many such images chance gives; None with fewer than 3 seeds.
+    """Images on which two variants differ, and how many would differ by chance; None with fewer than 3 seeds.
 
     Args:
         variant: whether each image is classified correctly, by seed, bool [S, N].
-        baseline: the same of the baseline, bool [T, N].
-        seed: of the permutations.
+        baseline: the same for the baseline, bool [T, N].
+        seed: seed of the permutations.
     """
     if min(len(variant), len(baseline)) < LEAST_SEEDS:
         return None
@@ -60,10 +60,10 @@ def disagreement(
 def disagreements(
     answers: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]], baseline: str, labels: Integer[np.ndarray, " N"]
 ) -> dict[str, Disagreement]:
-    """Each variant's disagreement with the baseline, of those with three seeds each or more.
+    """Each variant's disagreement with the baseline, if both have at least three seeds.
 
     Args:
-        answers: predicted classes int [N] by variant, seed and condition, of which "intact" counts.
+        answers: predicted classes int [N] by variant, seed and condition; only "intact" is used.
         baseline: the variant that others are compared with.
         labels: the true classes.
     """
@@ -79,7 +79,7 @@ def disagreements(
 
 
 def sentence(name: str, baseline: str, counted: Disagreement) -> str:
-    """What was found, with what chance gives, in a sentence."""
+    """A disagreement and its chance level, in words."""
     mean, low, high = counted.chance
     return (
         f"{len(counted.better)} images are classified correctly in at least {MOST:.0%} of the seeds with {name} and in "

@@ -1,4 +1,4 @@
-"""Mean differences with intervals that hold together: of all pairs of variants, and of other outcomes; no verdicts."""
+"""Mean differences with simultaneous intervals, for all pairs of variants and for other outcomes; no verdicts."""
 
 import itertools
 from collections.abc import Mapping
@@ -7,17 +7,17 @@ from typing import NamedTuple
 from jaxattn.comparison.statistics import ALPHA, welch
 from jaxattn.comparison.table import Scores, points
 
-MOST = 12  # variants, of more not all pairs are listed
+MOST = 12  # variants; with more, pairs are not listed
 
 
 class Estimate(NamedTuple):
     """The mean difference of two variants.
 
     Attributes:
-        name: of the variant, or of both.
+        name: the variant, or both.
         n: seeds that both have.
-        mean: of the first less that of the second.
-        low, high: its interval, at a level with which all intervals of a list hold together.
+        mean: mean of the first minus mean of the second.
+        low, high: its interval; all intervals of a list are simultaneous.
     """
 
     name: str
@@ -33,8 +33,8 @@ def estimate(name: str, scores: Scores, others: Scores, family: int, factor: flo
     Args:
         name: what to call it.
         scores, others: values by seed.
-        family: how many intervals hold together with 95 %.
-        factor: of the values, such as 100 for fractions that become points.
+        family: how many intervals are to hold simultaneously at 95 %.
+        factor: multiplies the values, such as 100 to turn fractions into points.
     """
     values, controls = (factor / 100 * part for part in points(scores, others, scores))
     test = welch(values, controls) if len(values) > 1 else None
@@ -44,7 +44,7 @@ def estimate(name: str, scores: Scores, others: Scores, family: int, factor: flo
 
 
 def pairs(accuracies: Mapping[str, Scores]) -> list[Estimate]:
-    """Differences in accuracy of all pairs of variants, in points; none where there are fewer than 3, or more than 12.
+    """Differences in accuracy of all pairs of variants, in points; none for fewer than 3 variants or more than 12.
 
     Args:
         accuracies: fractions by variant and seed.

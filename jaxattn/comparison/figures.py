@@ -1,4 +1,4 @@
-"""The figures of a comparison: arrays to Matplotlib figures, which are files and also part of the page."""
+"""The figures of a comparison: from arrays to Matplotlib figures, which are saved and shown on the page."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +23,8 @@ class Interval(NamedTuple):
 
     Attributes:
         label: what it is.
-        mean: the estimate; NaN where there is none.
-        low, high: its 95 % interval; NaN where there is none.
+        mean: the estimate; NaN if there is none.
+        low, high: its 95 % interval; NaN if there is none.
     """
 
     label: str
@@ -34,14 +34,14 @@ class Interval(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a variant reaches, and what it costs.
+    """The accuracy of a variant, and what it costs.
 
     Attributes:
-        name: of the variant.
+        name: name of the variant.
         accuracy: mean test accuracy, a fraction.
-        parameters: numbers that it trains.
-        multiply_adds: of one image.
-        step: seconds of a training step.
+        parameters: number of parameters.
+        multiply_adds: multiply-adds for one image.
+        step: seconds per training step.
     """
 
     name: str
@@ -75,7 +75,7 @@ def seeds(accuracies: Mapping[str, Mapping[int, float]], caption: str) -> "Figur
 
 
 def forest(title: str, rows: Sequence[Interval], caption: str, margin: float = 0.0, x: str = "points") -> "Figure":
-    """Estimates with their intervals, one row each, and the line of no difference.
+    """Estimates with their intervals, one per row, and a line at zero.
 
     Args:
         title: what is shown.
@@ -105,7 +105,7 @@ def learning_curves(
     """Accuracy on the monitored split by epoch: the mean over seeds, and a band from the lowest to the highest seed.
 
     Args:
-        metrics: by variant, for each seed a dict an epoch, as in `metrics.jsonl`.
+        metrics: by variant, for each seed one dict per epoch, as in `metrics.jsonl`.
         monitored: "validation" or "test".
         caption: what was compared.
     """
@@ -127,7 +127,7 @@ def learning_curves(
 
 
 def costs(rows: Sequence[Cost], caption: str) -> "Figure":
-    """Mean test accuracy against three costs; a line joins the variants that no other one beats in both.
+    """Mean test accuracy against three costs; a line joins the Pareto-optimal variants.
 
     Args:
         rows: one for each variant.
@@ -159,11 +159,11 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
 def different_answers(
     name: str, baseline: str, found: Disagreement, test: Split, classes: Sequence[str], caption: str
 ) -> "Figure":
-    """The images on which a variant and the baseline differ most: above where the variant is better, below worse.
+    """The images on which a variant and the baseline differ most: top, the variant is better; bottom, it is worse.
 
     Args:
-        name, baseline: of the two variants.
-        found: of `disagreement`.
+        name, baseline: names of the two variants.
+        found: the result of `disagreement`.
         test: the N test images.
         classes: names of the classes, K.
         caption: what was compared.
@@ -186,7 +186,7 @@ def robustness(rows: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], ca
     """Accuracy on each view, by variant: a dot at the mean of the seeds, a line from the lowest to the highest.
 
     Args:
-        rows: from top to bottom, the name of a view, and fractions by variant and seed.
+        rows: from top to bottom: the name of a view, and accuracies (fractions) by variant and seed.
         caption: what was compared.
     """
     names = list(rows[0][1])

@@ -1,4 +1,4 @@
-"""What a comparison found, as files that other programs and papers take: a long CSV file, and the table."""
+"""The results of a comparison as files for other programs and papers: a long CSV file, and the table."""
 
 import csv
 import io
@@ -24,13 +24,13 @@ def write_files(folder: Path, table: Comparison, accuracies: Mapping[str, Scores
     """Writes `results.csv`, `table.md` and `table.tex`.
 
     Args:
-        folder: to write to; it is there.
-        table: of `verdict.judge`.
+        folder: an existing folder to write to.
+        table: the result of `verdict.judge`.
         accuracies: fractions by variant and seed.
-        runs: that they are of, if there are any; `results.csv` then has their other metrics, too.
+        runs: the runs, if they are available; `results.csv` then has their other metrics, too.
 
     Raises:
-        InputError: where they cannot be written.
+        InputError: if they cannot be written.
     """
     rows = _of_runs(runs) if runs else _of_accuracies(accuracies)
     text = io.StringIO()

@@ -9,14 +9,14 @@ from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 
 SEEDS = 8
-TAKES = {  # what goes with existing results
+TAKES = {  # the flags that each kind of existing results accepts
     "dir": {"data_dir", "trust_code", "accept_changed_code"},
     "runs": {"data_dir", "trust_code", "accept_changed_code", "out"},
     "csv": {"out", "baseline", "seeds", "margin"},
 }
-LISTS = ("network", "dataset")  # of which there may be several
+LISTS = ("network", "dataset")  # flags that take several values
 EXECUTORS = ("here", "local", "slurm")
-OWN = (  # not of the training
+OWN = (  # flags that are handled here, and not passed on as settings of training
     "dir", "attention", "variants", "vary", "tune", "baseline", "seeds", "margin", "out", "executor", "mirror",
     "retry_failed", "runs", "csv", *LISTS,
 )  # fmt: skip
@@ -106,7 +106,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Numbers of seeds, such as "8" or "6,9,12".
 
     Raises:
-        InputError: where they are not whole numbers above 0 that grow.
+        InputError: if they are not ascending whole numbers above 0.
     """
     try:
         looks = tuple(int(part) for part in text.split(","))
@@ -118,15 +118,15 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def check(own: dict[str, Any], flags: dict[str, Any], code: dict[str, bool]) -> None:
-    """Checks that the flags go together.
+    """Checks that the flags are compatible.
 
     Args:
-        own: those in `OWN`.
-        flags: those of training that were given.
-        code: those of `add_code_flags`.
+        own: the flags in `OWN`.
+        flags: the given settings of training.
+        code: the flags of `add_code_flags`.
 
     Raises:
-        InputError: where they do not, or one would be ignored.
+        InputError: if they are not, or one would be ignored.
     """
     given = {name for name, value in {**own, **flags, **code}.items() if value is not None and value is not False}
     ways = {"attention" if name == "variants" else name for name in given & {*TAKES, "attention", "variants"}}

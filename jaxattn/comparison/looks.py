@@ -1,4 +1,4 @@
-"""Several looks at the seeds of a comparison: the limit of p at each, and what looks cost that were not planned."""
+"""Interim looks at a comparison: the limit of p at each look, and the error rate with unplanned looks."""
 
 import functools
 import math
@@ -9,18 +9,18 @@ import scipy
 
 from jaxattn.comparison.statistics import ALPHA
 
-NUMBERS, DRAWS = 6_000_000, 200_000  # random numbers and comparisons that are simulated, at most
+NUMBERS, DRAWS = 6_000_000, 200_000  # upper limits: random numbers, simulated comparisons
 
 
 def look_alpha(looks: Sequence[int], variants: int) -> float:
-    """The limit of p at each of several looks, with which all of them together keep 5 %.
+    """The limit of p at each of several looks that keeps the error rate of all looks together at 5 %.
 
-    The same at each look, as of Pocock 1977 (Biometrika 64:191); found by simulation of normal differences, with a
+    It is the same at each look (Pocock 1977, Biometrika 64:191), and found by simulating normal differences with a
     fixed seed.
 
     Args:
         looks: numbers of seeds, ascending.
-        variants: that are compared with the baseline at each look.
+        variants: how many are compared with the baseline at each look.
     """
     if len(looks) < 2:
         return ALPHA
@@ -28,19 +28,19 @@ def look_alpha(looks: Sequence[int], variants: int) -> float:
 
 
 def real_alpha(looks: Sequence[int], variants: Sequence[int], alphas: Sequence[float]) -> float:
-    """How often something is claimed at any of several looks where there is no effect.
+    """The probability of a false claim at any of several looks if there is no effect.
 
     Args:
         looks: numbers of seeds, ascending.
-        variants: that were compared with the baseline at each of them; the first ones stay when others are added.
-        alphas: the limit of p, corrected for the variants, at each of them.
+        variants: how many were compared with the baseline at each look; the first ones stay when others are added.
+        alphas: the limit of the corrected p at each look.
     """
     return float((_null_p(tuple(looks), tuple(variants)) <= alphas).any(axis=1).mean())
 
 
 @functools.lru_cache(maxsize=32)
 def _null_p(looks, variants):
-    """The smallest p of the variants at each look, corrected for them, in comparisons without any effect [DRAWS, L]."""
+    """The smallest corrected p of the variants at each look, in comparisons without any effect: [DRAWS, L]."""
     count = max(variants) + 1  # with the baseline
     draws = min(DRAWS, NUMBERS // (count * len(looks)) + 1)
     random = np.random.default_rng(0)

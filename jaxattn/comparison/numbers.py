@@ -1,4 +1,4 @@
-"""`of_csv`: judges numbers that other programs made."""
+"""`of_csv`: judges accuracies that other programs measured."""
 
 from pathlib import Path
 
@@ -16,17 +16,17 @@ def of_csv(
     path: str | Path, planned: int | None = None, baseline: str | None = None, margin: float = MARGIN,
     out: str | Path | None = None,
 ) -> Result:  # fmt: skip
-    """Judges numbers that other programs made.
+    """Judges accuracies that other programs measured.
 
     Args:
         path: a CSV file with columns variant, seed, accuracy (see `read_csv`).
-        planned: number of seeds that were planned; by default, each variant is judged with those that it has.
+        planned: planned number of seeds; by default, each variant is judged with the seeds that it has.
         baseline: name of a variant; by default the first.
         margin: in points; a smaller difference counts as none.
-        out: folder for a page and its figures.
+        out: folder for a page and its figures; None writes nothing.
 
     Raises:
-        InputError: where the file cannot be read as such.
+        InputError: if the file cannot be read as such.
     """
     source = local_path(path)
     folder = None if out is None else local_path(out, "out")

@@ -1,4 +1,4 @@
-"""The networks of a comparison on other images: each is tested once on each view, and what was measured is kept."""
+"""Tests the networks of a comparison on other images: each once on each view; the metrics are cached."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ Measured = dict[str, float]  # by metric
 
 
 def measure(runs: Runs, views: Sequence[View], say: Callable[[str], Any]) -> dict[str, dict[int, list[Measured]]]:
-    """What each run reaches on each view, by variant and seed; it is kept in the run folders as it is measured.
+    """The metrics of each run on each view, by variant and seed; they are cached in the run folders.
 
     Args:
-        runs: that are finished, and whose code `results.notes` has checked.
-        views: what they are tested on.
-        say: takes a line about each view, or all severities of one, that some network is tested on.
+        runs: finished runs, whose code `results.notes` has checked.
+        views: the views to test on.
+        say: called with a line about each view (once for all its severities) that is not yet cached.
 
     Raises:
-        InputError: where weights cannot be read, or a run folder cannot be written.
+        InputError: if weights cannot be read, or a run folder cannot be written.
     """
     every = [run for by_seed in runs.values() for run in by_seed.values()]
     made_of = {run.folder: basis(run) for run in every}
@@ -59,7 +59,7 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 
 
 def _read(path: Path, made_of: str) -> dict[str, Measured]:
-    """What is kept of a run; nothing where it is of other weights or images, or damaged."""
+    """The cached metrics of a run; empty if they belong to other weights or images, or are damaged."""
     try:
         values = read_sealed(path)
         measured = values["measured"] if values["of"] == made_of else {}

@@ -1,11 +1,11 @@
-"""Outcomes beside the accuracy, fixed before training: they are shown, and are never the verdict."""
+"""Outcomes other than accuracy, fixed before training: they are shown, and never decide the verdict."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from jaxattn.comparison.estimates import Estimate, estimate
 
-# By key of `result.json`: what it is and its unit, and what its values are multiplied with.
+# Key of `result.json`: its name with unit, and the factor for its values.
 OUTCOMES = {
     "test_loss": ("test loss, nats", 1),
     "test_calibration_error": ("expected calibration error, points", 100),
@@ -16,12 +16,12 @@ OUTCOMES = {
 def outcomes(
     results: Mapping[str, Mapping[int, Mapping[str, Any]]], baseline: str, is_unequal: bool
 ) -> dict[str, list[Estimate]]:
-    """Differences of each variant to the baseline in each outcome that all runs have, by what it is.
+    """Each variant's difference from the baseline in each outcome that all runs have, by the outcome's name.
 
     Args:
         results: contents of `result.json`, by variant and seed.
-        baseline: name of it.
-        is_unequal: whether classes have unequal numbers of test images; balanced accuracy is accuracy otherwise.
+        baseline: its name.
+        is_unequal: whether classes have unequal numbers of test images; otherwise balanced accuracy is accuracy.
     """
     every = [result for by_seed in results.values() for result in by_seed.values()]
     keys = [key for key in OUTCOMES if all(key in result for result in every)]

@@ -1,4 +1,4 @@
-"""What a plan can show, said before anything is trained."""
+"""What a plan can show, printed before anything is trained."""
 
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.sentences import EFFECT
@@ -10,7 +10,7 @@ USUAL_SD = 0.25  # points, the spread of runs of the tutorial's network on CIFAR
 
 
 def outlook(plan: Plan) -> str:
-    """What so many seeds can show, printed before anything is trained."""
+    """The size of a plan, and how likely it is to show an effect."""
     seeds = " or ".join(map(str, plan.looks))
     at_most = " at most" * (len(plan.looks) > 1)
     text = f"{plan.count} runs{at_most}: {len(plan.variants)} variants, {seeds} seed{'s' * (plan.seeds > 1)}"

@@ -19,19 +19,18 @@ def write_overview(
     """Writes the page.
 
     Args:
-        path: of the page, in a folder that holds those of all comparisons.
-        title: of the page.
-        sentences: what is said of each variant, by its name.
-        note: how to read it.
-        results: of the comparisons, by what they are called.
-        names: by comparison, what its variants are called on this page, by their names in it; the same where it is not
-            there.
+        path: path of the page, in a folder that holds the folders of all comparisons.
+        title: title of the page.
+        sentences: a sentence on each variant, by its name.
+        note: how to read the page.
+        results: the comparisons, by name.
+        names: by comparison, maps names of its variants to their names on this page; those not listed stay the same.
 
     Returns:
         The path.
 
     Raises:
-        InputError: where it cannot be written.
+        InputError: if it cannot be written.
     """
 
     def rows(where: str, result: Result) -> dict[str, Row]:

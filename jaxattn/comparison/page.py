@@ -29,7 +29,7 @@ from jaxattn.templates import pages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ON_PAGE = {  # colours of a figure, and what they become on the page, which is also read in the dark
+ON_PAGE = {  # colours of a figure: what they become on the page, which has a dark mode
     **dict.fromkeys((canvas.INK, canvas.FAINT, "#000000"), "currentColor"),
     canvas.GRID: "color-mix(in srgb, currentColor 15%, transparent)",
     "fill: #ffffff": "fill: none",
@@ -54,20 +54,20 @@ def write_page(
     """Writes `compare.html` and the folder `figures`.
 
     Args:
-        folder: of the comparison.
+        folder: the folder of the comparison.
         plan: what was to be trained.
-        runs: that are finished; there is one at least.
-        table: of `verdict.judge`.
+        runs: finished runs, at least one.
+        table: the result of `verdict.judge`.
         test: the test images.
-        failures: why runs of the plan failed that did; None where the command for a comparison did not make them, and
-            so cannot extend it.
-        notes: what a reader must know of single runs, a sentence each.
+        failures: why runs of the plan failed; None if `compare` did not train the runs, and so cannot extend the
+            comparison.
+        notes: what readers must know about single runs, one sentence each.
 
     Returns:
         The page.
 
     Raises:
-        InputError: where it cannot be written.
+        InputError: if it cannot be written.
     """
     spec = next(run.manifest.data for by_seed in runs.values() for run in by_seed.values())
     answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
@@ -89,19 +89,19 @@ def write_page(
 
 
 def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies: Mapping[str, Scores]) -> Path:
-    """Writes the same page of numbers that other programs made, without what only runs have.
+    """Writes the same page for accuracies that other programs measured, without the sections that need runs.
 
     Args:
-        folder: to write to.
-        source: the file that they are from.
-        table: of `verdict.judge`.
+        folder: the folder to write to.
+        source: the file that holds them.
+        table: the result of `verdict.judge`.
         accuracies: fractions by variant and seed.
 
     Returns:
         The page.
 
     Raises:
-        InputError: where it cannot be written.
+        InputError: if it cannot be written.
     """
     names = [row.variant.name for row in table.rows]
     values = _common(table, accuracies, table.margin) | {
@@ -143,7 +143,7 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
 
 
 def _common(table, accuracies, margin) -> dict[str, Any]:
-    """What every page shows, and nothing where only runs have something."""
+    """The values that every page shows; those that need runs are empty."""
     nothing: dict[str, Any] = {"command": None, "extended": "", "trained_on": "", "many": False, "superclasses": False}
     nothing["robustness"] = None
     nothing |= {
@@ -202,7 +202,7 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
 
 
 def _draw_table(table, accuracies, margin, caption) -> dict[str, "Figure"]:
-    """The figures that need no more than the table and the accuracies."""
+    """The figures that need only the table and the accuracies."""
     drawn = {"seeds": figures.seeds(accuracies, caption)}
     intervals = [
         figures.Interval(row.variant.name, row.difference.mean, *(row.difference.interval or (np.nan, np.nan)))
@@ -216,13 +216,13 @@ def _draw_table(table, accuracies, margin, caption) -> dict[str, "Figure"]:
 
 
 def _gates(runs: Runs, test: Split) -> dict[str, "Figure"]:
-    """Gates by class of the lowest seed of each variant that weights channels."""
+    """Gates by class, from the lowest seed of each variant that weights channels."""
     drawn = {}
     for name, by_seed in runs.items():
         if by_seed:
             run = load_run(
                 by_seed[min(by_seed)].folder, trust_code=True, accept_changed_code=True
-            )  # `results.notes` checked
+            )  # `results.notes` has checked the code
             analysis = Analysis(run, test)
             if analysis.gate_profiles:
                 caption = f"{name}, seed {min(by_seed)}"

@@ -1,4 +1,4 @@
-"""What a comparison trains: variants of the attention, seeds, and everything that they have in common."""
+"""What a comparison trains: variants of the attention, seeds, and the settings that all runs share."""
 
 import dataclasses
 import datetime
@@ -22,7 +22,7 @@ from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.store import write_json
 
 FREE = {"attention", "seed", "data_dir"}  # fields in which the runs of a comparison may differ
-MAX_SEEDS = 1000  # a run each: of more, nobody waits for the last
+MAX_SEEDS = 1000  # one run each: more would never finish
 
 
 @final
@@ -31,12 +31,12 @@ class Plan:
     """The contents of `compare.json`.
 
     Attributes:
-        config: what all runs have in common; its attention is the baseline's, without the baseline's own settings.
+        config: what all runs share; its attention is the baseline's, without the baseline's own settings.
         variants: names, as `variants.parse` reads them; the first is the baseline.
         looks: numbers of seeds (0, 1, ...) at which the variants are judged, ascending; more are trained only while
-            some verdict is open.
+            a verdict is still open.
         margin: in points; a smaller difference counts as none.
-        earlier: plans that had their verdicts before this one extended them, oldest first.
+        earlier: plans that already had verdicts when they were extended, oldest first.
     """
 
     config: Config
@@ -47,12 +47,12 @@ class Plan:
 
     @property
     def seeds(self) -> int:
-        """How many seeds there may be."""
+        """The maximum number of seeds."""
         return self.looks[-1]
 
     @property
     def count(self) -> int:
-        """How many runs there may be."""
+        """The maximum number of runs."""
         return self.seeds * len(self.variants)
 
     def config_of(self, variant: str, seed: int) -> Config:
@@ -76,7 +76,7 @@ class Plan:
         ]
 
     def folders(self, folder: Path) -> list[tuple[Path, Config]]:
-        """The same with the path of each run's folder, in the comparison's."""
+        """The path of each run's folder in that of the comparison, and its configuration; ordered like `runs`."""
         return [(folder / name, config) for name, config in self.runs()]
 
 
@@ -84,7 +84,7 @@ def check_variants(plan: Plan) -> list[Config]:
     """The configuration of each variant, with seed 0.
 
     Raises:
-        InputError: where a setting breaks its rule, or two variants are the same, or have the same folder.
+        InputError: if a setting breaks its rule, or two variants are the same, or have the same folder.
     """
     names: dict[Any, str] = {}
     for name in plan.variants:
@@ -105,19 +105,19 @@ def run_name(variant: str, seed: int) -> str:
 def write_plan(folder: Path, wanted: Plan, dataset_hash: str, seen: Callable[[Plan], tuple[int, ...]]) -> Plan:
     """Writes a plan into a folder, or adds its variants and seeds to the one that is there.
 
-    What extends a plan that was complete at one of its looks is recorded as such.
+    If the old plan was complete at one of its looks, it is recorded as an earlier plan.
 
     Args:
-        folder: of the comparison.
+        folder: the folder of the comparison.
         wanted: the plan.
-        dataset_hash: of the data that its runs are trained on.
-        seen: gives the looks of a plan that are complete.
+        dataset_hash: hash of the data that its runs are trained on.
+        seen: returns the complete looks of a plan.
 
     Returns:
-        The plan that now holds.
+        The plan that is now in the folder.
 
     Raises:
-        InputError: where the folder holds another comparison, other runs or something else, or cannot be written.
+        InputError: if the folder holds another comparison, other runs or something else, or cannot be written.
             Nothing in it is changed then.
     """
     try:
@@ -128,7 +128,7 @@ def write_plan(folder: Path, wanted: Plan, dataset_hash: str, seen: Callable[[Pl
             old = read_plan(folder) if (folder / "compare.json").exists() else None
             plan = wanted if old is None else _merged(folder, old, wanted, seen)
             check_planned(folder, plan, dataset_hash)
-            if plan != old:  # what has verdicts keeps them
+            if plan != old:  # an unchanged plan keeps its verdicts
                 earlier = [plan_before._asdict() for plan_before in plan.earlier]
                 write_json(folder / "compare.json", dataclasses.asdict(plan) | {"earlier": earlier})
             return plan
@@ -140,7 +140,7 @@ def write_verdicts(folder: Path, table: Comparison) -> None:
     """Adds the verdicts to the plan in a folder, for other programs to read.
 
     Raises:
-        InputError: where it cannot be written.
+        InputError: if it cannot be written.
     """
     rows = [
         {"variant": row.variant.name, **row.verdict._asdict(), "n": row.difference.n if row.difference else 0}
@@ -159,12 +159,12 @@ def check_planned(folder: Path, plan: Plan, dataset_hash: str | None = None) -> 
     """Checks that each run in a comparison's folder is the planned one, and that all were trained on the same data.
 
     Args:
-        folder: of the comparison.
-        plan: of it.
-        dataset_hash: of the data; None for that of the first run.
+        folder: the folder of the comparison.
+        plan: its plan.
+        dataset_hash: hash of the data; None for that of the first run.
 
     Raises:
-        InputError: where one is another run. Runs whose `config.json` is damaged are left to `results.failures`.
+        InputError: if one is another run. Runs whose `config.json` is damaged are left to `results.failures`.
     """
     for path, config in plan.folders(folder):
         try:
@@ -188,7 +188,7 @@ def read_plan(folder: Path) -> Plan:
     """The plan in a folder.
 
     Raises:
-        InputError: where there is none, or it is damaged.
+        InputError: if there is none, or it is damaged.
     """
     path = folder / "compare.json"
     try:
@@ -207,7 +207,7 @@ def _parsed(values: dict[str, Any]) -> Plan:
         raise ValueError("two variants have the same name or folder")
     for name in names:
         config_of(parse(name), config, 0)
-    if "looks" not in values:  # of earlier versions
+    if "looks" not in values:  # written by an earlier version
         earlier = [Earlier(_parsed_looks([seeds])) for seeds in values["extended"]]
         return Plan(config, tuple(names), _parsed_looks([values["seeds"]]), earlier=tuple(earlier))
     earlier = [

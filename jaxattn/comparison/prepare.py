@@ -17,7 +17,7 @@ from jaxattn.runs.console import Console
 from jaxattn.runs.data import find, load_data, with_absolute_paths
 from jaxattn.training.program import build
 
-OTHERS = ("executor", "mirror", "retry_failed", "accept_changed_code")  # arguments of `compare` that no plan has
+OTHERS = ("executor", "mirror", "retry_failed", "accept_changed_code")  # arguments of `compare`, not of a plan
 
 
 def plan_of(
@@ -27,27 +27,27 @@ def plan_of(
     """The plan of a comparison; nothing is read or written.
 
     Args:
-        attention, seeds, margin, baseline, vary, flags: as of `compare`; other arguments of it are left out.
+        attention, seeds, margin, baseline, vary, flags: as for `compare`; its other arguments are ignored.
 
     Raises:
-        InputError: where it cannot be judged, or a name or a value is wrong.
+        InputError: if it cannot be judged, or a name or a value is wrong.
     """
     variants, looks = named(attention, vary, baseline), (seeds,) if isinstance(seeds, int) else tuple(seeds) or (0,)
     flags = {name: value for name, value in flags.items() if name not in OTHERS}
-    flags["dataset"] = flags.get("dataset") or "cifar10"  # never another one, which other runs might lack
+    flags["dataset"] = flags.get("dataset") or "cifar10"  # never a fallback, which other runs might not use
     common = with_absolute_paths(Config(**flags, attention=variants[0].attention))
     names = tuple(variant.name for variant in variants)
-    judge({name: {} for name in names}, names[0], looks, margin=margin)  # refuses what it cannot judge
+    judge({name: {} for name in names}, names[0], looks, margin=margin)  # raises if it cannot be judged
     if looks[-1] > MAX_SEEDS:
         raise InputError(f"seeds must be at most {MAX_SEEDS:,}, got {looks[-1]}", "seeds")
     return Plan(common, names, looks, margin)
 
 
 def check_plan(plan: Plan) -> Dataset:
-    """Finds wrong names and modules before anything is trained, as far as the data set is known without its images.
+    """Finds wrong names and modules before anything is trained, as far as possible without reading the images.
 
     Raises:
-        InputError: where a variant or the data set cannot be used.
+        InputError: if a variant or the data set cannot be used.
     """
     configs, dataset = check_variants(plan), find(plan.config)
     if dataset.spec:
@@ -56,10 +56,10 @@ def check_plan(plan: Plan) -> Dataset:
 
 
 def read_data(plan: Plan, console: Console) -> tuple[Config, Splits]:
-    """The common configuration of a plan, with its data set's name, and the images; all variants are checked before.
+    """The common configuration of a plan, with its data set's name, and the images; all variants are checked first.
 
     Raises:
-        InputError: as of `check_plan`, or where the images are not available.
+        InputError: as for `check_plan`, or if the images are not available.
     """
     dataset = check_plan(plan)
     config, splits = load_data(plan.config, dataset, console)

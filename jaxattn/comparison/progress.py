@@ -20,17 +20,17 @@ from jaxattn.runs.failure import Failure
 
 @final
 class Progress:
-    """How far a comparison has come: runs done, mean accuracy and time left, by variant."""
+    """The progress of a comparison: runs done and mean accuracy by variant, and the time left."""
 
     def __init__(
         self, plan: Plan, accuracies: dict[str, dict[int, float]], failures: dict[str, dict[int, Failure]],
         console: Console,
     ):  # fmt: skip
-        """Takes what there is already, by variant and seed: test accuracies (fractions), and runs left as failed."""
+        """Takes what exists already, by variant and seed: test accuracies (fractions), and failed runs."""
         self._plan, self._console = plan, console
         self._accuracies = {variant: dict(accuracies.get(variant, {})) for variant in plan.variants}
         self.failures = {variant: dict(failures.get(variant, {})) for variant in plan.variants}
-        self._lock = threading.Lock()  # never while something is printed: the live table prints and asks for it, too
+        self._lock = threading.Lock()  # not held while printing: the live table prints and takes it, too
         self._running: dict[Config, str] = {}
         self._seconds: list[float] = []
         self.stopped = threading.Event()
@@ -56,7 +56,7 @@ class Progress:
         """Says what a run is doing.
 
         Raises:
-            KeyboardInterrupt: where the comparison was stopped.
+            KeyboardInterrupt: if the comparison was stopped.
         """
         if self.stopped.is_set():
             raise KeyboardInterrupt
@@ -64,7 +64,7 @@ class Progress:
             self._running[config] = text
 
     def finished(self, config: Config, result: dict[str, Any]) -> None:
-        """Adds a finished run, by its `result.json`."""
+        """Adds a finished run, from its `result.json`."""
         with self._lock:
             self._accuracies[self._plan.variant_of(config)][config.seed] = result["test_accuracy"]
             self._seconds.append(result["seconds"])
@@ -79,7 +79,7 @@ class Progress:
         self._console.line(line)
 
     def _ended(self, config: Config, text: str) -> str:
-        """The line on a run that has ended, which is no longer running."""
+        """Removes an ended run from the running ones, and returns the line about it."""
         self._running.pop(config, None)
         runs = self._plan.count
         return f"[{runs - self._missing()}/{runs}] {self._name(config)}: {text}   {self._time_left()}"
@@ -101,7 +101,7 @@ class Progress:
         return f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
 
     def _table(self):
-        """What the live display draws, in a thread of its own."""
+        """What the live display draws, in its own thread."""
         table = Table("variant", "runs done", "mean test accuracy", box=None, padding=(0, 2, 0, 0))
         with self._lock:
             for variant, done in self._accuracies.items():
@@ -114,7 +114,7 @@ class Progress:
 
 @final
 class _RunConsole(Console):
-    """Where a run of a comparison prints: warnings to the console of the comparison, its progress into the table."""
+    """The console of a run in a comparison: warnings go to the comparison's console, progress into its table."""
 
     def __init__(self, progress: Progress, config: Config):
         self._progress, self._config = progress, config
@@ -128,7 +128,7 @@ class _RunConsole(Console):
 
     @contextlib.contextmanager
     def bar(self, epochs: int, steps: int) -> Iterator[Callable[[int, int], Any]]:
-        """Tells the comparison how far the run is."""
+        """Reports the progress of the run to the comparison."""
         started = time.perf_counter()
 
         def tell(epoch, step):

@@ -1,4 +1,4 @@
-"""What a comparison found, as a value, as text and for a notebook."""
+"""The result of a comparison: as a value, as text and for a notebook."""
 
 import html
 from pathlib import Path
@@ -9,13 +9,13 @@ from jaxattn.comparison.table import Comparison
 
 
 class Result(NamedTuple):
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
         table: mean, spread, difference and verdict of each variant.
-        page: the HTML page; None for numbers that other programs made.
-        failures: why runs failed that did, by variant and seed; they are not in the table.
-        notes: what a reader must know of single runs, a sentence each.
+        page: the HTML page; None if none was written.
+        failures: why runs failed, by variant and seed; failed runs are not in the table.
+        notes: what readers must know about single runs, one sentence each.
     """
 
     table: Comparison
@@ -29,7 +29,7 @@ class Result(NamedTuple):
         return "\n".join(f"{row.variant.name} {row.verdict.text}" for row in self.table.rows if row.verdict)
 
     def _repr_html_(self) -> str:
-        """The page, for a notebook; the table where there is none."""
+        """The page, for a notebook; the table if there is none."""
         if self.page is None:
             return f"<pre>{html.escape(str(self))}</pre>"
         page = html.escape(self.page.read_text("utf-8"))

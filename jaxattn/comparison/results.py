@@ -24,18 +24,18 @@ from jaxattn.runs.result import check_accuracy, read_own_result
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_metrics
 
-VERSION = "2"  # of what is kept of a run beside its own files
+VERSION = "2"  # of the cached files in run folders
 PREDICTIONS = "predictions.npz"
 
 
 class Finished(NamedTuple):
-    """A finished run, as its files say.
+    """A finished run, as read from its files.
 
     Attributes:
-        folder: of the run.
+        folder: the run folder.
         config: its configuration.
         result: as in `result.json`.
-        metrics: a dict an epoch, as in `metrics.jsonl`.
+        metrics: one dict per epoch, as in `metrics.jsonl`.
         manifest: the contents of `config.json`.
     """
 
@@ -47,14 +47,14 @@ class Finished(NamedTuple):
 
 
 Runs = dict[str, dict[int, Finished]]  # by variant and seed
-Failures = dict[str, dict[int, Failure]]  # the same
+Failures = dict[str, dict[int, Failure]]  # by variant and seed
 
 
 def of_plan(folder: Path, plan: Plan) -> Runs:
     """The runs of a plan that are finished, by variant in the plan's order, and seed."""
     runs: Runs = {variant: {} for variant in plan.variants}
     for path, config in plan.folders(folder):
-        with contextlib.suppress(InputError):  # `failures` has it
+        with contextlib.suppress(InputError):  # `failures` reports it
             if (run := finished_or_none(path)) is not None:
                 runs[plan.variant_of(config)][config.seed] = run
     return runs
@@ -68,7 +68,7 @@ def complete_looks(folder: Path, plan: Plan) -> tuple[int, ...]:
 
 
 def failures(folder: Path, plan: Plan) -> Failures:
-    """Why the runs of a plan failed that did, by variant and seed: as recorded, or because a file is damaged."""
+    """Why runs of a plan failed, by variant and seed: as recorded, or because a file is damaged."""
     failed: Failures = {variant: {} for variant in plan.variants}
     for path, config in plan.folders(folder):
         try:
@@ -82,10 +82,10 @@ def failures(folder: Path, plan: Plan) -> Failures:
 
 
 def of_folders(folders: Iterable[Path]) -> Runs:
-    """Existing runs of one network and data set; a variant is whatever else they differ in but the seed.
+    """Existing runs of one network and data set, by variant and seed; a variant is whatever else they differ in.
 
     Raises:
-        InputError: where a folder holds no finished run, two hold the same run, or network or images differ.
+        InputError: if a folder holds no finished run, two hold the same run, or network or images differ.
     """
     finished, runs = list[Finished](), dict[str, dict[int, Finished]]()
     for folder in folders:
@@ -111,7 +111,7 @@ def finished_or_none(folder: Path) -> Finished | None:
     """The run in a folder if it is finished.
 
     Raises:
-        InputError: where a file of it is damaged.
+        InputError: if one of its files is damaged.
     """
     return _finished(folder) if (folder / "config.json").exists() else None
 
@@ -125,14 +125,14 @@ def _finished(folder: Path) -> Finished | None:
 
 
 def notes(runs: Runs, trust_code: bool, accept_changed_code: bool) -> list[str]:
-    """What a reader of the numbers must know, a sentence each: of the data, once, and of single runs.
+    """What readers of the numbers must know, one sentence each: about the data, once, and about single runs.
 
     Args:
-        runs: that are finished.
-        trust_code, accept_changed_code: as of `load_run`.
+        runs: finished runs.
+        trust_code, accept_changed_code: as for `load_run`.
 
     Raises:
-        InputError: where the code of a variant is not trusted, or has changed since one of its runs was trained.
+        InputError: if the code of a variant is not trusted, or has changed since one of its runs was trained.
     """
     of_data = dict.fromkeys(
         note for by_seed in runs.values() for run in by_seed.values() for note in run.manifest.data.notes
@@ -158,7 +158,7 @@ def counted(finished: int, planned: int, failures: Mapping[int, Failure]) -> str
 
 
 def failed_runs(failures: Failures) -> str:
-    """Names the runs that failed, and the first one's reason; empty where there are none."""
+    """Names the runs that failed, and the first one's reason; empty if there are none."""
     failed = [
         (f"{name} seed {seed}", failure) for name, by_seed in failures.items() for seed, failure in by_seed.items()
     ]
@@ -177,14 +177,14 @@ def accuracies(runs: Runs) -> dict[str, dict[int, float]]:
 
 
 def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
-    """Mean balanced accuracy (fraction) of each variant with a finished run; empty where classes are not unequal.
+    """Mean balanced accuracy (fraction) of each variant with a finished run; empty if classes are of similar size.
 
     Args:
-        runs: that are finished.
+        runs: finished runs.
         test: their test images.
 
     Raises:
-        InputError: as of `predictions`.
+        InputError: as for `predictions`.
     """
     if not are_unequal(np.bincount(test.labels)):
         return {}
@@ -198,14 +198,14 @@ def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
 def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     """The predicted classes int [N] of the test images, with the network's gates intact and knocked out.
 
-    They are kept in the run folder, where a run of more epochs replaces them.
+    They are cached in the run folder, and replaced if the run is trained for more epochs.
 
     Args:
         run: a finished run.
         test: its test images.
 
     Raises:
-        InputError: where the weights cannot be read, or the test accuracy in `result.json` is not theirs.
+        InputError: if the weights cannot be read, or do not reach the test accuracy in `result.json`.
     """
     made_of, path = basis(run), run.folder / PREDICTIONS
     stored = _read_predictions(path, made_of, len(test), len(run.manifest.data.classes))
@@ -216,13 +216,13 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
 
 
 def basis(run: Finished) -> str:
-    """What that is kept of a run rests on: how it is kept, the images, the weights and the code."""
+    """What cached values of a run depend on: their format, the images, the weights and the code."""
     weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
     return " ".join([VERSION, run.result["dataset_hash"], weights, *digests(run.config).values()])
 
 
 def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str, np.ndarray]:
-    loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked that
+    loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked the code
     predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images, by_site=True)
     draft = path.with_name(path.name + ".part")
     with draft.open("wb") as file:
@@ -232,7 +232,7 @@ def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str
 
 
 def _read_predictions(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
-    """The predictions in a file; None where there are none, they are of other weights or images, or it is damaged."""
+    """The predictions in a file; None if it is missing, damaged, or of other weights or images."""
     limit = (1 << 16) + 8 * len(CONDITIONS) * (1 + MOST_SITES) * images
     try:
         arrays = parse_npz(read_bytes(path, 2 * limit), limit)
@@ -241,7 +241,7 @@ def _read_predictions(path: Path, made_of: str, images: int, classes: int) -> di
         return None
     whole = [name for name in arrays if " at " not in name]
     by_site = [at(condition, site) for site in sites_of(arrays) for condition in CONDITIONS[1:]]
-    complete = whole in (["intact"], list(CONDITIONS)) and list(arrays) == [*whole, *by_site]  # without a gate, one
+    complete = whole in (["intact"], list(CONDITIONS)) and list(arrays) == [*whole, *by_site]  # no gate: "intact"
     possible = (
         array.shape == (images,) and array.dtype.kind in "iu" and array.min() >= 0 and array.max() < classes
         for array in arrays.values()

@@ -1,4 +1,4 @@
-"""What variants reach on other images: accuracies by view and seed, and differences to the baseline."""
+"""The accuracy of variants on other images: by view and seed, and as differences from the baseline."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from jaxattn.robustness.view import ACCURACY
 
 
 class Seen(NamedTuple):
-    """A view that networks were tested on, as `robustness.json` has it: its name, severity (0: none) and images."""
+    """A view that networks were tested on, as in `robustness.json`: name, severity (0: none), number of images."""
 
     view: str
     severity: int
@@ -23,9 +23,9 @@ class Row(NamedTuple):
     """A line of the table: one view, or the mean over the severities of a corruption.
 
     Attributes:
-        name: of the view.
-        images: how many, in each severity.
-        factor: of the values; 100 for accuracies, which become percent, and 1 for nats.
+        name: name of the view.
+        images: number of images in each severity.
+        factor: multiplies the scores: 100 turns accuracies into percent; 1 for nats.
         scores: fractions or nats, by variant and seed.
     """
 
@@ -42,27 +42,27 @@ class Row(NamedTuple):
         return f"{self.factor * one.mean:.2f}" + ("" if one.sd is None else f" (sd {self.factor * one.sd:.2f})")
 
     def difference(self, variant: str, baseline: str, family: int) -> Estimate:
-        """A variant less the baseline over common seeds, in points or nats; without an interval where it has none.
+        """A variant minus the baseline over common seeds, in points or nats; the interval is NaN if there is none.
 
         Args:
             variant, baseline: their names.
-            family: how many intervals hold together with 95 %.
+            family: how many intervals are to hold simultaneously at 95 %.
         """
         scores, others = self.scores[variant], self.scores[baseline]
         known = estimate(variant, scores, others, family, self.factor)
-        known = None if known and known.low == known.high else known  # of few images, all seeds may reach the same
+        known = None if known and known.low == known.high else known  # with few images, all seeds may score the same
         values, controls = (self.factor / 100 * part for part in points(scores, others, scores))
         mean = (values - controls).mean().item() if len(values) else np.nan
         return known or Estimate(variant, len(values), mean, np.nan, np.nan)
 
 
 class Robustness(NamedTuple):
-    """What networks reach on other images.
+    """The metrics of networks on other images.
 
     Attributes:
-        views: that they were tested on.
-        measured: for each view a dict by metric, by variant and seed; the first variant is the baseline.
-        of: what each run's numbers rest on (`results.basis`), by variant and seed.
+        views: the views that they were tested on.
+        measured: by variant and seed, for each view a dict by metric; the first variant is the baseline.
+        of: what each run's numbers depend on (`results.basis`), by variant and seed.
     """
 
     views: tuple[Seen, ...]
@@ -75,7 +75,7 @@ class Robustness(NamedTuple):
         return next(iter(self.measured))
 
     def rows(self, by_severity: bool = False) -> list[Row]:
-        """The lines of the table: of a corruption the mean over its severities, or a line for each."""
+        """The lines of the table: for a corruption, the mean over its severities, or one line for each."""
         groups: dict[str, list[int]] = {}
         for number, seen in enumerate(self.views):
             severity = f" {seen.severity}" if by_severity and seen.severity else ""
@@ -96,7 +96,7 @@ class Robustness(NamedTuple):
         ]
 
     def table(self, by_severity: bool = False) -> list[list[str]]:
-        """The table as text, its header first; differences only where a line is not one severity of several."""
+        """The table as text, its header first; without differences if there is a line for each severity."""
         rows, others = self.rows(by_severity), list(self.measured)[1:]
         family = max(1, len(rows) * len(others))
         counted = [f"{name}, {len(by_seed)} seed{'s' * (len(by_seed) != 1)}" for name, by_seed in self.measured.items()]
@@ -119,7 +119,7 @@ class Robustness(NamedTuple):
 
     @property
     def rule(self) -> str:
-        """What the numbers are, and how sure the intervals are."""
+        """What the numbers mean, and the level of the intervals."""
         rows, others = self.rows(), len(self.measured) - 1
         nats = any(row.factor == 1 for row in rows)
         text = f"Accuracies are percent{', cross-entropies nats' * nats}; of a corruption, the mean of its severities."

@@ -1,4 +1,4 @@
-"""`robustness.json` and `robustness.csv`: what networks reach on other images, as files."""
+"""`robustness.json` and `robustness.csv`: the metrics of networks on other images, as files."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ def write(folder: Path, found: Robustness) -> None:
     """Writes `robustness.json` and `robustness.csv`.
 
     Raises:
-        InputError: where they cannot be written.
+        InputError: if they cannot be written.
     """
     runs = [
         {"variant": name, "seed": seed, "of": found.of[name][seed], "measured": list(measured)}
@@ -45,14 +45,14 @@ def write(folder: Path, found: Robustness) -> None:
 
 
 def read(folder: Path, runs: Runs) -> Robustness | None:
-    """What `robustness.json` in a folder says of runs that are the same now; None where there is nothing.
+    """The metrics in `robustness.json` that are still those of these runs; None if there are none.
 
     Args:
-        folder: of the comparison.
-        runs: that are finished; what the file says of others, or of other weights, is left out.
+        folder: the folder of the comparison.
+        runs: finished runs; metrics of other runs, or of other weights, are left out.
 
     Raises:
-        InputError: where the file is damaged.
+        InputError: if the file is damaged.
     """
     path = folder / FILE
     try:
@@ -84,7 +84,7 @@ def _measured(values: Any) -> list[Measured]:
 
 
 def _check(views, runs):
-    """Checks that each run has the numbers of each view."""
+    """Checks that each run has metrics for each view."""
     if not views or len({seen[:2] for seen in views}) < len(views):
         raise ValueError("views must have different names")
     metrics = {tuple(tuple(one) for one in measured) for measured in runs}

@@ -26,17 +26,17 @@ from jaxattn.recipes import chosen_with
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
-NAMED = ("dataset", "network", "recipe")  # settings that the sentence names anyway
+NAMED = ("dataset", "network", "recipe")  # settings that the sentence always names
 Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
 
 
 def table_row(judged: Row, table: Comparison, crossed: tuple[float, float] | None) -> dict[str, Any]:
-    """A line of the table: a variant, and its difference to the baseline if they have a seed in common.
+    """A line of the table: a variant, and its difference from the baseline if they have a seed in common.
 
     Args:
-        judged: of the table.
-        table: of `verdict.judge`.
-        crossed: the interval for new seeds and new images, in points; None where it is not known.
+        judged: a row of `table`.
+        table: the result of `verdict.judge`.
+        crossed: the interval for new seeds and new images, in points; None if it is not known.
     """
     one, difference, balanced = judged.variant, judged.difference, table.balanced.get(judged.variant.name)
     mean, sd = (None if value is None else 100 * value for value in (one.mean, one.sd))
@@ -45,7 +45,7 @@ def table_row(judged: Row, table: Comparison, crossed: tuple[float, float] | Non
     if difference is not None:
         shown = {
             "mean": difference.mean,
-            "images": difference.images,  # None where their number is not known
+            "images": difference.images,  # None if their number is not known
             "interval": "–" if difference.interval is None else _range(*difference.interval),
             "crossed": "–" if crossed is None else _range(*crossed),
             "corrected": "–" if difference.corrected is None else f"{difference.corrected:.3f}",
@@ -70,7 +70,7 @@ def _range(low, high):
 
 
 def _correct(answers, name, baseline, test):
-    """Whether variant and baseline were right, by common seed and image: two bool [S, N]."""
+    """Whether variant and baseline are correct, by common seed and image: two bool [S, N]."""
     seeds = sorted(answers[name].keys() & answers[baseline].keys())
     return [
         np.stack([answers[variant][seed]["intact"] == test.labels for seed in seeds]) for variant in (name, baseline)
@@ -84,10 +84,10 @@ def crossed_intervals(table: Comparison, answers: Answers, test: Split) -> dict[
 
 
 def with_new_images(table: Comparison, crossed: Mapping[str, tuple[float, float]]) -> Comparison:
-    """The table, in which a claim says where it is not shown for new test images.
+    """The table, with a remark on each claim that does not extend to new test images.
 
     Args:
-        table: of `judge`.
+        table: the result of `judge`.
         crossed: the 95 % interval of each variant's difference for new seeds and new images, in points.
     """
 
@@ -101,9 +101,9 @@ def with_new_images(table: Comparison, crossed: Mapping[str, tuple[float, float]
 
 
 def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> list[dict[str, Any]]:
-    """Differences by class of each variant with two pairs or more: a figure's rows, and the table of all classes.
+    """Differences by class of each variant with two common seeds or more: a figure's rows, and a table of all classes.
 
-    The figure has all classes, or those that changed most where they are many.
+    The figure has all classes or, if there are many, those that changed most.
     """
     tables = []
     for row in table.rows:
@@ -152,13 +152,13 @@ def costs(runs: Runs) -> list[Cost]:
 
 
 def provisional(table: Comparison) -> str:
-    """Says which variants wait for runs; empty if none."""
+    """Names the variants whose runs are not all finished; empty if there are none."""
     waiting = [row.variant.name for row in table.rows if row.verdict and row.verdict.kind == "provisional"]
     return f"not all planned runs are finished ({', '.join(waiting)})." if waiting else ""
 
 
 def rule(table: Comparison, modules: bool = True) -> str:
-    """How the verdicts were given, in sentences; `modules` as of `verdict.judge`."""
+    """How verdicts are decided, in sentences; `modules` as for `verdict.judge`."""
     names = [row.variant.name for row in table.rows]
     families = {family_of(name, names, table.baseline, table.looks, modules) for name in names[1:]}
     levels = " or ".join(sorted({f"{100 * family.level:.4g} %" for family in families}))
@@ -171,7 +171,7 @@ def rule(table: Comparison, modules: bool = True) -> str:
 
 
 def extended(plan: Plan) -> str:
-    """What was planned before, and when that was extended; empty where nothing was."""
+    """The earlier plans, and when they were extended; empty if there were none."""
     plans = [
         f"{' or '.join(map(str, earlier.looks))} seeds"
         + (f" of {', '.join(earlier.variants)}" if earlier.variants else "")
@@ -182,7 +182,7 @@ def extended(plan: Plan) -> str:
 
 
 def failed(failures: Failures) -> list[dict[str, Any]]:
-    """Each run that failed: its variant, its seed, that it diverged or failed, and why."""
+    """Each run that failed: its variant, its seed, whether it diverged, and the reason."""
     return [
         {"name": name, "seed": seed, "short": str(by_seed[seed]), "reason": by_seed[seed].reason}
         for name, by_seed in failures.items()
@@ -191,7 +191,7 @@ def failed(failures: Failures) -> list[dict[str, Any]]:
 
 
 def settings(config: Config, data: str) -> str:
-    """The configuration that all runs have in common, in a sentence; `data` is the data set's name."""
+    """The configuration that all runs share, in a sentence; `data` is the data set's name."""
     settings = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name not in NAMED]
     text = f"Network {config.network}, recipe {config.recipe}, {config.epochs} epochs, on {data}"
     text += f"; changed from the recipe: {', '.join(settings)}." if settings else "; nothing changed."

@@ -8,46 +8,46 @@ from jaxattn.comparison import statistics
 from jaxattn.comparison.statistics import FEWEST, welch
 from jaxattn.comparison.table import Family, Points, attention_of, explains
 
-EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see them
-RESOLUTION = 0.05  # points, below which a spread makes no outlier
+EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see this effect
+RESOLUTION = 0.05  # points; the smallest spread that is assumed when outliers are looked for
 
 
 def no_spread(n: int) -> str:
-    """No verdict, of a variant with n seeds, fewer than two, that the baseline has."""
+    """No verdict: n, the number of seeds that variant and baseline have in common, is below two."""
     return f"{'one seed: no spread' if n else 'no seed in common with the baseline'}, no verdict"
 
 
 def provisional(values: Points, others: Points, planned: int) -> str:
-    """No verdict yet, of a variant and a baseline [n] with fewer seeds than planned."""
+    """No verdict yet: a variant and the baseline [n] have fewer seeds than planned."""
     return f"provisional, {len(values)} of {planned} seeds: {(values - others).mean():+z.1f} points so far"
 
 
 def counted(n: int, look: int, planned: int) -> str:
-    """With how many seeds a verdict is given: all, those that did not fail, or those of an early look."""
+    """The number of seeds that a verdict is based on: all, those that did not fail, or those of an early look."""
     text = f"{n} seeds" if n == look else f"{n} of {look} seeds"
     return text if look == planned else f"{text} (a planned look before {planned})"
 
 
 def shown(kind: str, values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
-    """That a variant [n] "helps" or "hurts", compared with others [n]; `seeds` is of `counted`."""
+    """Says that a variant [n] "helps" or "hurts", compared with others [n]; `seeds` comes from `counted`."""
     mean, ends = _words(values, others, family, margin)
     small = np.abs(welch(values, others).interval(family.level)).max() < margin
     return f"{kind}: {mean} on these test images ({ends}), {seeds}{f'; less than {margin:g} points' if small else ''}"
 
 
 def equivalent(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
-    """That a variant [n] makes no difference as large as the margin, compared with others [n]."""
+    """Says that a variant [n], compared with others [n], makes no difference as large as the margin."""
     return f"no effect larger than {margin:g} points ({_words(values, others, family, margin)[1]}), {seeds}"
 
 
 def no_variation(values: Points, others: Points, seeds: str) -> str:
-    """That nothing is shown where the runs of neither variant [n] differ from each other."""
+    """Says that nothing is shown, since the runs of neither variant [n] differ from each other."""
     mean = (values - others).mean()
     return f"cannot tell: {mean:+z.2f} points, {seeds}, which do not differ within a variant: their spread is not known"
 
 
 def cannot_tell(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
-    """That nothing is shown of a variant [n], and how many seeds would show half a point, or what was seen if more."""
+    """Says that no effect [n] is shown, and how many seeds would show half a point, or what was seen if larger."""
     mean, ends = _words(values, others, family, margin)
     if len(values) < FEWEST:
         return f"cannot tell: {mean}, {seeds}, too few to show any difference, whatever its size; it takes {FEWEST}"
@@ -64,7 +64,7 @@ def cannot_tell(values: Points, others: Points, family: Family, margin: float, s
 
 
 def _words(values, others, family, margin):
-    """The mean and the interval, with as many digits as keep an end off 0 and off the margin."""
+    """The mean and the interval, with enough digits that no end is rounded to 0 or to the margin."""
     low, high = welch(values, others).interval(family.level).tolist()
     limits = (0, margin, -margin)
     digits = next(
@@ -77,24 +77,24 @@ def _words(values, others, family, margin):
 
 
 def incomplete(control: str, common: int, planned: int) -> str:
-    """That a control has too few seeds to be beaten."""
+    """Says that a control has too few seeds to be beaten."""
     return f"it shares only {common} of {planned} seeds with the control {control} so far"
 
 
 def not_beaten(control: str, name: str, values: Points, controls: Points, family: Family, margin: float) -> str:
-    """That a variant [n] is not shown to be better than a control [n]."""
+    """Says that a variant [n] is not shown to be better than a control [n]."""
     mean, ends = _words(values, controls, family, margin)
     known = f"it is not shown to beat the control {_sized(control, name)} ({mean}, {ends})"
     return f"{known}: {explains(control)} may explain it"
 
 
 def against(name: str, beaten: Sequence[tuple[str, int]], doubts: Sequence[str], is_control: bool) -> str:
-    """The end of the sentence on what helps.
+    """The end of the sentence on a variant that helps.
 
     Args:
-        name: of the variant.
+        name: name of the variant.
         beaten: the controls that it beats, and with how many seeds.
-        doubts: sentences on those that it does not.
+        doubts: sentences on those that it does not beat.
         is_control: whether the baseline is a control itself.
     """
     if doubts:
@@ -107,26 +107,26 @@ def against(name: str, beaten: Sequence[tuple[str, int]], doubts: Sequence[str],
 
 
 def _sized(control, name):
-    """The name of a control; with a word where it has the parameters of another module."""
+    """The name of a control, with a remark if its size is that of a different module."""
     wide, like = attention_of(control), attention_of(control).removeprefix("wide:")
     is_other = wide != like and not like.isdigit() and like != attention_of(name)
     return f"{control} (as large as {like}, not as {attention_of(name)})" if is_other else control
 
 
 def outliers(name: str, scores: Mapping[int, float]) -> str:
-    """Names the seeds of a variant whose accuracies (fractions) are outliers; empty where there are none."""
+    """Names the seeds of a variant whose accuracies (fractions) are outliers; empty if there are none."""
     seeds, values = list(scores), 100 * np.array(list(scores.values()), float)
     indices = np.flatnonzero(statistics.outliers(values, RESOLUTION))
     return "".join(f"; {name} seed {seeds[i]} ({values[i]:.2f} %) is an outlier" for i in indices)
 
 
 def extended(plans: Sequence[tuple[int, str]], real: float) -> str:
-    """What an extension costs; `plans` are seeds and dates (or "") of those extended, `real` is the level now."""
+    """The error rate `real` after an unplanned extension; `plans` are seeds and dates (or "") of earlier plans."""
     seen = ", then ".join(f"{seeds} seeds{f' on {date}' if date else ''}" for seeds, date in plans)
     error = f"without any effect, {100 * real:.1f} % of comparisons claim one, not 5 %"
     return f"; extended without a plan after {seen}: {error}"
 
 
 def only_here(low: float, high: float) -> str:
-    """That a claim is not shown for new test images, from that interval in points."""
+    """Says that a claim does not extend to new test images, from the interval for them, in points."""
     return f"; for new test images, too, it is not shown (95 % {low:.1f} to {high:.1f})"

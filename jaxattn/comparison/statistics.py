@@ -1,7 +1,6 @@
 """Tests, intervals and planning for differences of two variants, as `verdict.judge` applies them. NumPy and SciPy only.
 
-A variant's accuracies are those of its runs, one for each seed. Where leading axes are allowed, many comparisons are
-made at once.
+A variant's accuracies are those of its runs, one for each seed. Leading axes, if allowed, hold many comparisons.
 """
 
 import math
@@ -15,17 +14,17 @@ from jaxattn.errors import InputError
 from jaxattn.metrics import frequencies
 
 ALPHA, POWER = 0.05, 0.8
-FEWEST = 3  # seeds; of two, the spread is hardly known
-MOST = 1000  # seeds, beyond which their number is not counted
+FEWEST = 3  # seeds; with two, the spread is hardly known
+MOST = 1000  # seeds; the search for their number stops here
 
 
 class Welch(NamedTuple):
     """A mean difference of two variants [...], in the unit of their values.
 
     Attributes:
-        mean: of the one less that of the other.
-        error: standard error of it.
-        freedom: degrees of freedom of it.
+        mean: mean of the first minus mean of the second.
+        error: its standard error.
+        freedom: its degrees of freedom.
     """
 
     mean: Float[np.ndarray, "*B"]
@@ -38,7 +37,7 @@ class Welch(NamedTuple):
         return np.stack([self.mean - half, self.mean + half], axis=-1)
 
     def p(self) -> Float[np.ndarray, "*B"]:
-        """Two-sided p [...] of no difference."""
+        """Two-sided p [...] for no difference."""
         t = np.divide(np.abs(self.mean), self.error, out=np.full_like(self.mean, np.inf), where=self.error > 0)
         return np.where((self.error == 0) & (self.mean == 0), 1.0, 2 * scipy.special.stdtr(self.freedom, -t))
 
@@ -62,7 +61,7 @@ def welch(values: Float[np.ndarray, "*B n"], others: Float[np.ndarray, "*#B k"])
 
 
 def t_interval(differences: Float[np.ndarray, "*B n"], level: float = 0.95) -> Float[np.ndarray, "*B 2"]:
-    """Student's interval [..., 2] of the mean of differences [..., n]; NaN where n is below 2."""
+    """Student's interval [..., 2] of the mean of differences [..., n]; NaN if n is below 2."""
     n = differences.shape[-1]
     if n < 2:
         return np.full((*differences.shape[:-1], 2), np.nan)
@@ -72,26 +71,26 @@ def t_interval(differences: Float[np.ndarray, "*B n"], level: float = 0.95) -> F
 
 
 def power(seeds: int, sd: float, effect: float, alpha: float = ALPHA) -> float:
-    """How probably Welch's test at a limit of p shows an effect, for runs whose spread is the same in both variants.
+    """The probability that Welch's test shows an effect, for runs whose spread is the same in both variants.
 
-    Without the chance that it shows an effect of the wrong sign, which is nearly 0 unless the power is low.
+    The chance of showing an effect of the wrong sign is left out: it is nearly 0 unless the power is low.
 
     Args:
-        seeds: of each variant, two or more.
+        seeds: number of seeds of each variant, two or more.
         sd: standard deviation of a run's accuracy, above 0.
         effect: above 0, in the unit of `sd`.
         alpha: limit of p, divided by the number of variants.
     """
     freedom = 2 * (seeds - 1)
-    shift = min(effect / sd * math.sqrt(seeds / 2), 40)  # beyond, it is 1
+    shift = min(effect / sd * math.sqrt(seeds / 2), 40)  # beyond, the power is 1
     return float(scipy.stats.nct.sf(scipy.special.stdtrit(freedom, 1 - alpha / 2), freedom, shift))
 
 
 def seeds_needed(sd: float, effect: float, alpha: float = ALPHA) -> int:
-    """The smallest number of seeds, of 3 to 1,000, that shows an effect with a power of 80 %; arguments as of `power`.
+    """The smallest number of seeds, from 3 to 1,000, that shows an effect with a power of 80 %; see `power`.
 
     Raises:
-        InputError: where the effect is not above 0.
+        InputError: if the effect is not above 0.
     """
     if not effect > 0:
         raise InputError(f"effect must be above 0, got {effect}")
@@ -101,13 +100,13 @@ def seeds_needed(sd: float, effect: float, alpha: float = ALPHA) -> int:
 
 
 def seeds_range(sd: float, freedom: float, effect: float, alpha: float = ALPHA, level: float = 0.8) -> tuple[int, int]:
-    """`seeds_needed` for the ends of the interval of a standard deviation that is itself estimated.
+    """`seeds_needed` for both ends of the interval of an estimated standard deviation.
 
     Args:
-        sd: estimate of it.
-        freedom: degrees of freedom of the estimate.
-        effect, alpha: as of `power`.
-        level: of the interval.
+        sd: the estimate.
+        freedom: its degrees of freedom.
+        effect, alpha: as for `power`.
+        level: level of the interval.
     """
     quantiles = scipy.stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], freedom)
     least, most = (seeds_needed(sd * math.sqrt(freedom / quantile), effect, alpha) for quantile in quantiles)
@@ -117,9 +116,9 @@ def seeds_range(sd: float, freedom: float, effect: float, alpha: float = ALPHA, 
 def outliers(values: Float[np.ndarray, " n"], resolution: float, limit: float = 5.0) -> Bool[np.ndarray, " n"]:
     """Which values [n] lie further from the median than `limit` robust standard deviations: bool [n].
 
-    Robust is the larger of 1.4826 times the median distance from the median, which is 0 where half of the values are
-    equal, and the interquartile range divided by 1.349; at least `resolution`. Of fewer than 5 values, none is an
-    outlier. Source: Hampel 1974, J. Am. Stat. Assoc. 69:383.
+    The robust standard deviation is the larger of 1.4826 times the median distance from the median, which is 0 if half
+    of the values are equal, and the interquartile range divided by 1.349; at least `resolution`. Fewer than 5 values
+    have no outliers. Source: Hampel 1974, J. Am. Stat. Assoc. 69:383.
     """
     if len(values) < 5:
         return np.zeros(len(values), bool)
@@ -131,17 +130,17 @@ def outliers(values: Float[np.ndarray, " n"], resolution: float, limit: float = 
 def crossed_interval(correct_a: Bool[np.ndarray, "S N"], correct_b: Bool[np.ndarray, "S N"]) -> tuple[float, float]:
     """95 % interval of the difference for new seeds and new images, in points; NaN with one seed.
 
-    Half its width is the quantile of t with S - 1 degrees of freedom, times the standard error of a bootstrap that
-    draws seeds and images together, in closed form: nothing is drawn. It is corrected for few seeds, by S / (S - 1),
-    and for the noise of single answers, which the bootstrap counts three times: for seeds, for images, and by itself.
-    The interval is never shorter than the one for new seeds alone.
+    Half its width is the quantile of t with S - 1 degrees of freedom, times the standard error of a bootstrap over
+    seeds and images together, which is computed in closed form. It is corrected for few seeds, by S / (S - 1), and for
+    the noise of single predictions, which the bootstrap counts three times: in seeds, in images, and by itself. The
+    interval is never shorter than the one for new seeds alone.
 
     Args:
-        correct_a, correct_b: bool [S, N], whether the variant's and the baseline's network of each seed was right on
-            each test image.
+        correct_a, correct_b: bool [S, N], whether the variant's and the baseline's network of each seed classifies each
+            test image correctly.
 
-    Source: arXiv:2106.16163, the paired multi-bootstrap; Owen 2007, Ann. Appl. Stat. 1(2):386, what it counts; Cameron,
-    Gelbach & Miller 2011, J. Bus. Econ. Stat. 29(2):238, the correction.
+    Source: arXiv:2106.16163 (the paired multi-bootstrap); Owen 2007, Ann. Appl. Stat. 1(2):386 (what it counts);
+    Cameron, Gelbach & Miller 2011, J. Bus. Econ. Stat. 29(2):238 (the correction).
     """
     change = 100.0 * correct_a - 100.0 * correct_b
     S, N = change.shape
@@ -161,7 +160,7 @@ def class_differences(
     labels: Integer[np.ndarray, " N"],
     classes: int,
 ) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, "K 2"]]:
-    """Mean difference of each class over seeds in points, with intervals that hold for all classes together.
+    """Mean difference of each class over seeds, in points, with simultaneous intervals.
 
     Each is a t interval at 1 - 0.05 / K (Bonferroni): with 95 % probability, all K contain their mean over new seeds.
 
@@ -171,7 +170,7 @@ def class_differences(
         classes: K.
 
     Returns:
-        Points [K] and intervals [K, 2]; a class without an image has NaN, and so have intervals of one seed.
+        Points [K] and intervals [K, 2]; NaN for a class without images, and for the intervals with one seed.
     """
     count = frequencies(labels, classes)[:, None]
     change = correct_a.astype(float) - correct_b

@@ -1,4 +1,4 @@
-"""The table of a comparison: its variants, their differences to the baseline, and what may be claimed of each."""
+"""The table of a comparison: its variants, their differences from the baseline, and what may be claimed about each."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from jaxattn.comparison.statistics import welch
 
 Kind = Literal["helps", "hurts", "equivalent", "cannot tell", "provisional", "none"]
-DECIDED = {"helps", "hurts", "equivalent"}  # kinds of verdicts that more seeds are not trained for
+DECIDED = {"helps", "hurts", "equivalent"}  # verdicts after which no more seeds are trained
 Scores = Mapping[int, float]  # accuracy, a fraction, by seed
 Points = Float[np.ndarray, " n"]
 
@@ -22,7 +22,7 @@ class Variant(NamedTuple):
     Attributes:
         name: such as "se".
         n: number of seeds.
-        mean, sd: of the accuracies, fractions; None where there are no seeds, or fewer than two.
+        mean, sd: mean and standard deviation of the accuracies, fractions; None with no seeds, or fewer than two.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Difference(NamedTuple):
 
     Attributes:
         n: number of seeds.
-        mean: of the differences, in points.
-        interval: of the mean, in points, which decides (`Family.level`); None for one seed, or where the runs of
-            neither variant differ and the mean is not 0: the spread is not known.
-        p: two-sided, of Welch's test; None where there is no interval.
-        corrected: p, times the number of variants in the family, at most 1; None where there is no interval.
-        wins: how probably a run of the variant is better than one of the baseline; ties count half.
-        correlation: of the accuracies of one seed; None for fewer than three seeds, or where one has no spread.
-        images: the mean as a number of test images; None where it is not known how many there are.
+        mean: mean of the differences, in points.
+        interval: of the mean, in points, at `Family.level`; it decides the verdict. None with one seed, or if the runs
+            of neither variant differ and the mean is not 0: the spread is then unknown.
+        p: two-sided, of Welch's test; None if there is no interval.
+        corrected: p, times the number of variants in the family, at most 1; None if there is no interval.
+        wins: probability that a run of the variant is better than one of the baseline; ties count half.
+        correlation: of the accuracies with the same seed; None with fewer than three seeds, or if one has no spread.
+        images: the mean as a number of test images; None if it is not known how many there are.
     """
 
     n: int
@@ -57,7 +57,7 @@ class Difference(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What may be claimed of a variant: its kind, and one sentence to quote."""
+    """What may be claimed about a variant: the kind of verdict, and one sentence to quote."""
 
     kind: Kind
     text: str
@@ -72,11 +72,11 @@ class Row(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Intervals that hold together: those of all modules, or those of all controls.
+    """Simultaneous intervals: those of all modules, or those of all controls.
 
     Attributes:
         variants: how many are compared with the baseline.
-        looks: at how many numbers of seeds.
+        looks: at how many looks.
         alpha: the limit of p at one look, for all variants together.
     """
 
@@ -91,7 +91,7 @@ class Family(NamedTuple):
 
     @property
     def words(self) -> str:
-        """How sure they are, such as "95 % for 3 variants and 2 looks together,"."""
+        """The level of all together, such as "95 % for 3 variants and 2 looks together,"."""
         several = [f"{n} {name}" for n, name in ((self.variants, "variants"), (self.looks, "looks")) if n > 1]
         return f"95 % for {' and '.join(several)} together," if several else "95 %"
 
@@ -101,10 +101,10 @@ class Comparison(NamedTuple):
 
     Attributes:
         baseline: its name.
-        looks: numbers of seeds at which the variants are judged; the last is what was planned. Empty where nothing was.
+        looks: numbers of seeds at which the variants are judged; the last is the planned number. Empty without a plan.
         margin: in points; a smaller difference counts as none.
         rows: the baseline first, then the other variants in the order in which they were given.
-        balanced: mean balanced accuracy, a fraction, by variant; empty where the test set's classes are not unequal.
+        balanced: mean balanced accuracy, a fraction, by variant; empty if the test set's classes are of similar size.
     """
 
     baseline: str
@@ -122,12 +122,12 @@ def summary(name: str, scores: Scores) -> Variant:
 
 
 def difference(values: Points, others: Points, family: Family, images: int | None = None) -> Difference | None:
-    """What is known of the mean difference of two variants, of n seeds in points; None where n is 0.
+    """The mean difference of two variants over n seeds, in points, with its statistics; None if n is 0.
 
     Args:
         values, others: accuracies [n] of the variant and of the baseline, in points, by common seed.
-        family: which intervals hold together.
-        images: number of test images, where it is known.
+        family: the simultaneous intervals that this one belongs to.
+        images: number of test images, if known.
     """
     n = len(values)
     if n == 0:
@@ -146,7 +146,7 @@ def difference(values: Points, others: Points, family: Family, images: int | Non
 
 
 def points(scores: Scores, others: Scores, seeds: Iterable[int]) -> tuple[Points, Points]:
-    """The accuracies [n] of two variants in points, with those of the seeds that both have, in ascending order."""
+    """The accuracies [n] of two variants, in points, for those of the seeds that both have, in ascending order."""
     common = [seed for seed in sorted(seeds) if seed in scores and seed in others]
     one, other = (100 * np.array([values[seed] for seed in common], float) for values in (scores, others))
     return one, other
@@ -161,5 +161,5 @@ def explains(name: str) -> str | None:
 
 
 def attention_of(name: str) -> str:
-    """The attention of a variant, without its place and settings: "wide:se" of "wide:se@3" and "wide:se:ema=0"."""
+    """The attention of a variant, without its sites and settings: "wide:se" of "wide:se@3" and "wide:se:ema=0"."""
     return re.split(r"@|:(?=[a-z_]+=)", name, maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Trains the runs of a comparison here, on several devices at once where there are several."""
+"""Trains the runs of a comparison in this process, on all devices at once."""
 
 import concurrent.futures
 from collections.abc import Callable, Iterator, Sequence
@@ -20,19 +20,19 @@ Runs = Sequence[tuple[Path, Config]]  # the folder of each run and its configura
 
 
 def train(runs: Runs, progress: Progress, mirror: Path | None = None, accept_changed_code: bool = False) -> list[Path]:
-    """Trains runs, one after the other, or one on each device where there are several. One that fails stops no other.
+    """Trains runs one after the other or, with several devices, one on each. A failed run does not stop the others.
 
     Args:
-        runs: to train.
-        progress: notified of finished runs and of those that fail.
+        runs: the runs to train.
+        progress: notified of finished and failed runs.
         mirror: a folder with a mirror of each run in it.
-        accept_changed_code: as of `fit`.
+        accept_changed_code: as for `fit`.
 
     Returns:
         Folders of runs that another process is training.
 
     Raises:
-        InputError: where a folder cannot be used.
+        InputError: if a folder cannot be used.
     """
     left, build = iter(runs), cached_build()
 

@@ -1,4 +1,4 @@
-"""The same variants in several networks, on several data sets: a comparison for each, and what transfers."""
+"""The same variants in several networks, on several data sets: a comparison for each, and which verdicts transfer."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from jaxattn.paths import local_path
 from jaxattn.runs.console import Console
 
 NOTE = "One verdict for each network and data set; nothing is averaged over them, and none is corrected for the others."
-Kinds = Mapping[str, str]  # the kind of a verdict, by where it was given
+Kinds = Mapping[str, str]  # the kind of a verdict, by network and data set
 
 
 class Transfer(NamedTuple):
-    """What several comparisons of the same variants found; nothing is averaged over them.
+    """The results of several comparisons of the same variants; nothing is averaged over them.
 
     Attributes:
         results: by network and data set, such as "resnet20 on cifar100".
@@ -40,15 +40,15 @@ def compare_all(
     networks: Sequence[str], datasets: Sequence[str], attention: Sequence[Any], seeds: int | Sequence[int] = 8,
     out: str | Path = "comparison", console: Console | None = None, **options: Any,
 ) -> Transfer:  # fmt: skip
-    """Compares the variants in each network on each data set, in a folder each; all are checked before one is trained.
+    """Compares the variants in each network on each data set, in separate folders; all are checked before training.
 
     Args:
         networks, datasets: names.
-        attention, seeds, console, options: as of `compare`.
-        out: folder with a folder for each comparison; a mirror has the same.
+        attention, seeds, console, options: as for `compare`.
+        out: folder with a folder for each comparison; a mirror has the same layout.
 
     Raises:
-        InputError: as `compare`, or where two comparisons would have one folder.
+        InputError: as for `compare`, or if two comparisons would share a folder.
     """
     folder, console = local_path(out, "out"), console or Console()
     chosen = {(network, data): _name(network, data) for network in networks for data in datasets}
@@ -68,10 +68,10 @@ def compare_all(
 
 
 def mirror_of(mirror: str | Path | None, name: str) -> Path | None:
-    """The mirror of one of several comparisons; None where there is none.
+    """The mirror of one of several comparisons; None if there is none.
 
     Raises:
-        InputError: where it is an address, not a folder.
+        InputError: if it is an address, not a folder.
     """
     return None if mirror is None else local_path(mirror, "mirror") / name
 
@@ -81,7 +81,7 @@ def _name(network, data):
 
 
 def kinds_of(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:
-    """The kind of each variant's verdict, by variant and by where it was given."""
+    """The kind of each variant's verdict, by variant, and by network and data set."""
     kinds: dict[str, dict[str, str]] = {}
     for where, result in results.items():
         for row in result.table.rows:

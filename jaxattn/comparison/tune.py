@@ -1,8 +1,8 @@
-"""Variants with settings of their own: chosen for each by the same small budget on held-out images, then compared.
+"""Variants with tuned settings: chosen for each with the same small budget on held-out images, then compared.
 
-Whoever compares a module with the recipe that was made for another one compares recipes, too. So each candidate is
-trained once, with a seed that no comparison uses, on the training images alone; the validation accuracy chooses. The
-variants are compared twice, with fresh seeds: as the recipe says, and each with what was chosen for it.
+A recipe that was tuned for one module may put another at a disadvantage. So each candidate is trained once, on the
+training images alone, with a seed that no comparison uses; the validation accuracy chooses. The variants are then
+compared twice, with fresh seeds: with the recipe's settings, and each with the settings chosen for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,11 +35,11 @@ NOTE = (
 
 
 class Tuned(NamedTuple):
-    """What two comparisons of the same variants found.
+    """The results of two comparisons of the same variants.
 
     Attributes:
-        results: by what they are called: with the recipe's settings, and with those that were chosen.
-        chosen: what each variant is called with the settings that were chosen for it.
+        results: by title: with the recipe's settings, and with the chosen ones.
+        chosen: by variant, its name with the settings that were chosen for it.
         page: the HTML page.
     """
 
@@ -61,13 +61,13 @@ def compare_tuned(
     """Chooses settings for each variant, and compares the variants with and without them. The same call resumes.
 
     Args:
-        attention, seeds, console, options: as of `compare`.
-        settings: the candidates, as of `vary`: "learning_rate=.03,.06,.12".
-        out: folder with the folders `tuning`, `recipe` and `tuned`; a mirror has the same.
+        attention, seeds, console, options: as for `compare`.
+        settings: the candidates, as for `vary`: "learning_rate=.03,.06,.12".
+        out: folder with the folders `tuning`, `recipe` and `tuned`; a mirror has the same layout.
 
     Raises:
-        InputError: as `compare`, or where no training images are held out, the folder was tuned over other values, or
-            all candidates of a variant failed; one that diverges loses.
+        InputError: as for `compare`, or if no training images are held out, the folder was tuned over other values, or
+            all candidates of a variant failed. A single candidate that fails is not chosen.
     """
     folder, console = local_path(out, "out"), console or Console()
     plan = plan_of(attention, seeds, **options)
@@ -79,7 +79,7 @@ def compare_tuned(
     chosen = {name: _best(name, {one: accuracy[one] for one in names}) for name, names in candidates.items()}
     write_json(folder / "tuning.json", {"seed": SEED, "validation_accuracy": accuracy, "chosen": chosen})
     console.line(f"chosen on held-out images: {', '.join(chosen.values())}")
-    options = {name: value for name, value in options.items() if name not in ("vary", "baseline")}  # names have them
+    options = {name: value for name, value in options.items() if name not in ("vary", "baseline")}  # part of the names
 
     def compared(names, part):
         mirror = mirror_of(options.get("mirror"), part)
@@ -94,7 +94,7 @@ def compare_tuned(
 
 
 def _check_same(path, candidates):
-    """Checks that a folder was tuned over no other values, whose choice its comparisons rest on."""
+    """Checks that a folder was not tuned over other values: its comparisons depend on what was chosen then."""
     if not path.exists():
         return
     try:
@@ -106,7 +106,7 @@ def _check_same(path, candidates):
 
 
 def _best(name, accuracy):
-    """The candidate with the best accuracy, the first of equal ones; None is that of a failed one."""
+    """The candidate with the best accuracy, the first of equal ones; failed candidates have None."""
     finished = {one: value for one, value in accuracy.items() if value is not None}
     if not finished:
         raise InputError(f"all candidates of {name} failed: {', '.join(accuracy)}; choose other values", "tune")
@@ -114,7 +114,7 @@ def _best(name, accuracy):
 
 
 def _train(folder, plan, candidates, console, options) -> dict[str, float | None]:
-    """The validation accuracy (fraction) of each candidate, at the epoch that would be tested; None where it failed."""
+    """The validation accuracy (fraction) of each candidate, at the epoch that would be tested; None if it failed."""
     plan = Plan(plan.config, tuple(name for names in candidates.values() for name in names), (1,))
     config, _ = read_data(plan, console)
     plan = Plan(config, plan.variants, plan.looks)

@@ -12,7 +12,7 @@ from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, sites_of
 
 
 def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
-    """Points of accuracy lost under each condition, mean and interval over the seeds, of each variant with gates."""
+    """Points of accuracy lost under each condition, mean and interval over the seeds, for each variant with gates."""
     rows = []
     for name, by_seed in answers.items():
         lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
@@ -23,7 +23,7 @@ def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
 
 
 def knockout_by_site(answers: Answers, test: Split) -> list[dict[str, Any]]:
-    """The same for the gates of each site alone; the intervals of a variant hold together for all of its sites."""
+    """The same for the gates of each site alone; the intervals of a variant's sites are simultaneous."""
     rows = []
     for name, by_seed in answers.items():
         lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
@@ -36,7 +36,7 @@ def knockout_by_site(answers: Answers, test: Split) -> list[dict[str, Any]]:
 
 
 def gates(signs: dict[str, dict[str, Signs]], answers: Answers, test: Split) -> list[dict[str, Any]]:
-    """The vital signs of each gate, with a sentence that says what is lost with its mean at its site."""
+    """The vital signs of each gate, with a sentence that also says what is lost with the means at its site."""
     rows = []
     for name, by_gate in signs.items():
         lost = [accuracy_lost(predicted, test.labels) for predicted in answers[name].values() if len(predicted) > 1]
@@ -50,5 +50,5 @@ def gates(signs: dict[str, dict[str, Signs]], answers: Answers, test: Split) -> 
 
 def _lost(values, level=1 - ALPHA):
     low, high = t_interval(values, level)
-    varies = len(values) > 1 and np.ptp(values) > 0  # the same in all seeds, it has no interval
+    varies = len(values) > 1 and np.ptp(values) > 0  # without any spread, there is no interval
     return f"{values.mean():+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if varies else "")

@@ -1,7 +1,7 @@
 """Variants of a comparison, by name: attention and the settings in which it differs, such as `se@3:reduction=4`.
 
-`NAME@PLACE:SETTING=VALUE,...`: the place is `attention_at`; a setting is any field of the configuration but those that
-all runs of a comparison have in common. `position`, `start` and `at` are short for those of the attention.
+`NAME@PLACE:SETTING=VALUE,...`: PLACE is `attention_at`; SETTING is any field of the configuration except those that
+all runs of a comparison share. `at`, `position` and `start` are short for `attention_at` and so on.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from jaxattn.limits import read_toml
 from jaxattn.report.reproduce import changed
 
 SHORT = {"at": "attention_at", "position": "attention_position", "start": "attention_start"}
-COMMON = {"attention", "seed", "dataset", "network", "data_dir", "image_size", "skip_damaged"}  # no variant's own
-MOST, LONGEST = 200, 100  # variants in a comparison, and characters of a name, which stands in figures
+COMMON = {"attention", "seed", "dataset", "network", "data_dir", "image_size", "skip_damaged"}  # shared by all variants
+MOST, LONGEST = 200, 100  # variants in a comparison, and characters of a name
 _SETTINGS = re.compile(r":(?=\s*[a-z_]+=)")  # a name may hold colons, too
 _NEXT = re.compile(r",(?=\s*[a-z_]+=)")  # a value may hold commas
 
@@ -56,7 +56,7 @@ def parse(text: Any) -> Variant:
     """A variant by its name, or by a class.
 
     Raises:
-        InputError: where a setting is not known, is common to all runs, or has another type.
+        InputError: if a setting is not known, is common to all runs, or has the wrong type.
     """
     if not isinstance(text, str):
         return Variant(Config(attention=text).attention, {})
@@ -90,12 +90,12 @@ def _value(key: str, text: str, variant: str) -> Any:
 
 
 def config_of(variant: Variant, common: Config, seed: int) -> Config:
-    """The configuration of a run: what all runs have in common, with the variant's own settings.
+    """The configuration of a run: what all runs share, with the variant's own settings.
 
-    Another recipe sets whatever is not changed from the common one.
+    If the variant names another recipe, that recipe sets everything that `common` leaves at its defaults.
 
     Raises:
-        InputError: where a setting breaks its rule.
+        InputError: if a setting breaks its rule.
     """
     if "recipe" in variant.settings:
         given = {name: value for name, value in changed(common) if name not in variant.settings}
@@ -104,7 +104,7 @@ def config_of(variant: Variant, common: Config, seed: int) -> Config:
 
 
 def told_apart(configs: Sequence[Config]) -> list[str]:
-    """The names of the variants of configurations: attention, and whatever else differs between them but the seed."""
+    """The name of each configuration's variant: its attention, and the settings (but the seed) in which they differ."""
     apart = {
         field.name
         for field in dataclasses.fields(Config)
@@ -116,10 +116,10 @@ def told_apart(configs: Sequence[Config]) -> list[str]:
 
 
 def vary(variants: Iterable[Variant], settings: Sequence[str]) -> list[Variant]:
-    """Each variant with each combination of values of settings, such as "learning_rate=.06,.12"; the first come first.
+    """Each variant with each combination of the values, such as "learning_rate=.06,.12", in the given order.
 
     Raises:
-        InputError: as of `parse`, or where a variant has a setting already.
+        InputError: as for `parse`, or if a variant has a setting already.
     """
     variants = list(variants)
     for text in settings:
@@ -141,7 +141,7 @@ def read(path: Path) -> list[str]:
     """The names of variants in a TOML file: `variants = ["none", "se@3"]`.
 
     Raises:
-        InputError: where it cannot be read, or holds anything else.
+        InputError: if it cannot be read, or holds anything else.
     """
     try:
         values = read_toml(path)
@@ -158,11 +158,11 @@ def named(attention: Sequence[Any], settings: Sequence[str] = (), baseline: str 
 
     Args:
         attention: names of variants, or classes.
-        settings: that each variant is trained with, as of `vary`.
+        settings: values that each variant is trained with, as for `vary`.
         baseline: name of a variant; by default the first.
 
     Raises:
-        InputError: as of `parse` and `vary`; and where there are fewer than two, or more than 200, or the baseline is
+        InputError: as for `parse` and `vary`; and if there are fewer than two, or more than 200, or the baseline is
             none of them.
     """
     variants = {variant.name: variant for variant in vary(map(parse, attention), settings)}

@@ -1,9 +1,9 @@
 """Did the attention module help? One rule for all variants, decided before any result is seen: `judge`.
 
-One interval decides: that of the difference of two means, whose spreads may differ (Welch), at a level with which all
-intervals of a family hold together (Bonferroni), at all looks that were planned. Seeds are not paired: the accuracies
-of two variants with one seed are hardly correlated, and where they are, the rule only claims less.
-`experiments/rule` shows how often it errs and what it sees.
+One interval decides: Welch's, of the difference of two means, whose spreads may differ. At its level, all intervals of
+a family hold simultaneously (Bonferroni), at all planned looks. Seeds are not paired: the accuracies of two variants
+with the same seed are hardly correlated, and if they are, the rule only claims less. `experiments/rule` measures its
+error rate and its power.
 
 Source: Welch 1947 (unequal spreads); Dunn 1961 (many variants); Pocock 1977 (looks); Schuirmann 1987 (equivalence);
 Berger 1982 (each control must be beaten).
@@ -41,8 +41,8 @@ class Earlier(NamedTuple):
 
     Attributes:
         looks: its numbers of seeds.
-        variants: the names of its variants; empty where they are the same as now.
-        date: of the extension, such as "2026-08-01"; empty where it is not known.
+        variants: the names of its variants; empty if they are the same as now.
+        date: date of the extension, such as "2026-08-01"; empty if it is not known.
     """
 
     looks: tuple[int, ...]
@@ -51,7 +51,7 @@ class Earlier(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """What is the same for all variants of a comparison."""
+    """What all variants of a comparison share."""
 
     accuracies: Mapping[str, Scores]
     baseline: str
@@ -63,7 +63,7 @@ class _Rule(NamedTuple):
     modules: bool
 
     def control(self, name: str) -> str | None:
-        """What explains the gain of a control; None for what is none."""
+        """What explains the gain of a control; None for other variants."""
         return explains(name) if self.modules else None
 
 
@@ -72,13 +72,13 @@ def judge(  # noqa: PLR0913
     margin: float = MARGIN, failed: Failed = MappingProxyType({}), earlier: Sequence[Earlier] = (),
     modules: bool = True,
 ) -> Comparison:  # fmt: skip
-    """Compares all variants with the baseline, and gives each its verdict, at the first look that shows something.
+    """Compares all variants with the baseline, and gives each its verdict, at the first look that is conclusive.
 
-    * "helps", "hurts": the interval of the mean difference is above 0, or below. What helps and is no control must
-      beat each control, too, or the sentence says that it does not. That needs no correction for their number, since
-      all must be beaten.
-    * "equivalent": not so, and the interval is within the margin; or all runs are identical.
-    * "cannot tell": neither.
+    * "helps", "hurts": the interval of the mean difference is above 0, or below. A module that helps must beat each
+      control, too, or the sentence says that it does not. The number of controls needs no correction, since all must
+      be beaten.
+    * "equivalent": otherwise, if the interval is within the margin, or all runs are identical.
+    * "cannot tell": otherwise.
     * "provisional", "none": fewer seeds than the first look, or fewer than two.
 
     Modules are one family, and controls (`constant`, `random`, `shuffled`, `wide:...`) are another.
@@ -86,15 +86,15 @@ def judge(  # noqa: PLR0913
     Args:
         accuracies: fractions by variant and seed.
         baseline: name of a variant.
-        looks: numbers of seeds, ascending, decided before the first result; none for one look at whatever there is.
-        images: number of test images, where it is known.
+        looks: numbers of seeds, ascending, decided before the first result; empty for one look at all common seeds.
+        images: number of test images, if known.
         margin: in points; a smaller difference counts as none.
-        failed: the seeds whose run failed; a look does not wait for them.
+        failed: the seeds whose runs failed; a look does not wait for them.
         earlier: plans that had their verdicts before this one extended them, oldest first.
-        modules: whether names are those of attention; else there are no controls among them.
+        modules: whether the names are those of attention modules; otherwise no variant is a control.
 
     Raises:
-        InputError: where there are fewer than two variants, the baseline is none of them, an accuracy is no fraction,
+        InputError: if there are fewer than two variants, the baseline is none of them, an accuracy is not a fraction,
             the margin is not above 0, or looks are not ascending.
     """
     looks = tuple(looks)
@@ -126,9 +126,9 @@ def family_of(
     """The family of a variant: all modules of a comparison, or all controls, without the baseline.
 
     Args:
-        name: of the variant.
+        name: name of the variant.
         accuracies: names of all variants.
-        baseline, looks, modules: as of `judge`.
+        baseline, looks, modules: as for `judge`.
     """
     others = [other for other in accuracies if other != baseline]
     variants = sum(not modules or (explains(other) is None) == (explains(name) is None) for other in others)
@@ -154,7 +154,7 @@ def _judged(name, rule) -> tuple[Difference | None, Verdict]:
 
 
 def _looks(name, rule) -> Iterator[tuple[int, list[int]]]:
-    """The looks that are complete for a variant: their numbers of seeds, and the seeds, of which two or more ended."""
+    """The looks that are complete for a variant: numbers of seeds, and the seeds, two or more of them finished."""
     scores, reference = rule.accuracies[name], rule.accuracies[rule.baseline]
     if not rule.looks:
         common = sorted(scores.keys() & reference.keys())
@@ -223,8 +223,8 @@ def _outliers(name, seeds, rule):
 
 
 def _extended(name, look, family, rule):
-    """What a look costs that was not planned."""
-    steps = set()  # what was seen before: numbers of seeds, of variants, and the limit of p
+    """The sentence on the error rate after an unplanned look; empty if it is not above 5 %."""
+    steps = set()  # earlier looks: number of seeds, number of variants, limit of p
     for plan in rule.earlier:
         others = [one for one in plan.variants if one != rule.baseline]
         alike = [one for one in others if (rule.control(one) is None) == (rule.control(name) is None)]

@@ -1,4 +1,4 @@
-"""The vital signs of gates over the seeds of a comparison, kept in the run folders."""
+"""The vital signs of gates over the seeds of a comparison, cached in the run folders."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ def vital_signs(runs: Runs, answers: Answers, test: Split) -> dict[str, dict[str
     """The mean signs of each gate over the seeds of each variant with one, by variant and gate.
 
     Args:
-        runs: that are finished.
-        answers: their predictions; those without a gate have only one.
+        runs: finished runs.
+        answers: their predictions; those without gates have only "intact".
         test: their test images.
     """
     by_variant = {}
@@ -38,7 +38,7 @@ def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
     stored = _read(run.folder / KEPT, made_of)
     if stored is not None:
         return stored
-    loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `results.notes` has checked that
+    loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `results.notes` has checked the code
     predicted = inference.predict(loaded.model, loaded.spec, loaded.variables, test.images)
     by_gate = {
         str(gate): signs(weights, test.labels, predicted.gate_inputs.get(gate))
@@ -50,7 +50,7 @@ def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
 
 
 def _read(path: Path, made_of: str) -> dict[str, Signs] | None:
-    """The signs in a file; None where there are none, they are of other weights or images, or it is damaged."""
+    """The signs in a file; None if it is missing, damaged, or of other weights or images."""
     try:
         values = read_sealed(path)
         by_gate = {gate: Signs(**one) for gate, one in values["gates"].items()} if values["of"] == made_of else None

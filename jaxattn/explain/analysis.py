@@ -28,7 +28,7 @@ class History:
 
     Attributes:
         caption: which run it is.
-        metrics: a dict an epoch, as in `metrics.jsonl`.
+        metrics: one dict per epoch, as in `metrics.jsonl`.
         monitored: "validation", "test", or None for none.
         plateaus: epochs before which a plateau lowered the learning rate.
         epoch: the epoch whose weights are loaded.
@@ -43,7 +43,7 @@ class History:
 
 @final
 class Analysis:
-    """A run's network over its test set. What is costly is computed when it is first asked for.
+    """A run's network over its test set. Expensive values are computed on first use.
 
     Attributes:
         classes: names of the classes [K].
@@ -52,7 +52,7 @@ class Analysis:
     """
 
     def __init__(self, run: Run, test: Split, selection: Selection | None = None, scored: int | None = None):
-        """Takes a run and its test set; of `selection`, only the layers count; maps of `scored` images are scored."""
+        """Takes a run and its test set. Only the layers of `selection` are used; maps of `scored` images are scored."""
         self.classes, self.caption, self.test_labels = run.classes, caption(run), test.labels
         self._run, self._test = run, test
         self._selection = dataclasses.replace(selection or Selection(), target=None)
@@ -63,7 +63,7 @@ class Analysis:
         """The test set, and the network's predictions for it.
 
         Raises:
-            InputError: where the test accuracy in `result.json` is not that of the weights.
+            InputError: if the test accuracy in `result.json` is not that of the weights.
         """
         logits, run, test = self._predicted.logits, self._run, self._test
         if run.result is not None and run.result["tested_epoch"] == run.epoch:
@@ -73,7 +73,7 @@ class Analysis:
         return Predictions(test.images, softmax(logits), self.classes, test.labels, test.masks, superclasses)
 
     def some(self, rows: np.ndarray) -> Predictions:
-        """The images int [n] of the test set, with their predictions."""
+        """The test images at `rows` int [n], with their predictions."""
         test, masks = self.tested, self._test.masks
         return test._replace(
             images=test.images[rows],
@@ -89,7 +89,7 @@ class Analysis:
 
     @property
     def signs(self) -> dict[Layer, Signs]:
-        """The vital signs of each of these gates."""
+        """The vital signs of each gate in `gate_profiles`."""
         inputs = self._predicted.gate_inputs
         return {gate: signs(one, self.test_labels, inputs.get(gate)) for gate, one in self.gate_profiles.items()}
 
@@ -99,16 +99,16 @@ class Analysis:
 
     @property
     def gate_history(self) -> dict[int, dict[str, Signs]]:
-        """The vital signs of the gates after each epoch before this one, where the run kept them.
+        """The vital signs of the gates after each epoch before this one, if the run recorded them.
 
         Raises:
-            InputError: where their file is damaged.
+            InputError: if their file is damaged.
         """
         return read_history(self._run.folder, self._run.epoch - 1)
 
     @functools.cached_property
     def removals(self) -> dict[str, Removal]:
-        """Accuracy of some test images as channels are removed, by site."""
+        """Accuracy on some test images as channels are removed, by site."""
         run, test = self._run, self._test
         rows = balanced(self.test_labels, REMOVED, run.spec.superclasses)
         return removal(run.model, run.spec, run.variables, test.images[rows], test.labels[rows])

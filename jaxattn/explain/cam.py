@@ -19,7 +19,7 @@ def grad_cam(activations: Float[Array, "B h w C"], gradients: Float[Array, "B h 
 
     Args:
         activations: A, the output of a layer, [B, h, w, C].
-        gradients: of the class's logit with respect to them, [B, h, w, C].
+        gradients: gradients of the class's logit with respect to them, [B, h, w, C].
 
     Returns:
         Maps [B, h, w], not negative.
@@ -35,7 +35,7 @@ def hires_cam(activations: Float[Array, "B h w C"], gradients: Float[Array, "B h
 
     Args:
         activations: A, the output of a layer, [B, h, w, C].
-        gradients: of the class's logit with respect to them, [B, h, w, C].
+        gradients: gradients of the class's logit with respect to them, [B, h, w, C].
 
     Returns:
         Maps [B, h, w], not negative.
@@ -46,11 +46,11 @@ def hires_cam(activations: Float[Array, "B h w C"], gradients: Float[Array, "B h
 
 
 def layer_cam(activations: Float[Array, "B h w C"], gradients: Float[Array, "B h w C"]) -> Float[Array, "B h w"]:
-    """LayerCAM: relu(sum over c of relu(dy / dA_c) A_c), position by position: negative gradients count for nothing.
+    """LayerCAM: relu(sum over c of relu(dy / dA_c) A_c), position by position: negative gradients are ignored.
 
     Args:
         activations: A, the output of a layer, [B, h, w, C].
-        gradients: of the class's logit with respect to them, [B, h, w, C].
+        gradients: gradients of the class's logit with respect to them, [B, h, w, C].
 
     Returns:
         Maps [B, h, w], not negative.
@@ -75,13 +75,13 @@ def layer_gradients(
     targets: Int32[Array, " B"],
     layers: tuple[Layer, ...],
 ) -> tuple[Captured, dict[Layer, Float[Array, "B _h _w _C"]]]:
-    """What is captured in one pass, and the gradients of a class's logit with respect to layers, in one backward pass.
+    """What one forward pass captures, and from one backward pass the gradients of a class's logit for some layers.
 
     Zeros are added to the output of each layer, and the gradient is taken with respect to them.
 
     Args:
         model: the network, in evaluation mode.
-        variables: of the model.
+        variables: variables of the model.
         images: normalised, [B, H, W, 3].
         targets: int32 [B], the class whose logit is explained; below 0 for the predicted one.
         layers: as in `capture.Captured.layers`.
@@ -117,10 +117,10 @@ def explain(
     targets: Int32[Array, " B"],
     layers: tuple[Layer, ...],
 ) -> tuple[Captured, dict[MapKind, dict[Layer, Float[Array, "B _h _w"]]]]:
-    """What is captured in one pass, and every kind of map in `CAMS` at each layer.
+    """What one forward pass captures, and every kind of map in `CAMS` at each layer.
 
     Args:
-        model, variables, images, targets, layers: as `layer_gradients` takes them; images [B, H, W, 3], targets [B].
+        model, variables, images, targets, layers: as for `layer_gradients`; images [B, H, W, 3], targets [B].
 
     Returns:
         What `capture` returns, and {kind: {layer: [B, h, w]}}.

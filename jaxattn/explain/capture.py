@@ -1,4 +1,4 @@
-"""What the network computes on its way: its layers and every gate, without an edit of the model."""
+"""What the network computes inside: its layers and every gate, without changes to the model."""
 
 from typing import Any, NamedTuple
 
@@ -14,16 +14,16 @@ from jaxattn.types import Layer
 
 
 class Captured(NamedTuple):
-    """What is captured in one pass of B images.
+    """What one forward pass over B images captures.
 
     Attributes:
         logits: [B, K].
-        layers: the output of each of the network's layers, [B, h, w, C]; not of an attention that is not there.
+        layers: the output of each of the network's layers, [B, h, w, C]; without attention layers that it lacks.
         gates: the weights of each gate, [B, h, w, C] where h, w and C may each be 1, named as their site, such as
             block1, or, of a module with several gates, block1/channel.
         attention_received: of self-attention, how much attention each position receives from all positions and heads,
             [B, h, w], as a multiple of the uniform share; named like gates.
-        gate_inputs: the mean over positions of what each gate is computed from, [B, C]; named like gates.
+        gate_inputs: the mean over positions of the input of each gate, [B, C]; named like gates.
     """
 
     logits: Float[Array, "B K"]
@@ -39,17 +39,17 @@ def layers_by_path(model: Network) -> dict[Path, Layer]:
 
 
 def mapped_layers(model: Network) -> tuple[Layer, ...]:
-    """The layers whose maps are shown where none is named, first to last."""
+    """The layers whose maps are shown by default, first to last."""
     known = layers_by_path(model)
     return tuple(known[place.path] for place in model.layers() if place.mapped)
 
 
 def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H W 3"]) -> Captured:
-    """One pass in evaluation mode, with what happens inside.
+    """One forward pass in evaluation mode, with the intermediate values.
 
     Args:
         model: the network; its attention may be any module.
-        variables: of the model.
+        variables: variables of the model.
         images: normalised, [B, H, W, 3].
     """
     known, sites = layers_by_path(model), model.sites()
@@ -67,7 +67,7 @@ def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H
             layers[known[path]] = jax.tree.leaves(values)[-1]
             continue
         at = [site for site in sites if path[: len(site.path)] == site.path]
-        site = at[0] if at else Site(path[0], path[:1], 0)  # of a gate that the network has by itself
+        site = at[0] if at else Site(path[0], path[:1], 0)  # of a gate that is part of the network itself
         inner = "".join(f"/{name}" for name in path[len(site.path) :])
         for i, value in enumerate(jax.tree.leaves(values), 1):
             name = Layer(
@@ -92,20 +92,20 @@ def layer_shapes(
 
 
 def _record_input(call, args, kwargs, context):
-    """Keeps the mean over positions of what a gate is computed from, as an intermediate of its module."""
+    """Keeps the mean over positions of the input of a gate, as an intermediate of its module."""
     if context.method_name == "gate" and args and getattr(args[0], "ndim", 0) == 4:
         context.module.sow("intermediates", _INPUT, args[0].astype(jnp.float32).mean(axis=(1, 2)))
     return call(*args, **kwargs)
 
 
 def _full_rank(gate, batch):
-    """A gate of any shape that broadcasts to [B, H, W, C], with all four axes and every image its own."""
+    """A gate of any shape that broadcasts to [B, H, W, C], expanded to four axes and to all images."""
     gate = gate.reshape((1,) * (4 - gate.ndim) + gate.shape).astype(jnp.float32)
     return jnp.broadcast_to(gate, (batch, *gate.shape[1:]))
 
 
 def _of_pairs(weights, images):
-    """Attention weights [B, heads, queries, keys] as [B, h, w] with mean 1; None where keys are not on a grid.
+    """Attention weights [B, heads, queries, keys] as [B, h, w] with mean 1; None if keys are not on a grid.
 
     Keys lie on the image's grid or on a coarser one, halved by pools.
     """
@@ -129,5 +129,5 @@ def _relative(received):
 
 
 _INPUT = "gate_input"
-# By the name of a module's method: how its weights say how much attention each position receives.
+# Name of a module's method: how its weights give the attention that each position receives.
 _READERS = {"attention_weights": _of_pairs, "pooling_weights": _of_positions}

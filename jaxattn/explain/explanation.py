@@ -25,12 +25,12 @@ class Selection:
     """What to explain.
 
     Attributes:
-        layers: names such as "conv1"; none: those that the network proposes.
+        layers: names such as "conv1"; empty: the default layers of the network.
         channels: how many channels of a layer are drawn.
         target: the class that class activation maps explain, by name; None: the predicted one.
 
     Raises:
-        InputError: where `channels` is below 1.
+        InputError: if `channels` is below 1.
     """
 
     layers: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Selection:
 
 @final
 class Explanation:
-    """Some images, explained. What is costly is computed when it is first asked for.
+    """Some images, explained. Expensive values are computed on first use.
 
     Attributes:
         channels: how many channels of a layer are drawn.
@@ -53,10 +53,10 @@ class Explanation:
     """
 
     def __init__(self, run: Run, given: Predictions | np.ndarray, selection: Selection | None = None):
-        """Takes a run and its predictions for some images, or only the images, uint8 [N, H, W, 3], as large as its own.
+        """Takes a run and its predictions for some images, or only the images, uint8 [N, H, W, 3] of the run's size.
 
         Raises:
-            InputError: where a layer or the class of `selection` is not known.
+            InputError: if a layer or the class of `selection` is not known.
         """
         selection = selection or Selection()
         self._run, self._given = run, given
@@ -104,7 +104,7 @@ class Explanation:
 
     @property
     def strongest(self) -> list[ScoredMaps]:
-        """The channels with the highest mean activation, at most three, of the last layer that the network proposes."""
+        """The channels with the highest mean activation, at most three, of the last default layer of the network."""
         return self._scored(lambda kind, layer: kind in RANKS and layer == self._last)
 
     @property
@@ -118,7 +118,7 @@ class Explanation:
         return self._scored(lambda kind, layer: kind == MapKind.ATTENTION_RECEIVED)
 
     def score(self, values: np.ndarray, randomised: np.ndarray) -> Scores:
-        """Scores of maps [N, h, w] of these images; `randomised` are the same from randomised weights."""
+        """Scores of maps [N, h, w] of these images; `randomised` are the same maps from randomised weights."""
         images = self._images.astype(np.float32)
         over = maps.over_image(values, *images.shape[1:3])
         ranks = faithfulness.removal_order(over)
@@ -177,7 +177,7 @@ class Explanation:
 
 
 def _layers(run, names, shape):
-    """Layers by their names; the network is traced only where there are any."""
+    """Layers by their names; the network is traced only if there are any."""
     known = {str(layer): layer for layer in layer_shapes(run.model, run.variables, shape)} if names else {}
     return [lookup("layer", name, known) for name in names]
 
@@ -195,6 +195,6 @@ def class_index(classes: tuple[str, ...], name: str) -> int:
     """The number of a class.
 
     Raises:
-        InputError: where there is no class of that name.
+        InputError: if there is no class of that name.
     """
     return lookup("class", name, {known: i for i, known in enumerate(classes)})

@@ -31,7 +31,7 @@ def pointing(maps: Float[np.ndarray, "B H W"], masks: Bool[np.ndarray, "B H W"])
         masks: bool [B, H, W].
 
     Returns:
-        1 or 0 for each map, [B]; where several positions share the maximum, the fraction of them on the object.
+        1 or 0 for each map, [B]; if several positions share the maximum, the fraction of them on the object.
 
     Source: arXiv:1608.00507, the pointing game, without its tolerance of 15 pixels.
     """
@@ -77,7 +77,7 @@ def replace_pixels(
 
 
 def blurred(images: Num[np.ndarray, "B H W 3"]) -> Float[np.ndarray, "B H W 3"]:
-    """Images [B, H, W, 3] under a Gaussian of an eighth of their shorter side: the start of insertion."""
+    """Images [B, H, W, 3] blurred by a Gaussian (sigma: an eighth of the shorter side): the start of insertion."""
     sigma = min(images.shape[1:3]) / 8
     return scipy.ndimage.gaussian_filter(images.astype(np.float32), (0, sigma, sigma, 0), mode="nearest")
 
@@ -94,7 +94,7 @@ def rank_correlation(one: Num[np.ndarray, "B h w"], other: Num[np.ndarray, "B h 
         one, other: [B, h, w].
 
     Returns:
-        [B] in -1..1; NaN where a map is constant and has no order.
+        [B] in -1..1; NaN if a map is constant and has no order.
 
     Source: arXiv:1810.03292, the model randomisation test: maps before and after the weights are drawn again.
     """

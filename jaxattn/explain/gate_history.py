@@ -15,10 +15,10 @@ History = dict[int, dict[str, Signs]]  # by epoch and gate
 
 
 def read_history(folder: Path, epochs: int) -> History:
-    """The vital signs of epochs 1 to `epochs`, by epoch and gate; empty where none were kept.
+    """The vital signs of epochs 1 to `epochs`, by epoch and gate; empty if none were recorded.
 
     Raises:
-        InputError: where the file is damaged.
+        InputError: if the file is damaged.
     """
     path = folder / FILE
     if not path.exists():

@@ -6,23 +6,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
-CONSTANT = 0.01  # of a weight: a gate that varies less between images is nearly constant
+CONSTANT = 0.01  # standard deviation of a weight: a gate that varies less between images is nearly constant
 DEAD, SATURATED = 0.05, 0.95
 
 
 class Signs(NamedTuple):
-    """The vital signs of a gate, of its weights by channel; spreads are standard deviations of weights.
+    """The vital signs of a gate: statistics of its weights by channel; spreads are standard deviations of weights.
 
     Attributes:
         mean: of all weights.
         between_images: of one channel's weight between images, root mean square over channels. Near 0, the gate is a
             constant that ignores its input.
         within_class: the same between images of one class.
-        between_channels: of the channels' mean weights. Near 0, all channels have the same weight.
+        between_channels: spread of the channels' mean weights. Near 0, all channels have the same weight.
         by_class: fraction of the variance between images that the class explains, in [0, 1].
         dead, saturated: fractions of weights below 0.05 and above 0.95.
         with_activation: mean over the channels of the correlation, over images, of a channel's weight with its mean
-            activation before the gate, in [-1, 1]; 0 where either does not vary.
+            activation before the gate, in [-1, 1]; 0 if either does not vary.
         effective_channels: how many of the channels carry the weight: (sum w)^2 / sum w^2 of their mean weights.
         channels: how many there are.
     """
@@ -49,7 +49,7 @@ def signs(
     Args:
         profiles: weight of each channel for each image, [N, C].
         labels: int [N].
-        activations: mean of each channel before the gate, [N, C]; None, or of other channels, where it is not known.
+        activations: mean of each channel before the gate, [N, C]; None, or of other channels, if it is not known.
     """
     profiles = profiles.astype(np.float64)
     mean = profiles.mean(axis=0)
@@ -84,7 +84,7 @@ def describe(one: Signs, lost: float | None = None) -> str:
 
     Args:
         one: the signs.
-        lost: points of accuracy that are lost where the gate is replaced by its mean; None where it is not known.
+        lost: points of accuracy that are lost if the gate is replaced by its mean; None if it is not known.
     """
     if one.between_images >= CONSTANT:
         text = f"depends on the image, {'mostly' if one.by_class > 0.5 else 'less than half'} by its class"
@@ -106,7 +106,7 @@ def class_means(
 
 
 def gate_limits(gates: Iterable[Float[np.ndarray, "..."]]) -> tuple[float, float]:
-    """The colour scale of gates' weights, arrays [...]: 0 to 1, wider only where a gate exceeds that."""
+    """The colour scale of gates' weights, arrays [...]: 0 to 1, wider only if a gate exceeds that."""
     gates = list(gates)
     low, high = min(float(gate.min()) for gate in gates), max(float(gate.max()) for gate in gates)
     return min(0.0, low), max(1.0, high)

@@ -1,4 +1,4 @@
-"""What the rows of a figure by class are: the classes; or, where they are many, superclasses or the most confused."""
+"""The rows of figures by class: the classes or, if there are many, superclasses or those confused most."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ class Groups(NamedTuple):
     """Rows of figures by class.
 
     Attributes:
-        names: of the rows [R].
-        row: of each class, int [K]; R where it has none.
+        names: names of the rows [R].
+        row: row of each class, int [K]; R if it has none.
         kind: "class" or "superclass".
-        about: which they are, such as "20 superclasses".
+        about: which rows they are, such as "20 superclasses".
     """
 
     names: tuple[str, ...]
@@ -28,16 +28,16 @@ class Groups(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns of `confusion`: those of the rows, and "others" where some class has no row."""
+        """Names of the columns of `confusion`: those of the rows, and "others" if some class has no row."""
         return self.names if self.row.max() < len(self.names) else (*self.names, "others")
 
 
 def grouped(tested: Predictions, most: int = MOST) -> Groups:
-    """The rows for a test set: classes, or superclasses where more than `most` classes have some.
+    """The rows for a test set: classes, or superclasses if more than `most` classes have some.
 
     Args:
         tested: N images with their labels.
-        most: rows, at most; of more, those that are confused most often with each other.
+        most: maximum number of rows; if there are more, those most often confused with each other are kept.
     """
     names, row, kind = tested.classes, np.arange(len(tested.classes)), "class"
     if len(names) > most and tested.superclasses:
@@ -55,7 +55,7 @@ def grouped(tested: Predictions, most: int = MOST) -> Groups:
 
 
 def _most_confused(truth: Integer[np.ndarray, " N"], predicted: Integer[np.ndarray, " N"], rows: int) -> list[int]:
-    """All rows: those of the most frequent confusion, in either direction, then those of the next, then the others."""
+    """All rows, in the order of their most frequent confusion, in either direction; rows without any come last."""
     pairs = np.sort(np.stack([truth, predicted], axis=1)[truth != predicted], axis=1)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")

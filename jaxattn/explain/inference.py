@@ -17,11 +17,11 @@ from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, jit
 from jaxattn.training import evaluation
 from jaxattn.types import Layer
 
-CAPTURED = 16  # images in a batch whose maps are captured: self-attention holds (HW)^2 numbers for each
+CAPTURED = 16  # images in a batch whose maps are captured: self-attention keeps (HW)^2 numbers for each
 
 
 def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any], *arrays: np.ndarray) -> Any:
-    """The result of a function of variables and arrays [N, ...], N rows of it, from `evaluation.batches` of them."""
+    """Applies a function of variables and arrays [N, ...] to `evaluation.batches`, and joins the N rows of results."""
     parts = []
     for rows, valid in batches:
         outputs = jax.device_get(function(variables, *(array[rows] for array in arrays)))
@@ -30,12 +30,12 @@ def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any],
 
 
 class Predicted(NamedTuple):
-    """What a network says of N images.
+    """The predictions of a network for N images, and its gates.
 
     Attributes:
         logits: [N, K].
         gates: of each gate that weights channels, the mean weight over positions, {gate: [N, C]}.
-        gate_inputs: the mean activation from which each of them is computed, {gate: [N, C]}; not of every gate.
+        gate_inputs: the mean activation from which each of them is computed, {gate: [N, C]}; some gates have none.
     """
 
     logits: np.ndarray
@@ -44,9 +44,9 @@ class Predicted(NamedTuple):
 
 
 def predict(model: Network, spec: Spec, variables: dict[str, Any], images: np.ndarray) -> Predicted:
-    """What a network says of images [N, H, W, 3] in 0-255.
+    """The predictions of a network for images [N, H, W, 3] in 0-255, and its gates.
 
-    Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as it was tested.
+    Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as in the test.
     """
     batches = evaluation.batches(
         len(images), multiple=32, fill=evaluation.fill_of(model)
@@ -55,7 +55,7 @@ def predict(model: Network, spec: Spec, variables: dict[str, Any], images: np.nd
 
 
 def tested_batches(model: Network, count: int) -> Iterable:
-    """The batches of `evaluation.batches` in which `count` images are predicted; of few sizes, each being compiled."""
+    """The batches of `count` images for prediction; they have few sizes, since each size is compiled."""
     return evaluation.batches(count, multiple=32, fill=evaluation.fill_of(model))
 
 
@@ -98,4 +98,4 @@ def _predict(model, spec):
         return Predicted(captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}, inputs)
 
     compiled = jit(run, KEEP_BARRIERS)
-    return lambda variables, images: compiled(variables, images.astype(np.float32))  # one program for any type
+    return lambda variables, images: compiled(variables, images.astype(np.float32))  # one program for any dtype

@@ -1,4 +1,4 @@
-"""Gate knock-out: whether a trained network uses what its gates say of the very image it looks at."""
+"""Gate knock-out: whether the predictions of a trained network depend on what its gates compute from each image."""
 
 import contextlib
 import functools
@@ -21,31 +21,33 @@ from jaxattn.runtime import KEEP_BARRIERS, jit
 
 CONDITIONS = ("intact", "one", "mean", "other image")
 MEANS = "gate_means"  # a collection, and its variable in each module with a gate: a tuple, one mean for each call
-MOST_SITES = 12  # with a gate; of more, those of a stage are replaced together
+MOST_SITES = 12  # with a gate; if there are more, those of a stage are replaced together
 
 
 def knockout_predictions(
     model: Network, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"], by_site: bool = False
 ) -> dict[str, Integer[np.ndarray, " N"]]:
-    """The predicted classes where all gates are replaced at once, or those of one site, in evaluation mode.
+    """The predicted classes with all gates replaced at once, or those of one site, in evaluation mode.
 
     * "one": by ones. `bam` then doubles its input, and `sk` takes its wide branch.
     * "mean": by the mean of the intact network's gate over the images, not over channels or positions.
-    * "other image": by that of the image before it in its batch (earlier gates are replaced too), the first by that of
-      the last. The fill of a batch repeats its last images, so it changes nothing. A single image keeps its own.
+    * "other image": by the gate of the previous image in the batch (earlier gates are replaced, too); the first image
+      takes that of the last. Padding repeats a batch's last images, so it changes nothing. A single image keeps its
+      own gate.
 
-    A gate is each array that the method `gate` of any module returns, at each call; not those from which another gate
-    is computed, which "other image" would shift twice. It leaves a gate of fewer than four axes, one for all images.
+    A gate is each array that the method `gate` of any module returns, at each call; except those from which another
+    gate is computed, which "other image" would shift twice. A gate with fewer than four axes is shared by all images;
+    "other image" does not change it.
 
     Args:
-        model, spec, variables: the network, of any attention, its data set, and its variables.
+        model, spec, variables: the network, with any attention, its data set, and its variables.
         images: uint8 [N, H, W, 3].
-        by_site: whether the gates of each site are replaced alone, too, where there are several sites with one; of more
-            than 12, those of each stage together.
+        by_site: whether to also replace the gates of each site alone, if several sites have one; with more than 12
+            sites, those of each stage together.
 
     Returns:
-        {condition: int [N]}, as `CONDITIONS`; only "intact", as `inference.predict` has it, where nothing is a gate.
-        By site, also {"mean at block2": int [N], ...}, as `at` names it.
+        {condition: int [N]} for `CONDITIONS`; only "intact" if there is no gate. By site, also
+        {"mean at block2": int [N], ...}, with names by `at`.
     """
     predictions = {"intact": inference.predict(model, spec, variables, images).logits.argmax(axis=1)}
     batches = list(inference.tested_batches(model, len(images)))
@@ -71,7 +73,7 @@ def at(condition: str, site: str) -> str:
 
 
 def _parts(model, means):
-    """The sites with a gate, or the stages where they are many: pairs of a name and the paths of attention modules."""
+    """The sites with a gate, or their stages if there are many: pairs of a name and the paths of attention modules."""
     gated = [path[:-1] for path in traverse_util.flatten_dict(means)]
     sites = [site for site in model.sites() if any(path[: len(site.path)] == site.path for path in gated)]
     parts: dict[str, tuple] = {}
@@ -87,14 +89,14 @@ def accuracy_lost(
     """Accuracy of "intact" minus that of each other condition, in points.
 
     Args:
-        predictions, labels: {condition: int [N]}, of `knockout_predictions`; the true classes, int [N].
+        predictions, labels: {condition: int [N]}, from `knockout_predictions`; the true classes, int [N].
     """
     right = {name: np.mean(predicted == labels) for name, predicted in predictions.items()}
     return {name: float(100 * (right["intact"] - one)) for name, one in right.items() if name != "intact"}
 
 
 def sites_of(predictions: Iterable[str]) -> list[str]:
-    """The sites, or stages, whose gates were replaced alone, by the names of conditions."""
+    """The sites, or stages, whose gates were replaced alone, from the names of the conditions."""
     return list(dict.fromkeys(name.partition(" at ")[2] for name in predictions if " at " in name))
 
 
@@ -114,7 +116,7 @@ def _sums(model, spec):
 
 @functools.lru_cache(maxsize=8 * 2)
 def _logits(model, spec, replace, parts):
-    """A function of a mask bool [parts and the rest], variables and images, where only the gates in the mask change."""
+    """A function of a mask bool [parts and the rest], variables and images; it changes only the gates in the mask."""
 
     def run(mask, variables, x):
         def change(module, call, gate):
@@ -132,7 +134,7 @@ def _within(path, paths):
 
 @contextlib.contextmanager
 def _with_gates_changed(change):
-    """Each gate that is not within another's becomes `change(module, number of its call, gate)`."""
+    """Replaces each gate that is not nested in another by `change(module, number of its call, gate)`."""
     calls, inside = {}, False
 
     def intercept(call, args, kwargs, context):
@@ -149,7 +151,7 @@ def _with_gates_changed(change):
 
 
 def _sum(gate, valid):
-    """Over the valid images, of a gate that broadcasts to [B, H, W, C]: [h, w, C], or its own shape if without B."""
+    """The sum over valid images of a gate that broadcasts to [B, H, W, C]: [h, w, C], or its own shape without B."""
     each = gate.reshape((1,) * (4 - gate.ndim) + gate.shape).astype(jnp.float32)
     return jnp.where(valid[:, None, None, None], each, 0).sum(axis=0).reshape(gate.shape[-3:])
 

@@ -16,7 +16,7 @@ from jaxattn.runtime import KEEP_BARRIERS, jit
 from jaxattn.types import ORDERS, Removal
 
 STEPS = 8
-MOST_SITES = 12  # of more, the last of each stage
+MOST_SITES = 12  # if there are more, the last of each stage
 
 
 def removal(
@@ -26,11 +26,11 @@ def removal(
     images: UInt8[np.ndarray, "N H W 3"],
     labels: Integer[np.ndarray, " N"],
 ) -> dict[str, Removal]:
-    """Whether a gate tells which channels an image needs, by site: those with a gate that weights channels.
+    """Whether a gate identifies the channels that an image needs, for each site with a gate that weights channels.
 
-    In each image the channels with the lowest weights are set to zero in what the site passes on; or those with the
-    lowest mean activation before it, or channels drawn at random, the same in all images. A gate that knows what
-    matters keeps accuracy above that of random channels. Nothing is trained again or rescaled.
+    In each image, the channels with the lowest weights are set to zero in the output of the site; or those with the
+    lowest mean activation in its input; or random channels, the same in all images. If a gate identifies the channels
+    that matter, accuracy stays above that with random channels. Nothing is retrained or rescaled.
 
     Args:
         model, spec, variables: the network, its data set, and its variables.
@@ -57,7 +57,7 @@ def removal(
 
 
 def _gated(predicted):
-    """The names of sites with a gate that has a weight for each channel of what it is computed from."""
+    """The names of sites with a gate that has a weight for each channel of its input."""
     return {
         gate.name.partition("/")[0].partition("#")[0]
         for gate, weights in predicted.gates.items()
@@ -67,7 +67,7 @@ def _gated(predicted):
 
 @functools.lru_cache(maxsize=8)
 def _logits(model, spec, paths):
-    """A function of the numbers of a site and an order and the fraction to remove, variables and images."""
+    """A function of a choice (number of a site, number of an order, fraction to remove), variables and images."""
 
     def run(choice, variables, x):
         number, order, fraction = choice
@@ -94,7 +94,7 @@ def _logits(model, spec, paths):
 
 
 def _scores(gates, x):
-    """By what channels are ranked, as `ORDERS`: [O, B, C], of the input of a site [B, H, W, C]."""
+    """The values that rank channels in each of `ORDERS`: [O, B, C], from the input of a site [B, H, W, C]."""
     weights = [gate for gate in gates if gate.ndim == 4 and gate.shape[-1] == x.shape[-1]]
     shape = (x.shape[0], x.shape[-1])
     gate = jnp.broadcast_to(weights[0].astype(jnp.float32).mean(axis=(1, 2)), shape)

@@ -11,10 +11,10 @@ from jaxattn.types import Layer, MapKind, ScoredMaps
 
 
 class Row(NamedTuple):
-    """Means over images; None where a score cannot be computed.
+    """Means over images; None if a score cannot be computed.
 
     Attributes:
-        kind: of map.
+        kind: kind of map.
         layer: its layer; None for chance.
         mass_on_object: fraction of its attribution mass on the object, higher is better.
         pointing: fraction of maps whose maximum lies on the object, higher is better.
@@ -47,12 +47,12 @@ def columns(table: Sequence[Row]) -> list[str]:
 
 
 def best(table: Sequence[Row], name: str) -> float | None:
-    """The best value of a column; None for similarity, whose best value is none of the table's."""
+    """The best value of a column; None for similarity, which should be near 0."""
     return BEST[name](getattr(row, name) for row in table) if name in BEST else None
 
 
 def text(name: str, value: float | None) -> str:
-    """A value of the column `name` as it is shown; "–" where there is none."""
+    """A value of the column `name` as it is shown; "–" if there is none."""
     if value is None or np.isnan(value):
         return "–"
     return f"{value:.0%}" if name in ("mass_on_object", "pointing") else f"{round(value, 2) + 0.0:.2f}"  # no "-0.00"
@@ -67,7 +67,7 @@ def _mean_scores(one: ScoredMaps) -> Row:
 
 
 def _mean_similarity(similarity):
-    """Mean over the maps that are not constant; None where all are."""
+    """Mean over the maps that are not constant; None if all are."""
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         mean = float(np.nanmean(similarity))
     return None if np.isnan(mean) else mean

@@ -13,12 +13,13 @@ def balanced(
 ) -> Integer[np.ndarray, " n"]:
     """Indices of at most `count` images, taking the classes in turn: the first of each class, then the second, ...
 
-    Of more than `count` classes, that many are taken at equal distances: of as many superclasses as possible.
+    If there are more than `count` classes, that many are taken at equal distances, from as many superclasses as
+    possible.
 
     Args:
         labels: int [N].
         count: how many are wanted.
-        superclasses: the name of each class's superclass [K]; none where there are no such.
+        superclasses: the name of each class's superclass [K]; empty if there are none.
 
     Returns:
         int [n], n = min(count, N).

@@ -1,8 +1,8 @@
-"""Exports of a trained network: one format a file, each of which makes the contents of the files to hand on.
+"""Exports of a trained network: one module per format, which makes the contents of the exported files.
 
-Promised of each: within a major version of jaxattn, the names of arrays and of the keys in `config.json` stay
-(`safetensors`), and so do those of the state dict (`torch`). A `stablehlo` file can be read as long as JAX promises it:
-6 months by newer versions of JAX, 3 weeks by older ones.
+Within a major version of jaxattn, the names of arrays and of the keys in `config.json` stay the same (`safetensors`),
+and so do those of the state dict (`torch`). JAX guarantees that a `stablehlo` file can be read by versions of JAX that
+are up to 6 months newer, or up to 3 weeks older.
 """
 
 from typing import NamedTuple

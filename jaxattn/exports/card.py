@@ -1,4 +1,4 @@
-"""The model card: what a network is, how good, and what it is not for, with the metadata that Hugging Face's hub reads.
+"""The model card: what a network is, how good it is, what it is not for, and the metadata for Hugging Face's hub.
 
 Its first lines are YAML: https://huggingface.co/docs/hub/model-cards.
 """
@@ -22,8 +22,8 @@ def card(run: Run, shape: tuple[int, int, int]) -> bytes:
     """The model card of a run, in Markdown.
 
     Args:
-        run: whose network it is.
-        shape: of an image, (H, W, 3).
+        run: the run whose network it is.
+        shape: shape of an image, (H, W, 3).
     """
     return render(
         "card.md",
@@ -47,9 +47,9 @@ def data_name(run: Run) -> str | None:
 
 
 def _accuracy(result: dict[str, Any]) -> dict[str, Any]:
-    """The test accuracies, with the number of images and the interval where a result says how many there were.
+    """The test accuracies, with the number of images and the interval if the result records that number.
 
-    Balanced accuracy is None where the classes are not unequal.
+    Balanced accuracy is None if the classes are of similar size.
     """
     accuracy, count = result["test_accuracy"], result.get("test_images")
     return {

@@ -1,4 +1,4 @@
-"""The folder of an export: what is written into it, and that nothing else is overwritten."""
+"""The folder of an export: writes its files, and overwrites nothing else."""
 
 import importlib
 import os
@@ -12,10 +12,10 @@ from jaxattn.runs.run import Run
 
 
 def check_format(to: str) -> Format:
-    """The format of a name, whose package is installed.
+    """The format with a name, if its package is installed.
 
     Raises:
-        InputError: where it is not known, or needs a package that is not there.
+        InputError: if it is not known, or needs a package that is not there.
     """
     form = lookup("format", to, FORMATS)
     try:
@@ -29,16 +29,16 @@ def export(run: Run, to: str, out: str | Path | None = None) -> list[Path]:
     """Exports the network of a run with its weights.
 
     Args:
-        run: of `load_run`.
+        run: from `load_run`.
         to: one of `FORMATS`.
-        out: where to: a new or empty folder, or that of an earlier export to the same format, which is replaced; by
+        out: the target: a new or empty folder, or that of an earlier export to the same format, which is replaced; by
             default `export-<format>` in the run folder.
 
     Returns:
         The files that were written; the first holds the weights.
 
     Raises:
-        InputError: where the run cannot be exported to this format, or the folder holds something else or
+        InputError: if the run cannot be exported to this format, or the folder holds something else or
             cannot be written. Nothing is written then.
     """
     form = check_format(to)
@@ -49,10 +49,10 @@ def export(run: Run, to: str, out: str | Path | None = None) -> list[Path]:
 
 
 def _write(folder: Path, form: Format, contents: dict[str, bytes]) -> None:
-    """Writes the files, each whole or not at all.
+    """Writes the files, each atomically.
 
     Raises:
-        InputError: where the folder holds something else, or cannot be written.
+        InputError: if the folder holds something else, or cannot be written.
     """
     try:
         if folder.exists() and not (folder.is_dir() and ((folder / form.file).exists() or is_empty(folder))):

@@ -1,6 +1,6 @@
-"""A network as safetensors, with its configuration and a model card as Hugging Face's hub reads it.
+"""A network as safetensors, with its configuration and a model card for Hugging Face's hub.
 
-Arrays are named by their place in the network: `params/block_1/conv/kernel`, `batch_stats/block_1/norm/mean`. Names and
+Arrays are named by their path in the network: `params/block_1/conv/kernel`, `batch_stats/block_1/norm/mean`. Names and
 layouts, and the keys of `config.json`, stay within a major version of jaxattn.
 """
 
@@ -33,12 +33,12 @@ FILE = FORMATS["safetensors"].file
 def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     """The files to write, by name: weights, configuration and model card.
 
-    Paths of this machine are left out of the configuration: the data folder, and of `init` and of a data set that is a
-    folder all but the last name.
+    Paths on this machine are left out of the configuration: the data folder, and all but the last name of `init` and of
+    a data set that is a folder.
 
     Args:
-        run: whose network it is.
-        shape: of an image, (H, W, 3).
+        run: the run whose network it is.
+        shape: shape of an image, (H, W, 3).
     """
     from safetensors.numpy import save
 
@@ -54,7 +54,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
         "epoch": run.epoch,
         "result": run.result,
     }
-    arrays = {name: value.copy(order="C") for name, value in named(run.variables).items()}  # as they lie in memory
+    arrays = {name: value.copy(order="C") for name, value in named(run.variables).items()}  # written in memory order
     return {
         FILE: save(arrays, metadata={"format": "flax", "jaxattn": __version__}),
         "config.json": (json.dumps(values, indent=2) + "\n").encode(),
@@ -63,17 +63,17 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
 
 
 def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: bool = False) -> Run:
-    """An export as a `Run`, whose weights equal those exported to the bit.
+    """An export as a `Run`, whose weights equal the exported ones bit for bit.
 
     Args:
-        folder: of the export.
-        trust_code, accept_changed_code: as of `load_run`.
+        folder: the folder of the export.
+        trust_code, accept_changed_code: as for `load_run`.
 
     Returns:
         The run, without metrics.
 
     Raises:
-        InputError: where the folder holds no export, one that is damaged or of another version, or the code of its
+        InputError: if the folder holds no export, one that is damaged or of another version, or the code of its
             attention is not trusted or has changed.
     """
     folder = local_path(folder)
@@ -112,6 +112,6 @@ def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code
 
 
 def _of_version_1(values: dict[str, Any], config: Config) -> dict[str, Any]:
-    """The facts of the data set as exports of version 0.1 have them."""
+    """The facts of the data set in an export of version 0.1."""
     known = {name: values[name] for name in ("classes", "image_shape", "mean", "std")}
     return known | {"name": config.dataset, "train": None, "test": None}

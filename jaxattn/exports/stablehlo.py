@@ -3,14 +3,14 @@
 It takes uint8 images [b, H, W, 3] of any number b and gives probabilities [b, K]: normalisation and softmax are inside,
 weights are constants.
 
-The program holds the form of each kernel for each platform, and JAX takes the one for the device it runs on. With b
-unknown, one form is left out: the CPU's Winograd convolution, which is chosen by the number of tiles in a batch
-(`layers.convolution`), and which some versions of JAX compile well only with options that a program cannot carry
-(`runtime.KEEP_BARRIERS`). Instead the CPU gets the convolution that small batches get, so that results differ from the
-run's by rounding.
+The program holds a version of each operation for each platform, and JAX picks the one for its device. Since b is
+unknown, one version is left out: the CPU's Winograd convolution. It is chosen by the number of tiles in a batch
+(`layers.convolution`), and some versions of JAX compile it well only with options that a program cannot carry
+(`runtime.KEEP_BARRIERS`). The CPU uses the convolution for small batches instead, so results differ from the run's by
+rounding.
 
-How long a file can be read is JAX's own promise: by versions up to 6 months newer than the one that wrote it, and up to
-3 weeks older.
+JAX guarantees that a file can be read by versions up to 6 months newer than the one that wrote it, and up to 3 weeks
+older.
 """
 
 import json
@@ -33,11 +33,11 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     """The files to write, by name: the program, the names of the classes, and how to load it.
 
     Args:
-        run: whose network it is.
-        shape: of an image, (H, W, 3).
+        run: the run whose network it is.
+        shape: shape of an image, (H, W, 3).
 
     Raises:
-        InputError: where a module of the network needs to know the number of images.
+        InputError: if a module of the network needs to know the number of images.
     """
     height, width, _ = shape
     values = {"run": run, "height": height, "width": width, "jax": jax.__version__, "platforms": PLATFORMS}
@@ -49,7 +49,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
 
 
 def program(run: Run, shape: tuple[int, int, int]) -> Any:
-    """The program as `jax.export.Exported`; arguments and errors as those of `contents`.
+    """The program as `jax.export.Exported`; arguments and errors as for `contents`.
 
     Raises:
         InputError: see `contents`.
@@ -63,7 +63,7 @@ def program(run: Run, shape: tuple[int, int, int]) -> Any:
     images = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
     try:
         return export.export(jax.jit(probabilities), platforms=PLATFORMS)(images)
-    except Exception as error:  # a module of the user's own may raise anything
+    except Exception as error:  # a user's module may raise anything
         raise InputError(
             f"attention {run.config.attention} cannot be exported for any number of images: {first_line(error)}"
         ) from error

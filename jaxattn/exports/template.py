@@ -16,16 +16,16 @@ def render(name: str, **values: Any) -> bytes:
 
 
 def listed(classes: Sequence[str], file: str) -> str:
-    """Names of the classes [K] in a text; of many the first, and the file that has them all."""
+    """Names of the classes [K] for a text; of many, only the first, and the file that has them all."""
     shown = ", ".join(classes[:SHOWN])
     return shown if len(classes) <= SHOWN else f"{shown} and {len(classes) - SHOWN:,} more, all in `{file}`"
 
 
 def with_settings(name: str, settings: Mapping[str, Any]) -> bytes:
-    """A Python template whose lines `NAME = value` have the values given, in UTF-8.
+    """A Python template with the given values in its lines `NAME = value`, in UTF-8.
 
     Raises:
-        ValueError: where it lacks one of these lines.
+        ValueError: if it lacks one of these lines.
     """
     text = (importlib.resources.files("jaxattn.exports") / "templates" / name).read_text("utf-8")
     for key, value in settings.items():

@@ -1,7 +1,7 @@
 """A network as a PyTorch state dict, and the plain PyTorch module that reads it and needs torch alone.
 
-Names in the state dict are those of `convert.exported`, which reads it back. The module computes in float32, also where
-the run had another compute dtype. It normalises nothing by itself; `preprocess`, beside it, does.
+Names in the state dict are those of `convert.exported`, which reads it back. The module computes in float32, even if
+the run used another compute dtype. It does not normalise its input; `preprocess`, in the same file, does.
 """
 
 import io
@@ -21,11 +21,11 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     """The files to write, by name: the state dict, and the module.
 
     Args:
-        run: whose network it is.
-        shape: of an image, (H, W, 3).
+        run: the run whose network it is.
+        shape: shape of an image, (H, W, 3).
 
     Raises:
-        InputError: where it is another network, or the module has no such attention.
+        InputError: if it is another network than `cnn`, or the module does not support its attention.
     """
     import torch
 

@@ -7,7 +7,7 @@ def asked_for(tensorboard: bool, gate_history: bool, mirror: str | None) -> list
     """The observers that flags ask for; the mirror is the last, so that it copies what the others wrote.
 
     Raises:
-        InputError: where a package is missing, or the mirror's folder cannot be one.
+        InputError: if a package is missing, or the mirror's folder cannot be used.
     """
     observers: list[Observer] = []
     if tensorboard:

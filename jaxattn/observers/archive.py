@@ -17,7 +17,7 @@ Files = dict[str, bytes]  # contents by path in the run folder
 MAX_BYTES = 512 << 20  # of an archive; one of the tutorial's network has 13 to 26 million
 MAX_FILES = 10_000  # in an archive
 
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,199}"  # of a path: no folder above, no hidden file
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,199}"  # of a path: no parent folder, no hidden file
 _BELOW = rf"(/{_PART}){{1,10}}"
 _CHECKPOINT = rf"checkpoints/(epoch-[1-9][0-9]{{0,8}}\.safetensors|[1-9][0-9]{{0,8}}{_BELOW})"  # the second by Orbax
 _NAMES = re.compile(rf"config\.json|(metrics|gate_history)\.jsonl|{_CHECKPOINT}|tensorboard{_BELOW}")
@@ -25,10 +25,10 @@ _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
 def write(path: Path, data: bytes) -> None:
-    """Writes a file, through to the device as far as the file system can. A link by its name is replaced, not followed.
+    """Writes a file, and flushes it to the device if the file system can. A link of its name is replaced, not followed.
 
     Raises:
-        OSError: where that fails; half a file may be left then.
+        OSError: if that fails; an incomplete file may be left.
     """
     path.unlink(missing_ok=True)
     with open(path, "wb") as file:
@@ -51,7 +51,7 @@ def pack(folder: Path) -> bytes:
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for path in paths:
             name = path.relative_to(folder).as_posix()
-            if not _NAMES.fullmatch(name):  # a file of the user's, which would be refused when it is read
+            if not _NAMES.fullmatch(name):  # a user's file, which would be refused when the archive is read
                 continue
             data = path.read_bytes()
             member = tarfile.TarInfo(name)
@@ -61,15 +61,15 @@ def pack(folder: Path) -> bytes:
 
 
 def read_files(archive: bytes, path: Path, epoch: int) -> Files:
-    """The files in an archive, which anyone may have written: it holds those of a run folder and nothing else.
+    """The files in an untrusted archive, which must hold those of a run folder and nothing else.
 
     Args:
         archive: its contents.
-        path: where it is from, for messages.
+        path: its path, for messages.
         epoch: the epoch whose checkpoint it must hold.
 
     Raises:
-        InputError: where it is no archive, or holds anything else: other names, links, devices, a name twice.
+        InputError: if it is not an archive, or holds anything else: other names, links, devices, a name twice.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
@@ -108,10 +108,10 @@ def _checked_files(archive: tarfile.TarFile) -> Files:
 
 
 def unpack(files: Files, folder: Path) -> None:
-    """Writes the files of a run folder: a new folder whole or not at all, in one that exists each checkpoint so.
+    """Writes the files of a run folder: a new folder atomically, in an existing one each checkpoint atomically.
 
     Raises:
-        InputError: where that fails.
+        InputError: if that fails.
     """
     try:
         if folder.exists():
@@ -121,7 +121,7 @@ def unpack(files: Files, folder: Path) -> None:
             draft = folder.with_name(f".{folder.name}.restored")
             draft.mkdir(parents=True, exist_ok=True)
             with exclusive_lock(draft):
-                for path in draft.iterdir():  # of a process that was killed
+                for path in draft.iterdir():  # left by a process that was killed
                     if path.name == LOCK:
                         continue
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -132,7 +132,7 @@ def unpack(files: Files, folder: Path) -> None:
                     shutil.rmtree(draft, ignore_errors=True)
                     raise
     except BlockingIOError:
-        return  # another process trains there: claiming the folder says so
+        return  # another process is training there: claiming the folder will report it
     except OSError as error:
         raise InputError(
             f"cannot write the run folder {folder}: {error.strerror}; choose another one", "out"
@@ -140,12 +140,12 @@ def unpack(files: Files, folder: Path) -> None:
 
 
 def _write_into(folder: Path, files: Files) -> None:
-    """Writes files into a folder, the checkpoints last, each whole or not at all."""
+    """Writes files into a folder, the checkpoints last, each atomically."""
     drafts: dict[str, Path] = {}
     for name, data in files.items():
         first, *rest = name.split("/")
         path = folder / name
-        if first == "checkpoints":  # a name that is not an epoch's, and is removed with the next checkpoint
+        if first == "checkpoints":  # not yet an epoch's name; leftovers are deleted with the next checkpoint
             drafts[rest[0]] = folder / first / f"{rest[0]}.orbax-checkpoint-tmp"
             path = drafts[rest[0]].joinpath(*rest[1:])
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,10 @@ IMAGES = 1000
 
 @final
 class GateHistory(Observer):
-    """Writes `gate_history.jsonl` in the run folder, from up to 1,000 test images, the classes in turn."""
+    """Writes `gate_history.jsonl` in the run folder, from up to 1,000 test images, balanced over the classes."""
 
     def start(self, run: Run, test: Split) -> None:
-        """Drops what is written of epochs that are trained again."""
+        """Drops the entries of epochs that are trained again."""
         rows = balanced(test.labels, IMAGES, run.spec.superclasses)
         self._images, self._labels = test.images[rows], test.labels[rows]
         self._history = read_history(run.folder, run.epoch)

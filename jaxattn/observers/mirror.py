@@ -1,9 +1,9 @@
 """A mirror: a copy of a run in another folder, such as a mounted drive, kept while the run trains.
 
-`epoch-12.tar` is the run folder as it stood after epoch 12: `tar xf` makes a run folder of it again. It is one file,
-since mounted drives are slow with many small ones. `epoch-12.sha256` is written after it and holds its SHA-256, as
-`sha256sum -c` reads it; an archive counts only where the two agree. Such folders may have neither an atomic rename nor
-locks, so nothing here needs one.
+`epoch-12.tar` is the run folder after epoch 12: `tar xf` makes a run folder of it again. It is one file, since mounted
+drives are slow with many small ones. `epoch-12.sha256` is written after it and holds its SHA-256, in the format of
+`sha256sum -c`; an archive counts only if the two agree. Mounted folders may lack an atomic rename and locks, so nothing
+here needs them.
 """
 
 import contextlib
@@ -26,22 +26,22 @@ from jaxattn.runs.run import Run
 
 ENDINGS = ("result.json", "report.html")  # copied as they are, for people to open
 _OURS = re.compile(r"epoch-([1-9][0-9]*)\.(tar|sha256)")
-_PATIENCE = 0.2  # seconds before a line says that the last copy is waited for
+_PATIENCE = 0.2  # seconds before a line says that the run waits for the last copy
 
 
 @final
 class Mirror(Observer):
     """Keeps a mirror; the copies are made in the background.
 
-    Training never waits for a copy: an epoch that ends while the one before is still being copied is left out. The end
-    waits for the last one, and Ctrl-C ends that. A folder that fails is reported once; every epoch tries again.
+    Training never waits for a copy: an epoch that ends while an earlier one is still being copied is skipped. The run's
+    end waits for the last copy, until Ctrl-C. A failing folder is reported once; every epoch tries again.
     """
 
     def __init__(self, root: str | Path):
         """Takes the folder of the mirror.
 
         Raises:
-            InputError: where it is an address, not a folder.
+            InputError: if it is an address, not a folder.
         """
         self._root = local_path(root, "mirror")
         self._held = 0  # the newest epoch that the mirror holds complete
@@ -49,12 +49,12 @@ class Mirror(Observer):
         self._readable, self._warned = False, False
 
     def begin(self, folder: Path, manifest: Manifest | None, console: Console) -> None:
-        """Restores the newest complete epoch of the mirror in the run folder, where that has none as new.
+        """Restores the newest complete epoch of the mirror in the run folder, if that has none as new.
 
-        Where the mirror cannot be read, there is a warning, and the run continues without it.
+        If the mirror cannot be read, there is a warning, and the run continues without it.
 
         Raises:
-            InputError: where the mirror or the folder holds anything but this run, or the folder cannot be written.
+            InputError: if the mirror or the folder holds anything but this run, or the folder cannot be written.
         """
         self._console, self._held = console, 0
         try:
@@ -78,14 +78,14 @@ class Mirror(Observer):
             console.line(f"restored epoch {self._held} from the mirror {self._root}")
 
     def start(self, run: Run, test: Split) -> None:
-        """Copies what the mirror lacks of a run that is resumed; the result of a shorter run leaves the mirror."""
+        """Copies what the mirror lacks of a resumed run, and deletes the result of a shorter run from it."""
         if self._readable and run.epoch < run.config.epochs:
             for name in ENDINGS:
                 (self._root / name).unlink(missing_ok=True)
         self.epoch(run)
 
     def epoch(self, run: Run) -> None:
-        """Begins to copy the newest epoch, unless the one before is still being copied."""
+        """Starts to copy the newest epoch, unless an earlier one is still being copied."""
         epoch = len(run.metrics)
         busy = self._copying is not None and self._copying.is_alive()
         if self._readable and not busy and epoch > self._held:
@@ -115,10 +115,10 @@ class Mirror(Observer):
         if self._copying.is_alive():
             self._console.line(f"waiting for the last copy to the mirror {self._root}; Ctrl-C ends without it")
         while self._copying.is_alive():
-            self._copying.join(_PATIENCE)  # in pieces: Windows does not interrupt it
+            self._copying.join(_PATIENCE)  # in short waits: Windows does not interrupt a long one
 
     def _copy(self, epoch: int, archive: bytes) -> None:
-        """In the background."""
+        """Copies an archive, in the background."""
         path, marker = (self._root / f"epoch-{epoch}.{kind}" for kind in ("tar", "sha256"))
         try:
             marker.unlink(missing_ok=True)
@@ -126,14 +126,14 @@ class Mirror(Observer):
                 raise InputError(f"its archive has {len(archive):,} bytes, more than {MAX_BYTES:,}")
             write(path, archive)
             write(marker, f"{_sha256(archive)}  {path.name}\n".encode())
-        except Exception as error:  # whatever it is: a run does not depend on its mirror
+        except Exception as error:  # any error: a run does not depend on its mirror
             with contextlib.suppress(OSError):
-                path.unlink()  # half of it may fill the disk
+                path.unlink()  # an incomplete one may fill the disk
             self._warn(f"lacks epoch {epoch}: {_reason(error)}; training continues, and every epoch tries again")
             return
         self._held = epoch
         with contextlib.suppress(OSError):  # the next copy tries again
-            for old in sorted(self._root.iterdir()):  # a marker goes before its archive
+            for old in sorted(self._root.iterdir()):  # a digest is deleted before its archive
                 match = _OURS.fullmatch(old.name)
                 if match and int(match[1]) < epoch:
                     old.unlink()
@@ -145,11 +145,11 @@ class Mirror(Observer):
 
 
 def newest(root: Path, console: Console) -> tuple[int, Files] | None:
-    """The newest epoch that a mirror holds complete, and its files by their path in the run folder; None without one.
+    """The newest complete epoch in a mirror, and its files by their path in the run folder; None if there is none.
 
     Raises:
-        InputError: where the folder holds other files and no epoch, or an archive that is not of a run.
-        OSError: where it cannot be read.
+        InputError: if the folder holds other files and no epoch, or an archive that is not of a run.
+        OSError: if it cannot be read.
     """
     names = {path.name for path in root.iterdir()}
     epochs = (int(match[1]) for match in map(_OURS.fullmatch, names) if match and match[2] == "tar")
@@ -166,7 +166,7 @@ def newest(root: Path, console: Console) -> tuple[int, Files] | None:
 
 
 def copy_report(run: Run, root: str | Path, console: Console) -> None:
-    """Copies the report of a finished run into its mirror; a line says so where that fails."""
+    """Copies the report of a finished run into its mirror; a failure is reported in one line."""
     try:
         if (Path(root) / "result.json").read_bytes() == (run.folder / "result.json").read_bytes():
             write(Path(root) / "report.html", (run.folder / "report.html").read_bytes())

@@ -1,4 +1,4 @@
-"""Maps over images as plain arrays: drawn after every epoch, where a figure would take too long."""
+"""Maps overlaid on images, as plain arrays: they are drawn after every epoch, and figures would take too long."""
 
 import functools
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from jaxattn.explain.maps import zoom
 
-SCALE = 3  # pixels of the picture for one of the image
+SCALE = 3  # enlargement of the images
 
 
 def overlays(images: np.ndarray, maps: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Images in a row, and below each its map over it, in viridis: uint8 [H', W', 3].
+    """Images in a row, and below each the image with its map overlaid in viridis: uint8 [H', W', 3].
 
     Args:
         images: uint8 [N, H, W, 3].
         maps: [N, h, w].
-        limits: the lowest and the highest value of the colours.
+        limits: the lowest and the highest value of the colour scale.
     """
     low, high = limits
     zoomed = (zoom(maps, *images.shape[1:3]) - low) / ((high - low) or 1)

@@ -1,6 +1,6 @@
-"""TensorBoard's files of a run, without TensorFlow: curves, gates and maps of every epoch, and the result.
+"""TensorBoard files of a run, without TensorFlow: curves, gates and maps of every epoch, and the result.
 
-An epoch is a file, `tensorboard/events.out.tfevents.<epoch>`, written whole or not at all. So a run that was killed and
+Each epoch is one file, `tensorboard/events.out.tfevents.<epoch>`, written atomically. So a run that was killed and
 resumed, or restored from a mirror, shows every epoch once.
 """
 
@@ -31,7 +31,7 @@ from jaxattn.runtime import QUICK_COMPILE, jit
 IMAGES = 8
 BINS = 30
 NAME, DRAFT = "events.out.tfevents.", ".draft-of-"  # TensorBoard reads files whose names contain tfevents
-RESULT = ".result"  # ends the name of the file of a finished run
+RESULT = ".result"  # suffix of the file of a finished run
 SCALARS = {
     "train_loss": "loss/train",
     "val_loss": "loss/val",
@@ -44,10 +44,10 @@ SCALARS = {
 
 @final
 class TensorBoard(Observer):
-    """Writes `tensorboard/` in the run folder; `tensorboard --logdir` shows it, while the run trains, too.
+    """Writes `tensorboard/` in the run folder; `tensorboard --logdir` shows it, also during training.
 
     Raises:
-        InputError: where tensorboardX is not installed.
+        InputError: if tensorboardX is not installed.
     """
 
     def __init__(self):
@@ -70,7 +70,7 @@ class TensorBoard(Observer):
                 ended = path.name.endswith(RESULT) and int(epoch) < run.config.epochs
                 if ended or int(epoch) > run.epoch:
                     path.unlink()
-            elif path.name.startswith(DRAFT):  # of a process that was killed
+            elif path.name.startswith(DRAFT):  # left by a process that was killed
                 path.unlink()
         for line in run.metrics:
             if not _file(run, line["epoch"]).exists():
@@ -105,7 +105,7 @@ class TensorBoard(Observer):
 def _maps(captured: Any) -> Iterator[tuple[str, np.ndarray, tuple[float, float]]]:
     """The attention heatmap (the strongest channel of the last layer), spatial gates, attention received.
 
-    Each with its name and its scale of colours; `captured` is what `_capture` returns, as NumPy.
+    Each with its name and its colour scale; `captured` is what `_capture` returns, as NumPy.
     """
     ((last, features),) = captured.layers.items()
     _, channels = strongest(features, 1)
@@ -130,11 +130,11 @@ def _capture(model: Network, spec: Spec):
 
 
 def _file(run: Run, epoch: int, ending: str = "") -> Path:
-    return run.folder / "tensorboard" / f"{NAME}{epoch:010d}{ending}"  # TensorBoard reads files in the order of names
+    return run.folder / "tensorboard" / f"{NAME}{epoch:010d}{ending}"  # TensorBoard reads files in alphabetical order
 
 
 def _write(path: Path, summaries: Iterable[Any], epoch: int) -> None:
-    """Writes a file of events, whole or not at all."""
+    """Writes a file of events atomically."""
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.record_writer import RecordWriter
 

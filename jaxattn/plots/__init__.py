@@ -1,6 +1,6 @@
 """The plots by name: each is a function from arrays to a Matplotlib figure; nothing is computed from a network here.
 
-Adding a plot is a file here with `draw`, and a line in `PLOTS`: what it draws, and which of its values.
+To add a plot, add a file here with `draw`, and a line in `PLOTS` that says which values of which source it draws.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Plot(NamedTuple):
-    """A plot, and what it draws.
+    """A plot, and the source of its values.
 
     Attributes:
         source: "history", "explanation" or "analysis": a `History`, an `Explanation` or an `Analysis` of `explain`.
@@ -74,12 +74,12 @@ def draw(name: str, **sources: Any) -> "Figure":
     """A plot of `PLOTS`.
 
     Args:
-        name: of the plot.
-        sources: by their names in `Plot`; only that of the plot is used.
+        name: name of the plot.
+        sources: by name, as in `Plot.source`; only that of the plot is used.
 
     Raises:
-        InputError: where the name is not known.
-        plots.canvas.NothingToDrawError: where there is nothing to draw, such as gates in a plain network.
+        InputError: if the name is not known.
+        plots.canvas.NothingToDrawError: if there is nothing to draw, such as gates in a plain network.
     """
     plot = lookup("plot", name, PLOTS)
     return plot.draw(sources[plot.source])

@@ -14,12 +14,12 @@ def draw(predictions: Predictions, attention_received: list[ScoredMaps], caption
     """The attention that each position receives from all positions and heads, as a multiple of the uniform share.
 
     Args:
-        predictions: N images, a row each.
-        attention_received: the maps, a column each.
+        predictions: N images, one per row.
+        attention_received: the maps, one per column.
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: where the network has no self-attention.
+        NothingToDrawError: if the network has no self-attention.
     """
     if not attention_received:
         raise canvas.NothingToDrawError("nothing to draw: this network has no self-attention")

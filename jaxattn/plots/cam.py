@@ -17,10 +17,10 @@ def draw(predictions: Predictions, targets: np.ndarray, cams: list[ScoredMaps], 
     """Grad-CAM, HiResCAM and LayerCAM at each layer, overlaid on each image, with their scores.
 
     Args:
-        predictions: N images, a row each.
+        predictions: N images, one per row.
         targets: the explained class, int [N].
-        cams: the maps, kind by kind; each is drawn from its minimum to its maximum. Kinds that do not fit into one row
-            have a row each.
+        cams: the maps, kind by kind; each is drawn from its minimum to its maximum. If they do not fit into one row,
+            each kind has its own.
         caption: which run it is.
     """
     is_predicted = (targets == predictions.predicted).all()

@@ -1,6 +1,6 @@
 """The figure that every plot is drawn on: its title, text, axes and colour bars, and its file.
 
-Matplotlib loads when a figure is made. Nothing here touches pyplot or rcParams.
+Matplotlib is loaded when a figure is made. Nothing here touches pyplot or rcParams.
 """
 
 import functools
@@ -31,11 +31,11 @@ COLOUR_BAR = 0.95  # inches, the width of a colour bar with its numbers and its 
 DPI = 150
 MAX_PIXELS = 60_000  # of a side, just under Matplotlib's limit
 NO_CHANNEL_GATE = "nothing to draw: no gate of this network weights channels"
-INCH_PER_CHARACTER = 0.0075  # for each point of size
+INCH_PER_CHARACTER = 0.0075  # for each point of the font size
 
 
 class NothingToDrawError(ValueError):
-    """A plot that this run or these images do not have. The message says why, in one line."""
+    """Raised if this run or these images lack what a plot needs. The message says why, in one line."""
 
 
 def figure(title: str, caption: str, size: tuple[float, float]) -> "Figure":
@@ -43,8 +43,8 @@ def figure(title: str, caption: str, size: tuple[float, float]) -> "Figure":
 
     Args:
         title: what is shown.
-        caption: which run it is of, in small print below.
-        size: width and height of the plot, inches; the room for title and caption is added.
+        caption: which run it shows, in small print below.
+        size: width and height of the plot, inches; the space for title and caption is added.
     """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -86,7 +86,7 @@ def bare(axes: np.ndarray) -> np.ndarray:
 def colour_bar(
     drawing: "Figure", axes: Any, label: str, limits: tuple[float, float] = (0, 1), ends: Sequence[str] = ()
 ) -> None:
-    """A colour bar on the right of axes; `ends` names its two ends where numbers would say nothing."""
+    """A colour bar on the right of axes; `ends` labels its two ends if numbers would say nothing."""
     height = drawing.get_size_inches()[1]
     bar = drawing.colorbar(_scale(limits), ax=axes, shrink=min(1, 2.5 / height), aspect=20, pad=0.02)
     if ends:
@@ -126,7 +126,7 @@ def plain_axes(axes: "Axes", title: str = "", x: str = "", y: str = "") -> None:
 
 
 def class_ticks(axis: Any, classes: Sequence[str], room: float, **options: Any) -> None:
-    """Names of the classes [K] on an axis of `room` inches; where they are too many for it, every n-th."""
+    """Names of the classes [K] on an axis of `room` inches; if they do not fit, every n-th."""
     step = max(1, int(np.ceil(len(classes) * 1.25 * SMALL / 72 / room)))
     positions = np.arange(0, len(classes), step)
     names = class_names(classes)
@@ -139,7 +139,7 @@ def whole_ticks(axis: Any) -> None:
 
 
 def finish(drawing: "Figure") -> "Figure":
-    """The figure with its text settled: no name is parsed as a formula, and other scripts fall back to other fonts."""
+    """Finishes the text of a figure: no name is parsed as a formula, and other scripts use fallback fonts."""
     from matplotlib.text import Text
 
     for text in drawing.findobj(Text):
@@ -166,10 +166,10 @@ def encode(drawing: "Figure", form: str = "png") -> bytes:
 
 
 def write(drawing: "Figure", path: Path) -> Path:
-    """Writes the figure in the format that the suffix says; returns the path.
+    """Writes the figure in the format of the suffix; returns the path.
 
     Raises:
-        InputError: where it cannot be written.
+        InputError: if it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

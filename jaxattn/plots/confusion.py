@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def draw(tested: Predictions, caption: str) -> "Figure":
     """Fractions of each class's images by predicted class, and its accuracy with a 95% interval.
 
-    Where there are many classes, of their superclasses or of those confused most (`explain.groups`).
+    With many classes: of their superclasses, or of those confused most (`explain.groups`).
 
     Args:
         tested: all images of the test set, with their labels.

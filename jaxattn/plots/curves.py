@@ -16,10 +16,10 @@ def draw(
     """Loss (nats) and accuracy on the training and the monitored split, and the learning rate.
 
     Args:
-        metrics: a dict an epoch, as in `metrics.jsonl`.
+        metrics: one dict per epoch, as in `metrics.jsonl`.
         monitored: "validation", "test", or None for none.
         plateaus: epochs before which a plateau lowered the learning rate.
-        epoch: whose weights the other plots show.
+        epoch: the epoch whose weights the other plots show.
         caption: which run it is.
     """
     figure = canvas.figure("Training curves", caption, (9.5, 3))
@@ -55,7 +55,7 @@ def _dot(epochs):
 
 
 def _scale_rates(axis, rates, halved):
-    """Logarithmic where plateaus divide the rate, without powers in its labels; else from 0."""
+    """A logarithmic axis if plateaus lower the rate, without powers in its labels; otherwise an axis from 0."""
     if halved:
         from matplotlib.ticker import NullFormatter
 

@@ -1,4 +1,4 @@
-"""Deletion and insertion: how fast the prediction falls, and rises, with the pixels that a map ranks highest."""
+"""Deletion and insertion: how fast the probability changes as a map's highest pixels are removed or inserted."""
 
 from typing import TYPE_CHECKING
 

@@ -14,11 +14,11 @@ MOSAIC = 2.3  # inches, the width of a mosaic
 
 
 def draw(predictions: Predictions, features: dict[Layer, np.ndarray], channels: int, caption: str) -> "Figure":
-    """The first channels of each layer beside each image, on one colour scale a layer.
+    """The first channels of each layer beside each image, with one colour scale per layer.
 
     Args:
-        predictions: N images, a row each.
-        features: the output of each layer, {layer: [N, h, w, C]}, a column each.
+        predictions: N images, one per row.
+        features: the output of each layer, {layer: [N, h, w, C]}, one per column.
         channels: how many channels of each.
         caption: which run it is.
     """
@@ -46,6 +46,6 @@ def draw(predictions: Predictions, features: dict[Layer, np.ndarray], channels: 
 
 
 def _limits(values):
-    """Minimum and maximum; a constant lies in the middle of a scale of its own."""
+    """Minimum and maximum; for a constant, limits around it."""
     low, high = float(values.min()), float(values.max())
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -20,20 +20,20 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 class Panel(NamedTuple):
-    """A map [H, W] to overlay on its image, with the title over it."""
+    """A map [H, W] to overlay on its image, with the title above it."""
 
     title: str
     values: np.ndarray
 
 
 def image_cell(images: np.ndarray, lines: int) -> tuple[float, float]:
-    """The cell of `canvas.grid` for images [N, H, W, 3] with so many lines of text over each."""
+    """The size of a cell in `canvas.grid` for images [N, H, W, 3] with `lines` lines of text above each."""
     height, width = images.shape[1:3]
     return CELL, (CELL - GAP) * height / width + lines * 1.3 * canvas.SMALL / 72 + 0.14
 
 
 def show(axes: "Axes", image: np.ndarray, title: str = "") -> None:
-    """Draws an image with a title over it: uint8 [H, W, 3], or grey [H, W] in 0-1."""
+    """Draws an image with a title above it: uint8 [H, W, 3], or grey [H, W] in 0-1."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_title(title, fontsize=canvas.SMALL, color=canvas.INK, pad=3)
 
@@ -46,14 +46,14 @@ def gallery(
     bar: dict[str, Any],
     across: int = MAX_COLUMNS - 1,
 ) -> "Figure":
-    """Each image, and beside it its maps overlaid at alpha .5, in rows.
+    """Each image, and beside it the image with its maps overlaid at alpha .5, in rows.
 
     Args:
-        title, caption: as of `canvas.figure`.
+        title, caption: as for `canvas.figure`.
         predictions: N images.
-        panels: the maps of each, N lists.
+        panels: the maps of each image, N lists.
         bar: arguments of `canvas.colour_bar`: its label and the scale that all maps share.
-        across: the most maps of a row.
+        across: maximum number of maps in a row.
     """
     across = min(across, len(panels[0]))
     down = -(-len(panels[0]) // across)
@@ -75,10 +75,10 @@ def weight_overlays(title: str, caption: str, predictions: Predictions, maps: li
     """Maps of weights over N images, all on the scale that `gate_limits` gives, with their range and scores.
 
     Args:
-        title, caption: as of `canvas.figure`.
-        predictions: N images, a row each.
+        title, caption: as for `canvas.figure`.
+        predictions: N images, one per row.
         maps: a column each.
-        label: of the colour bar.
+        label: label of the colour bar.
     """
     panels = []
     for i, image in enumerate(predictions.images):
@@ -95,7 +95,7 @@ def weight_overlays(title: str, caption: str, predictions: Predictions, maps: li
 
 
 def mosaic(maps: np.ndarray) -> np.ndarray:
-    """Maps [n, h, w] side by side in a near square, with gaps of NaN: one image of them all."""
+    """Maps [n, h, w] as one image: a nearly square grid with gaps of NaN."""
     count, height, width = maps.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)

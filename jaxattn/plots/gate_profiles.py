@@ -18,12 +18,12 @@ def draw(gate_profiles: dict[Layer, np.ndarray], test_labels: np.ndarray, captio
     """The weight of each channel: its mean over images, and the band that holds 90% of them.
 
     Args:
-        gate_profiles: weight of each channel for each of N images, {gate: [N, C]}, a panel each.
+        gate_profiles: weight of each channel for each of N images, {gate: [N, C]}, one per panel.
         test_labels: classes of the images, int [N].
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: where no gate weights channels.
+        NothingToDrawError: if no gate weights channels.
     """
     if not gate_profiles:
         raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)

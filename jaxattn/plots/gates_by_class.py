@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def draw(gate_profiles: dict[Layer, np.ndarray], tested: Predictions, caption: str) -> "Figure":
-    """A class by channel map for each gate, channels sorted by their mean weight.
+    """A map of classes by channels for each gate, channels sorted by their mean weight.
 
-    Where there are many classes, of their superclasses or of those confused most (`explain.groups`).
+    With many classes: of their superclasses, or of those confused most (`explain.groups`).
 
     Args:
-        gate_profiles: weight of each channel for each of N images, {gate: [N, C]}, a panel each.
+        gate_profiles: weight of each channel for each of N images, {gate: [N, C]}, one per panel.
         tested: the N images, with their labels.
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: where no gate weights channels.
+        NothingToDrawError: if no gate weights channels.
     """
     if not gate_profiles:
         raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)

@@ -1,4 +1,4 @@
-"""How class-specific and how image-specific gates are, by depth, and over the epochs where they were recorded."""
+"""How class-specific and how image-specific gates are, by depth, and over the epochs if they were recorded."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -25,10 +25,10 @@ def draw(signs: Mapping[str, Signs], history: Mapping[int, Mapping[str, Signs]],
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: where no gate weights channels.
+        NothingToDrawError: if no gate weights channels.
 
     Source: arXiv:1709.01507, figure 6, which shows the means of single classes by channel: early gates treat classes
-    alike, deep ones tell them apart. Here, all classes are in one number for each gate.
+    alike, deep ones distinguish them. Here, one number for each gate covers all classes.
     """
     if not signs:
         raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)

@@ -18,12 +18,12 @@ def draw(predictions: Predictions, gates: dict[Layer, np.ndarray], caption: str)
     """The weight of each channel for each image, averaged over positions; channels in the order of the network.
 
     Args:
-        predictions: N images, a row each.
-        gates: {gate: [N, h, w, C]}, a column each; those with one channel are left out.
+        predictions: N images, one per row.
+        gates: {gate: [N, h, w, C]}, one per column; those with one channel are left out.
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: where no gate weights channels.
+        NothingToDrawError: if no gate weights channels.
     """
     weights = {name: gate.mean(axis=(1, 2)) for name, gate in gates.items() if gate.shape[3] > 1}
     if not weights:

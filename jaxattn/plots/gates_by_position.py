@@ -14,12 +14,12 @@ def draw(predictions: Predictions, gate_maps: list[ScoredMaps], caption: str) ->
     """Each gate that weights positions, overlaid on each image, from 0 to 1; if by channel too, its mean over channels.
 
     Args:
-        predictions: N images, a row each.
-        gate_maps: the weights, a column each.
+        predictions: N images, one per row.
+        gate_maps: the weights, one per column.
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: where no gate weights positions.
+        NothingToDrawError: if no gate weights positions.
     """
     if not gate_maps:
         raise canvas.NothingToDrawError("nothing to draw: no gate of this network weights positions")

@@ -17,8 +17,8 @@ def draw(predictions: Predictions, strongest: list[ScoredMaps], caption: str) ->
     """The channels of highest mean activation, resized to each image and overlaid on it.
 
     Args:
-        predictions: N images, a row each.
-        strongest: their maps, strongest first, a column each. The maps of one image share one colour scale.
+        predictions: N images, one per row.
+        strongest: their maps, strongest first, one per column. The maps of one image share one colour scale.
         caption: which run it is.
     """
     panels = []

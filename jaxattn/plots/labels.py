@@ -7,7 +7,7 @@ from jaxattn.explain.faithfulness import area
 from jaxattn.types import Predictions, Scores
 
 LONG = 16  # characters of a class name on an axis
-SHORT = 11  # and over an image
+SHORT = 11  # and above an image
 
 
 def class_names(classes: Sequence[str], longest: int = LONG) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def class_names(classes: Sequence[str], longest: int = LONG) -> tuple[str, ...]:
 
 
 def prediction(predictions: Predictions, index: int) -> str:
-    """Two lines on one image: its true class, where known, and the predicted class with its probability."""
+    """Two lines on one image: its true class, if known, and the predicted class with its probability."""
     names, guess = class_names(predictions.classes, SHORT), predictions.predicted[index]
     predicted = f"{names[guess]} {predictions.probabilities[index, guess]:.0%}"
     if predictions.labels is None:
@@ -33,7 +33,7 @@ def prediction(predictions: Predictions, index: int) -> str:
 
 
 def scores(values: Scores, index: int) -> str:
-    """Two lines on one map: its areas under deletion and insertion, and its mass on the object where that is known."""
+    """Two lines on one map: its areas under deletion and insertion, and its mass on the object if that is known."""
     first = f"del {area(values.deletion[index]):.2f}  ins {area(values.insertion[index]):.2f}"
     if values.mass_on_object is None or values.pointing is None:
         return first

@@ -23,7 +23,7 @@ def draw(removals: dict[str, Removal], caption: str) -> "Figure":
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: where no gate weights channels.
+        NothingToDrawError: if no gate weights channels.
     """
     if not removals:
         raise canvas.NothingToDrawError(canvas.NO_CHANNEL_GATE)

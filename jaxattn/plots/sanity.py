@@ -15,8 +15,8 @@ def draw(predictions: Predictions, cams: list[ScoredMaps], caption: str) -> "Fig
     """Class activation maps of the trained network beside those of one with randomised weights.
 
     Args:
-        predictions: N images, a row each.
-        cams: the maps; of each kind the last, deepest layer is drawn.
+        predictions: N images, one per row.
+        cams: the maps; for each kind, only the last, deepest layer is drawn.
         caption: which run it is.
 
     Source: arXiv:1810.03292.

@@ -1,4 +1,4 @@
-"""Writes a run, or several side by side, into one HTML file that needs nothing else.
+"""Writes a run, or several side by side, into one HTML file that needs no other file.
 
 jaxattn report RUN [RUN...]
 """
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used.
+        InputError: if the command line or what it names cannot be used.
     """
     flags = parser().parse_args(arguments)
     if len(flags.runs) > MAX_RUNS:

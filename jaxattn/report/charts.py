@@ -27,13 +27,13 @@ class Line(NamedTuple):
 def chart(
     title: str, lines: list[Line], x_label: str, limits: dict[str, tuple[float, float]] | None = None, **options: Any
 ) -> dict[str, Any]:
-    """The data of a chart for the template's `chart`.
+    """The data of a chart, for the template's macro `chart`.
 
     Args:
         title: what is shown.
-        lines: with at least one point each.
-        x_label: of the horizontal axis.
-        limits: of "x" and "y", if not those of the points.
+        lines: each has at least one point.
+        x_label: label of the horizontal axis.
+        limits: limits of "x" and "y"; by default, those of the points.
         options: `percent=True`: y, or with `percent="xy"` both, are fractions; `whole=True`: x has whole numbers;
             `marks=[...]`: positions on x that get a vertical line.
     """

@@ -19,7 +19,7 @@ Wrong = list[tuple[int, int, int]]  # true class, predicted class, number of ima
 
 
 def matrix(tested: Predictions) -> dict[str, Any]:
-    """The confusion matrix and the accuracy of its rows: classes, or what stands for them where they are many."""
+    """The confusion matrix and the accuracy of its rows: classes or, if there are many, groups of them."""
     groups = grouped(tested)
     counts = confusion(tested, groups)
     accuracy, interval = per_class_accuracy(counts)
@@ -37,10 +37,10 @@ def matrix(tested: Predictions) -> dict[str, Any]:
 
 
 def table(run: Run, tested: Predictions) -> dict[str, Any]:
-    """All classes with their images, their accuracy and the most frequent wrong prediction, and what stands out.
+    """All classes with their images, accuracy and most frequent wrong prediction, and which are hardest and easiest.
 
     Args:
-        run: whose result says how many images of each class were trained on, if it does.
+        run: its result may say how many images of each class were trained on.
         tested: its test set.
     """
     classes, wrong = tested.classes, _wrong(tested)
@@ -83,16 +83,16 @@ def _wrong(tested: Predictions) -> Wrong:
 
 
 def trained_images(run: Run) -> np.ndarray | None:
-    """How many images of each class were trained on, int [K]; None where the run does not say."""
+    """How many images of each class were trained on, int [K]; None if the run does not say."""
     recorded = (run.result or {}).get("train_images_by_class")
     return None if recorded is None or len(recorded) != len(run.classes) else np.array(recorded)
 
 
 def images_by_class(runs: list[Run], tested: Predictions) -> dict[str, Any] | None:
-    """A chart of the number of images by class, the most frequent class first; None where all have equally many.
+    """A chart of the number of images by class, the most frequent class first; None if all have equally many.
 
     Args:
-        runs: of one data set; the first that says how many images it was trained on counts.
+        runs: runs on one data set; training images are those of the first run that records them.
         tested: its test set.
     """
     counts = {"test": frequencies(tested.truth, len(tested.classes))}

@@ -35,10 +35,10 @@ def contents(
     """The data that the page's script reads.
 
     Args:
-        names: of the runs.
+        names: names of the runs.
         explained: the same N images, explained for each run.
         rows: their indices in the test set, int [N].
-        profiles: of each run, the weight of each channel for each of n images, {gate: [n, C]}.
+        profiles: for each run, the weight of each channel for each of n images, {gate: [n, C]}.
 
     Returns:
         A dict that JSON can hold.
@@ -57,7 +57,7 @@ def contents(
 
 
 def fewer(contents: dict[str, Any]) -> dict[str, Any]:
-    """What `contents` gives, with every other image."""
+    """The result of `contents`, with every other image."""
 
     def cut(key, value):
         if key in BY_IMAGE:

@@ -19,26 +19,26 @@ from jaxattn.runs.run import Run
 from jaxattn.runs.store import write_text
 from jaxattn.templates import pages
 
-SCORED = 32  # test images whose maps are scored: half of what `visualize` takes, for the report ends every run
+SCORED = 32  # test images whose maps are scored: half as many as in `visualize`, since every run ends with a report
 MAX_BYTES = 5_000_000
 LONGEST = 24  # characters of a class name under a small image
 FILES = {"css": "report.css", "js": "report.js", "table": "table.js"}
 
 
 def write_report(runs: Sequence[Run], out: str | Path | None = None, data_dir: str | None = None) -> Path:
-    """Writes a report, whole or not at all.
+    """Writes a report atomically.
 
     Args:
         runs: trained on the same images.
-        out: the file; by default `report.html` in the folder of the one run, `report-of-N.html` in that of the
-            first of several.
+        out: the file; by default `report.html` in the run folder; for several runs, `report-of-N.html` in that of
+            the first.
         data_dir: where the data is, if it has moved since training.
 
     Returns:
         The file.
 
     Raises:
-        InputError: where the data is not available or differs between runs, or the file cannot be written.
+        InputError: if the data is not available or differs between runs, or the file cannot be written.
     """
     if len({read_manifest(run.folder).dataset_hash for run in runs}) > 1:
         raise InputError("runs side by side must be of the same images, these are not; report on each by itself")

@@ -29,7 +29,7 @@ def coloured(values: np.ndarray, limits: tuple[float, float] = (0, 1)) -> str:
 
 
 def coarse(maps: np.ndarray, longest: int = MAX_SIDE) -> np.ndarray:
-    """Maps [N, h, w], every n-th row and column of them, so that no side is longer than `longest`."""
+    """Every n-th row and column of maps [N, h, w], so that no side is longer than `longest`."""
     step = -(-max(maps.shape[1:]) // longest)
     return maps[:, ::step, ::step]
 

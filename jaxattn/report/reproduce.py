@@ -37,7 +37,7 @@ def command(config: Config) -> str:
 def changed(config: Config) -> Iterator[tuple[str, Any]]:
     """The fields that differ from their defaults, with their values; always the data set.
 
-    A recipe that was a file is not named: what it sets is.
+    A recipe from a file is not named; the settings that it changes are.
     """
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
@@ -47,7 +47,7 @@ def changed(config: Config) -> Iterator[tuple[str, Any]]:
 
 
 def setting(name: str, value: Any) -> list[str]:
-    """The words of a command line that give a setting this value; one that is on or off is a flag alone."""
+    """The words of a command line that give a setting this value; for True, the flag alone."""
     return [flag(name)] if value is True else [flag(name), str(value)]
 
 
@@ -57,5 +57,5 @@ def flag(name: str) -> str:
 
 
 def default(config: Config, field: dataclasses.Field) -> Any:
-    """The value of a field of `Config` where it is not given: the recipe's, or the field's own."""
+    """The value of a field of `Config` if it is not given: the recipe's, or the field's own."""
     return defaults(config.network, config.recipe).get(field.name, field.default)

@@ -59,7 +59,7 @@ KINDS = {
 
 
 def run_names(runs: list[Run]) -> list[str]:
-    """Short distinct names of runs: their attention, else with the seed, the folder's name, or the whole folder."""
+    """Short distinct names of runs: the attention; if not distinct, with the seed, the folder's name, or its path."""
     short = ["plain" if run.config.attention == "none" else run.config.attention for run in runs]
     tries = (
         short,
@@ -96,7 +96,7 @@ def result(run: Run, tested: Predictions) -> dict[str, Any]:
 
 
 def _by_class(tested: Predictions) -> dict[str, Any]:
-    """The accuracy of the best constant prediction, and accuracies that only some data sets have, else None."""
+    """The accuracy of the best constant prediction, and accuracies that only some data sets have, otherwise None."""
     counts = frequencies(tested.truth, len(tested.classes))
     pair, superclasses = (tested.predicted, tested.truth), tested.superclasses
     return {
@@ -107,7 +107,7 @@ def _by_class(tested: Predictions) -> dict[str, Any]:
 
 
 def curves(names: list[str], runs: list[Run], plateaus: list[list[int]]) -> list[dict[str, Any]]:
-    """Charts of loss, accuracy and learning rate by epoch; the runs share each."""
+    """Charts of loss, accuracy and learning rate by epoch, each with all runs."""
     charts = []
     for key, title, percent in (("loss", "Loss, nats", ""), ("accuracy", "Accuracy", "y")):
         lines = [
@@ -147,7 +147,7 @@ def calibration(names: list[str], tested: list[Predictions]) -> dict[str, Any]:
 
 
 def formula(attention: str) -> str:
-    """What the modules of an attention compute of their input x, as far as they say."""
+    """What the modules of an attention compute from their input x, if they have a formula."""
     if attention.startswith("wide:"):
         return ""
     modules = (resolve(name) for name in attention.split("+"))

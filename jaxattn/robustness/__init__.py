@@ -1,1 +1,1 @@
-"""Other images for trained networks: corruptions made here, published sets, and test images without some of them."""
+"""Other images for trained networks: corruptions made here, published sets, and subsets of the test images."""

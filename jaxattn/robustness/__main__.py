@@ -1,4 +1,4 @@
-"""Tests trained networks on other images: corrupted ones, CIFAR-10-C and 10.1, test images without doubtful ones.
+"""Tests trained networks on other images: corrupted ones, CIFAR-10-C and 10.1, subsets of the test images.
 
 jaxattn robustness RUN... | DIR
 """
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     """Runs the command.
 
     Raises:
-        InputError: where the command line or what it names cannot be used.
+        InputError: if the command line or what it names cannot be used.
     """
     flags = parser().parse_args(arguments)
     folders = [local_path(folder) for folder in flags.folders]
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Namespace) -> "Robustness":
-    """What the runs reach on the views that the flags name."""
+    """The metrics of the runs on the views that the flags name."""
     from jaxattn.comparison import other_images, results, robustness
     from jaxattn.comparison.plan import check_planned, read_plan
     from jaxattn.robustness.views import find
@@ -113,7 +113,7 @@ def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Name
     every = [run for by_seed in runs.values() for run in by_seed.values()]
     if not every:
         raise InputError(f"{comparison} holds no finished run; run the command that made it first")
-    results.notes(runs, flags.trust_code, flags.accept_changed_code)  # refuses code that is not trusted
+    results.notes(runs, flags.trust_code, flags.accept_changed_code)  # raises for code that is not trusted
     test = read_test(every[0].folder, flags.data_dir, flags.trust_code)
     files = {name: getattr(flags, name) for name in FILES}
     views = find(every[0].manifest.data.name, test, flags.corruptions, flags.images, files)

@@ -1,10 +1,10 @@
 """Corruptions of test images, each in five severities: pure functions of images and a generator.
 
-They are like those of CIFAR-10-C in kind, but the severities are our own: what a network reaches on them cannot be
-compared with figures of CIFAR-10-C. Lengths grow with the image, so that any size is corrupted alike; they are given
-for 32 pixels.
+The kinds are those of CIFAR-10-C, but the severities are our own: accuracies on them cannot be compared with published
+ones on CIFAR-10-C. Lengths are given for 32 pixels and scale with the image, so that images of all sizes are corrupted
+alike.
 
-Source: arXiv:1903.12261, which kinds of corruption and that there are five severities; shift and rotation are ours.
+Source: arXiv:1903.12261 (the kinds of corruption, and five severities); shift and rotation are ours.
 """
 
 import io
@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from jaxattn.errors import InputError, lookup
 
 SEVERITIES = (1, 2, 3, 4, 5)
-VERSION = "1"  # of what they do
+VERSION = "1"  # of these corruptions
 SIDE = 32  # pixels, for which lengths are given
 _NOISE = (0.03, 0.05, 0.07, 0.09, 0.12)  # standard deviation, of values from 0 to 1
 _BLUR = (0.4, 0.6, 0.8, 1.0, 1.3)  # standard deviation, pixels
@@ -28,14 +28,14 @@ _JPEG = (80, 60, 40, 25, 15)  # quality
 _PIXELATION = (0.8, 0.65, 0.5, 0.4, 0.3)  # of the pixels along a side
 _SHIFT = (2, 4, 6, 8, 10)  # pixels
 _ROTATION = (6, 12, 18, 24, 30)  # degrees
-_CHUNK = 1 << 22  # values that are floats at one time
+_CHUNK = 1 << 22  # values that are held as floats at a time
 
 Images = UInt8[np.ndarray, "N H W C"]
 Corruption = Callable[[Images, int, np.random.Generator], Images]
 
 
 def corrupt(name: str, severity: int, images: Images) -> Images:
-    """Images [N, H, W, C] corrupted: the same for the same images, whoever asks, to the bit with the same versions.
+    """Images [N, H, W, C] corrupted: the same for the same images, bit for bit with the same versions.
 
     Args:
         name: a key of `CORRUPTIONS`.
@@ -43,7 +43,7 @@ def corrupt(name: str, severity: int, images: Images) -> Images:
         images: uint8 [N, H, W, C], C being 1 (grey) or 3; they are not changed.
 
     Raises:
-        InputError: where the corruption or the severity is not known, or the images are of another type or shape.
+        InputError: if the corruption or the severity is not known, or the images are of another type or shape.
     """
     corruption = lookup("corruption", name, CORRUPTIONS)
     if severity not in SEVERITIES:
@@ -63,7 +63,7 @@ def noise(images: Images, severity: int, rng: np.random.Generator) -> Images:
 
 
 def blur(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Blurs images [N, H, W, C] by a Gaussian; beyond an edge, its pixels continue."""
+    """Blurs images [N, H, W, C] by a Gaussian; pixels at an edge are repeated beyond it."""
     from scipy import ndimage
 
     sigma = _scaled(_BLUR, severity, images)
@@ -82,7 +82,7 @@ def contrast(images: Images, severity: int, rng: np.random.Generator) -> Images:
 
 
 def jpeg(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Stores each of images [N, H, W, C] as JPEG."""
+    """Compresses each of images [N, H, W, C] as JPEG."""
     from PIL import Image
 
     def stored(image):
@@ -105,7 +105,7 @@ def pixelation(images: Images, severity: int, rng: np.random.Generator) -> Image
 
 
 def shift(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Moves each of images [N, H, W, C] up, down, left or right, as drawn; beyond an edge, its pixels continue."""
+    """Moves each of images [N, H, W, C] up, down, left or right at random; pixels at an edge are repeated beyond it."""
     pixels = max(severity, round(_scaled(_SHIFT, severity, images)))
     directions, moved = rng.integers(4, size=len(images)), np.empty_like(images)
     for direction, (down, right) in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1))):
@@ -118,7 +118,7 @@ def shift(images: Images, severity: int, rng: np.random.Generator) -> Images:
 
 
 def rotation(images: Images, severity: int, rng: np.random.Generator) -> Images:
-    """Turns each of images [N, H, W, C] left or right, as drawn; beyond an edge, its pixels continue."""
+    """Turns each of images [N, H, W, C] left or right at random; pixels at an edge are repeated beyond it."""
     from scipy import ndimage
 
     is_left, turned = rng.integers(2, size=len(images)) == 1, np.empty_like(images)
@@ -134,7 +134,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
 
 
 def _scaled(lengths, severity, images):
-    """A length in pixels for images of their size."""
+    """A length in pixels, scaled to the size of the images."""
     return lengths[severity - 1] * min(images.shape[1:3]) / SIDE
 
 
@@ -143,7 +143,7 @@ def _rounded(values):
 
 
 def _each(images, change):
-    """Applies a function of Pillow's images to each."""
+    """Applies a function of a Pillow image to each image."""
     from PIL import Image
 
     shape = images.shape[1:3] if images.shape[-1] == 1 else images.shape[1:]

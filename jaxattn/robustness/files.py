@@ -1,4 +1,4 @@
-"""Arrays of NumPy and columns of CSV files that others wrote, checked before they take memory."""
+"""Untrusted NumPy arrays and columns of CSV files, checked before they take memory."""
 
 import csv
 import io
@@ -17,16 +17,16 @@ MAX_BYTES = 1 << 30  # of an array; those of CIFAR-10-C have 154 million
 def read_array(
     path: Path, setting: str, kinds: str, shape: Sequence[int | None], itemsize: int | None = None
 ) -> np.ndarray:
-    """A memory-mapped array of NumPy.
+    """A memory-mapped NumPy array.
 
     Args:
-        path, setting: of the file, and the argument that names it.
-        kinds: of numbers that it may hold, as NumPy's `dtype.kind`.
-        shape: that it must have; None stands for any length.
-        itemsize: bytes of a number; None for any.
+        path, setting: the file, and the argument that names it.
+        kinds: the kinds of numbers that it may hold, as in NumPy's `dtype.kind`.
+        shape: the shape that it must have; None stands for any length.
+        itemsize: bytes per number; None for any.
 
     Raises:
-        InputError: where it cannot be read, or is of another type or shape, or empty.
+        InputError: if it cannot be read, or is of another type or shape, or empty.
     """
     try:
         array = map_npy(path, MAX_BYTES)
@@ -45,7 +45,7 @@ def check_range(path: Path, values: np.ndarray, limit: int, name: str, setting: 
     """Checks that the values [M] called `name` lie in 0..limit - 1; `setting` is the argument that names the file.
 
     Raises:
-        InputError: where one does not.
+        InputError: if one does not.
     """
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= limit:
@@ -56,7 +56,7 @@ def read_columns(path: Path, names: Sequence[str], setting: str) -> list[np.ndar
     """Columns of whole numbers, int64 [M] each, of a CSV file that the argument `setting` names.
 
     Raises:
-        InputError: where it cannot be read, lacks a column, or a line, which is named, holds anything else.
+        InputError: if it cannot be read, lacks a column, or a line holds anything else; the message names the line.
     """
     rule = f"a CSV file with the columns {', '.join(names)}, whole numbers"
     try:
@@ -68,7 +68,7 @@ def read_columns(path: Path, names: Sequence[str], setting: str) -> list[np.ndar
         for line in lines:
             try:
                 rows.append([np.int64(whole_number(line[name])) for name in names])
-            except (TypeError, ValueError, OverflowError) as error:  # of a line that is too short, too
+            except (TypeError, ValueError, OverflowError) as error:  # also for a line that is too short
                 raise InputError(f"{path}, line {lines.line_num}: it must be {rule}", setting) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error

@@ -1,4 +1,4 @@
-"""What is known of CIFAR-10's test images, by their official order, which is checked."""
+"""Facts about CIFAR-10's test images by their official order, which is checked."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ from jaxattn.paths import local_path
 from jaxattn.robustness.files import check_range, read_array, read_columns
 
 OFFICIAL = "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"  # SHA-256 of the test labels as bytes
-AGREEMENT = 0.95  # of people with the given labels; of CIFAR-10H it is 0.9921
+AGREEMENT = 0.95  # minimum agreement of people with the given labels; in CIFAR-10H it is 0.9921
 CLASSES = 10
 
 
@@ -20,12 +20,12 @@ def check_order(name: str, test: Split, setting: str) -> None:
     """Checks that a test set is that of CIFAR-10 in its official order.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         test: its test images.
-        setting: the argument that asks for it.
+        setting: the argument that needs them.
 
     Raises:
-        InputError: where it is not.
+        InputError: if it is not.
     """
     if name != "cifar10":
         raise InputError(
@@ -40,10 +40,10 @@ def check_order(name: str, test: Split, setting: str) -> None:
 def read_duplicates(path: str | Path, test: Split) -> Integer[np.ndarray, " M"]:
     """The test images int [M] that have a near-duplicate among the training images, in ciFAIR's format.
 
-    Columns TestID and Judgment (0: exact, 1: nearly, 2: similar); others are left alone.
+    Columns TestID and Judgment (0: exact, 1: nearly, 2: similar); others are ignored.
 
     Raises:
-        InputError: where the file cannot be read, or an index is none of the test images `test`.
+        InputError: if the file cannot be read, or an index is none of the test images `test`.
 
     Source: arXiv:1902.00423.
     """
@@ -55,12 +55,12 @@ def read_duplicates(path: str | Path, test: Split) -> Integer[np.ndarray, " M"]:
 
 
 def read_label_errors(path: str | Path, test: Split) -> Integer[np.ndarray, " M"]:
-    """The test images int [M] whose label is doubted.
+    """The test images int [M] whose label is doubtful.
 
-    Columns test_index and label, which is the given one; others are left alone.
+    Columns test_index and label (the given one); others are ignored.
 
     Raises:
-        InputError: where the file cannot be read, an index is none of the test images `test`, or a label is not theirs.
+        InputError: if the file cannot be read, an index is none of the test images `test`, or a label is not theirs.
 
     Source: arXiv:2103.14749.
     """
@@ -79,8 +79,8 @@ def read_people(path: str | Path, test: Split) -> Num[np.ndarray, "N K"]:
     """How often people gave each label to each test image [N, K], such as CIFAR-10H's counts.
 
     Raises:
-        InputError: where the file cannot be read, is of another type or shape, holds a row without a label, or people's
-            most frequent labels are not those of `test`: it is of other images, or in another order.
+        InputError: if the file cannot be read, has another type or shape, holds a row without a label, or people's
+            most frequent labels are not those of `test`: it is about other images, or in another order.
 
     Source: arXiv:1908.07086.
     """

@@ -1,4 +1,4 @@
-"""Images for networks that were trained on CIFAR-10, read from the files that their authors gave."""
+"""Images for networks that were trained on CIFAR-10, read from the files that their authors published."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def read_corruptions(path: str | Path, test: Split, rows: Integer[np.ndarray, " 
     A file is uint8 [5 N, H, W, 3], and `labels.npy` int [5 N]: N test images in each severity, one after another.
 
     Raises:
-        InputError: where a file is missing, cannot be read, or is of another type or shape, or labels differ.
+        InputError: if a file is missing, cannot be read, or is of another type or shape, or labels differ.
 
     Source: arXiv:1903.12261.
     """
@@ -54,10 +54,10 @@ def read_corruptions(path: str | Path, test: Split, rows: Integer[np.ndarray, " 
 def read_new_images(path: str | Path, test: Split) -> list[View]:
     """CIFAR-10.1: a view for each version that a folder holds; `test` are the runs' own images.
 
-    `cifar10.1_v6_data.npy` is uint8 [M, H, W, 3], `cifar10.1_v6_labels.npy` int [M]: 2,000 images; of v4 2,021.
+    `cifar10.1_v6_data.npy` is uint8 [M, H, W, 3], `cifar10.1_v6_labels.npy` int [M]: 2,000 images; v4 has 2,021.
 
     Raises:
-        InputError: where no version is there, or a file cannot be read, or is of another type or shape.
+        InputError: if no version is there, or a file cannot be read, or is of another type or shape.
 
     Source: arXiv:1806.00451.
     """

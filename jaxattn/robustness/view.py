@@ -1,4 +1,4 @@
-"""A view: images that trained networks are tested on, and what is measured of their predictions."""
+"""A view: images that trained networks are tested on, and the metrics of their predictions."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class View(NamedTuple):
 
     Attributes:
         name: such as "noise" or "CIFAR-10.1 v6".
-        severity: 1 to 5; 0 where there are no severities.
+        severity: 1 to 5; 0 if there are no severities.
         images: their number N.
-        of: a digest of what the images and labels are made of, beside the run's own test set.
-        load: gives the images uint8 [N, H, W, 3] and the labels int [N].
-        people: how often people gave each label [N, K]; None where that is not asked.
+        of: a digest of everything that the images and labels depend on, except the run's own test set.
+        load: returns the images uint8 [N, H, W, 3] and the labels int [N].
+        people: how often people gave each label [N, K]; None if that is not needed.
     """
 
     name: str
@@ -33,11 +33,11 @@ class View(NamedTuple):
     people: np.ndarray | None = None
 
     def measure(self, logits: Float[np.ndarray, "N K"], labels: Integer[np.ndarray, " N"]) -> dict[str, float]:
-        """The accuracy (fraction), and the cross-entropy (nats) where people's labels are there.
+        """The accuracy (fraction), and the cross-entropy (nats) if there are people's labels.
 
         Args:
-            logits: of the images [N, K].
-            labels: of `load`, int [N].
+            logits: logits of the images [N, K].
+            labels: from `load`, int [N].
         """
         metrics = {ACCURACY: float(np.mean(logits.argmax(axis=1) == labels))}
         return metrics if self.people is None else metrics | {CROSS_ENTROPY: cross_entropy(logits, self.people)}
@@ -48,9 +48,9 @@ def cross_entropy(logits: Float[np.ndarray, "N K"], counts: Num[np.ndarray, "N K
 
     Args:
         logits: [N, K]; q is their softmax.
-        counts: [N, K]; p is their share of each row, whose sum is above 0.
+        counts: [N, K]; p is each row divided by its sum, which is above 0.
 
-    Source: arXiv:1908.07086, section 4, people's labels as a distribution.
+    Source: arXiv:1908.07086, section 4 (people's labels as a distribution).
     """
     people = counts / counts.sum(axis=1, keepdims=True)
     return float(-(people * scipy.special.log_softmax(logits.astype(np.float64), axis=1)).sum(axis=1).mean())

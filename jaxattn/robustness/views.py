@@ -1,4 +1,4 @@
-"""The views that networks are tested on, by what was asked for."""
+"""The views that networks are tested on, from the names and files that a caller gives."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,14 +20,14 @@ def find(
     """The views, the test images themselves first; all files are checked before a network is tested.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         test: its test images.
-        corruptions: names of those that are made here.
+        corruptions: names of corruptions that are made here.
         images: how many of the test images are taken, as a stratified sample; None for all.
         files: paths of what others published, by `cifar10_c`, `cifar10_1`, `duplicates`, `label_errors`, `people`.
 
     Raises:
-        InputError: where a file cannot be used, or is not for these test images, or the sample is none.
+        InputError: if a file cannot be used, or is not for these test images, or a view would be empty.
     """
     if images is not None and not 0 < images <= len(test):
         raise InputError(f"images must be 1 to {len(test):,}, the number of test images, got {images:,}", "images")
@@ -56,7 +56,7 @@ def find(
 
 
 def of_rows(name: str, test: Split, rows: Integer[np.ndarray, " M"], people: np.ndarray | None = None) -> View:
-    """The test images at `rows` int [M]; the label is people's most frequent one where there are counts [N, K]."""
+    """The test images at `rows` int [M]; the label is people's most frequent one if there are counts [N, K]."""
     labels = test.labels if people is None else people.argmax(axis=1)
     chosen = None if people is None else people[rows]
     made_of = digest("test", rows, *(() if chosen is None else (chosen,)))

@@ -1,8 +1,8 @@
 """Checkpoints of a run: `epoch-12.safetensors` holds the state after epoch 12, and a digest of it.
 
-A checkpoint is written beside its name and renamed, so a process that is killed leaves none or a whole one. One whose
-digest does not agree with its contents, or that is of another run or epoch, is refused. Those of earlier versions,
-which do not say whose they are, and folders that Orbax wrote are read, too.
+A checkpoint is written under another name and renamed, so a killed process leaves no incomplete one. It is refused if
+its digest does not match its contents, or if it is of another run or epoch. Checkpoints of earlier versions, which do
+not name their run, and folders that Orbax wrote are read, too.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from jaxattn.limits import read_bytes
 from jaxattn.runs.store import write_bytes
 
 _NAME = re.compile(r"epoch-(\d+)\.safetensors|(\d+)")  # the second is a folder that Orbax wrote
-MAX_BYTES = 2 << 30  # of a checkpoint, which anyone may have written
+MAX_BYTES = 2 << 30  # of a checkpoint, which is untrusted
 NO_RUN: Mapping[str, str] = MappingProxyType({})
-_KINDS = "biuf"  # of types that safetensors holds everywhere
+_KINDS = "biuf"  # kinds of dtypes that safetensors always supports
 _DRAFT = re.compile(r"epoch-\d+\.safetensors\..+|\d+\.orbax-checkpoint-tmp.*")  # what a killed process leaves
 
 
@@ -45,13 +45,13 @@ class DamagedCheckpointError(InputError):
 
 
 def save(folder: Path, epoch: int, state: Any, keep: set[int], run: Mapping[str, str] = NO_RUN) -> None:
-    """Writes `state`, a replicated tree of arrays [...], as the checkpoint of an epoch, whole or not at all.
+    """Writes `state`, a replicated tree of arrays [...], as the checkpoint of an epoch, atomically.
 
-    Then it deletes epochs that are not in `keep`. Files that are not checkpoints are left alone. `run` says whose it
-    is (`Manifest.header`); without it, the checkpoint does not.
+    Then it deletes epochs that are not in `keep`. Files that are not checkpoints are left alone. `run` identifies the
+    run (`Manifest.header`); without it, the checkpoint names no run.
 
     Raises:
-        InputError: where it cannot be written.
+        InputError: if it cannot be written.
     """
     try:
         data = _pack(named(jax.device_get(state)), _about(run, epoch))
@@ -74,7 +74,7 @@ def named(tree: Any) -> dict[str, np.ndarray]:
 
 
 def name_of(path: Any) -> str:
-    """The name of an array by its path in a tree, as JAX gives it."""
+    """The name of an array, from its key path in a tree."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
@@ -85,7 +85,7 @@ def check(like: Any) -> None:
         like: a tree with its shapes and types.
 
     Raises:
-        InputError: where it holds a type of array that no checkpoint can.
+        InputError: if it holds an array of a type that checkpoints do not support.
     """
     for path, leaf in jax.tree.leaves_with_path(like):
         if not isinstance(leaf.dtype, np.dtype):
@@ -96,7 +96,7 @@ def check(like: Any) -> None:
 
 
 def epochs(folder: Path) -> list[int]:
-    """Epochs that have a checkpoint, ascending; none where the folder cannot be read."""
+    """Epochs that have a checkpoint, ascending; empty if the folder cannot be read."""
     return sorted(_paths(folder))
 
 
@@ -108,7 +108,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def _paths(folder: Path) -> dict[int, Path]:
-    """The checkpoints in a folder, by epoch; of two of one epoch the file."""
+    """The checkpoints in a folder, by epoch; if an epoch has a file and a folder, the file."""
     try:
         paths = sorted(folder.iterdir(), key=Path.is_file)
     except OSError:
@@ -118,7 +118,7 @@ def _paths(folder: Path) -> dict[int, Path]:
 
 
 def digest(folder: Path, epoch: int) -> str:
-    """SHA-256 (hex) of the files of an epoch's checkpoint; that of nothing where there is none."""
+    """SHA-256 (hex) of the files of an epoch's checkpoint; that of no bytes if there is none."""
     path = _paths(folder).get(epoch)
     sha = hashlib.sha256()
     for file in () if path is None else (path, *sorted(path.rglob("*"))):
@@ -131,7 +131,7 @@ def read(folder: Path, epoch: int, run: Mapping[str, str] = NO_RUN) -> tuple[Pat
     """The checkpoint of an epoch and its arrays [...], by name; types that safetensors lacks are still bytes.
 
     Raises:
-        DamagedCheckpointError: where it is missing, damaged, or of another run than `run` or of another epoch.
+        DamagedCheckpointError: if it is missing, damaged, or of another run than `run` or of another epoch.
     """
     path = _paths(folder).get(epoch, folder / f"epoch-{epoch}.safetensors")
     try:
@@ -140,7 +140,7 @@ def read(folder: Path, epoch: int, run: Mapping[str, str] = NO_RUN) -> tuple[Pat
 
             return path, named(read_orbax(path))
         return path, _unpack(read_bytes(path, MAX_BYTES), _about(run, epoch))
-    except Exception as error:  # whatever a damaged file makes its reader raise
+    except Exception as error:  # a damaged file may make its reader raise anything
         raise DamagedCheckpointError(f"checkpoint {path} is damaged: {first_line(error)}") from error
 
 
@@ -148,14 +148,14 @@ def restore(folder: Path, epoch: int, like: Any, run: Mapping[str, str] = NO_RUN
     """The state of an epoch, as NumPy.
 
     Args:
-        folder: of the checkpoints.
+        folder: the folder of the checkpoints.
         epoch: one of `epochs(folder)`.
         like: a tree with the shapes and types wanted: all that was saved, or a part.
-        run: what it must say of its run, where it says that.
+        run: the run that it must be of, if it names one.
 
     Raises:
-        DamagedCheckpointError: as `read`.
-        InputError: where it is of another network or version.
+        DamagedCheckpointError: as for `read`.
+        InputError: if it is of another network or version.
     """
     path, arrays = read(folder, epoch, run)
 
@@ -194,7 +194,7 @@ def _unpack(data: bytes, wanted: dict[str, str]) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint.
 
     Raises:
-        Exception: of many types, where it is damaged.
+        Exception: of many types, if it is damaged.
     """
     about = _header(data).get("__metadata__", {})
     if about.pop("sha256", None) != _digest(data, about):
@@ -209,10 +209,10 @@ def _header(data):
 
 
 def _digest(data, about):
-    """SHA-256 (hex) of a safetensors file's names, types, shapes and values, and of whose they are."""
+    """SHA-256 (hex) of a safetensors file's names, types, shapes and values, and of the run and epoch that it names."""
     arrays = {name: about for name, about in _header(data).items() if name != "__metadata__"}
     sha = hashlib.sha256(json.dumps(arrays, sort_keys=True).encode())
-    if about:  # checkpoints of earlier versions do not say it
+    if about:  # checkpoints of earlier versions name no run
         sha.update(json.dumps(about, sort_keys=True).encode())
     sha.update(memoryview(data)[8 + int.from_bytes(data[:8], "little") :])
     return sha.hexdigest()

@@ -1,4 +1,4 @@
-"""The code that a run judged: digests of modules and networks of the reader's own, and whether they may be imported."""
+"""The user's code that a run used: digests of attention modules and networks, and whether they may be imported."""
 
 import sys
 from pathlib import Path
@@ -14,22 +14,22 @@ Code = dict[str, str]  # SHA-256 (hex) of the source of each class, by "package.
 
 
 def own_classes(config: Config) -> list[str]:
-    """The attention modules and the network of a configuration that are not of this package."""
+    """The attention modules and the network of a configuration that are not part of this package."""
     return own_modules(config.attention) + [config.network] * is_own(config.network)
 
 
 def check_trusted(config: Config, folder: Path, trust_code: bool) -> None:
-    """Checks that opening what a folder holds imports no module that nobody asked for.
+    """Checks that opening a folder imports no untrusted module.
 
-    Modules of this package, and those that this process has imported already, need no trust.
+    Modules of this package, and those that this process has already imported, are trusted.
 
     Args:
-        config: what the folder gives.
-        folder: which gives it.
+        config: the configuration in the folder.
+        folder: the folder, for messages.
         trust_code: whether its modules may be imported.
 
     Raises:
-        InputError: where one would be imported.
+        InputError: if one would be imported.
     """
     for name in own_classes(config):
         if not trust_code and name.partition(":")[0] not in sys.modules:
@@ -41,19 +41,19 @@ def check_trusted(config: Config, folder: Path, trust_code: bool) -> None:
 
 
 def check_unchanged(recorded: Code, config: Config, folder: Path, accept_changed_code: bool) -> list[str]:
-    """Checks that modules of the reader's own are those that a run was trained with.
+    """Checks that the user's modules are those that a run was trained with.
 
     Args:
-        recorded: their digests when the run started; empty where an earlier version kept none.
-        config: the run's.
-        folder: of the run.
-        accept_changed_code: whether other code may be used all the same.
+        recorded: their digests when the run started; empty if an earlier version recorded none.
+        config: configuration of the run.
+        folder: the run folder.
+        accept_changed_code: whether changed code may be used.
 
     Returns:
-        A sentence for each module of which that is not certain.
+        A sentence for each module for which that is not certain.
 
     Raises:
-        InputError: where the source of one has changed, and that was not accepted.
+        InputError: if the source of one has changed, and that was not accepted.
     """
     notes = []
     for name, digest in digests(config).items():
@@ -71,15 +71,13 @@ def check_unchanged(recorded: Code, config: Config, folder: Path, accept_changed
 
 
 def digests(config: Config) -> Code:
-    """The SHA-256 (hex) of the source of each class of the reader's own that a run uses.
-
-    What it is over, `attention.source` says.
+    """The SHA-256 (hex) of the source of each of the user's classes in a configuration (see `attention.source`).
 
     Args:
-        config: of the run.
+        config: configuration of the run.
 
     Raises:
-        InputError: where one cannot be imported, or its code cannot be known.
+        InputError: if one cannot be imported, or its code cannot be known.
     """
     code = {}
     for name in own_classes(config):

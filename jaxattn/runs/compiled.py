@@ -21,7 +21,7 @@ Build = Callable[..., Program]
 
 
 def cached_build() -> Build:
-    """`build` that makes a program once for all configurations that differ only in seed, data and initial weights."""
+    """A `build` that shares a program between configurations that differ only in seed, data and initial weights."""
     remembered = functools.cache(build)
     return lambda config, *sizes: remembered(
         dataclasses.replace(config, seed=0, dataset=None, data_dir="", init=None), *sizes
@@ -29,15 +29,15 @@ def cached_build() -> Build:
 
 
 def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None:
-    """Checks that a program's network can be trained, tested and saved, before anything is; only shapes are computed.
+    """Checks in advance that a program's network can be trained, tested and saved; only shapes are computed.
 
     Args:
         config: what to train.
-        program: of the configuration.
-        shape: of an image, (H, W, 3).
+        program: the program of the configuration.
+        shape: shape of an image, (H, W, 3).
 
     Raises:
-        InputError: where it cannot.
+        InputError: if it cannot.
     """
     if own := own_classes(config):
         what = f"network {config.network}" if own == [config.network] else f"attention {config.attention}"
@@ -47,15 +47,15 @@ def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None
 
 
 def compile_and_init(program: Program, config: Config, shape: tuple[int, ...]) -> Future[TrainState]:
-    """The initial state, once the programs that a run begins with, for training images [N, H, W, 3], are compiled.
+    """Compiles the first programs of a run, for training images [N, H, W, 3], and computes the initial state.
 
-    Tracing and lowering are Python and done here; compiling is left to a thread: that of the initial state runs while
-    the step is lowered. If a program does not compile, its first call says so.
+    Tracing and lowering are Python code and run here; a thread compiles the initial state's program while the step is
+    lowered, and then the step. If a program does not compile, its first call raises.
 
     Args:
-        program: of the configuration.
+        program: the program of the configuration.
         config: what to train.
-        shape: of the training images.
+        shape: shape of the training images.
     """
     key, key_of_steps = jax.eval_shape(lambda: tuple(loop.keys(config)))
     rows = epoch_rows(config.seed, 1, shape[0], config.batch_size)
@@ -65,7 +65,7 @@ def compile_and_init(program: Program, config: Config, shape: tuple[int, ...]) -
     state, images, labels = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=devices.replicated()), inputs
     )
-    pool = ThreadPoolExecutor(1)  # what it is given is done in order
+    pool = ThreadPoolExecutor(1)  # runs its tasks in order
     pool.submit(program.init.lower(key).compile)
     pool.submit(step[True].lower(state, key_of_steps, images, labels, devices.shard(batches)).compile)
     early = pool.submit(lambda: program.init(loop.keys(config)[0]))

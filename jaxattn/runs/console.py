@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Console:
     """Lines and bars on standard output.
 
-    Where that is no terminal: no bar, no colour, one plain line each. In a notebook the bar is an output of its own.
+    Without a terminal: no bar, no colour, one plain line each. In a notebook, the bar is a separate output.
     """
 
     def __init__(self, quiet: bool = False):
         """`quiet` prints nothing."""
         self._notebook = not quiet and _in_notebook()
-        # A notebook's output calls itself a terminal, and cannot move a cursor.
+        # A notebook's output claims to be a terminal, but cannot move a cursor.
         self._console = rich.console.Console(
             quiet=quiet, highlight=False, soft_wrap=True, emoji=False, force_jupyter=False,
             force_terminal=False if self._notebook else None,
@@ -33,7 +33,7 @@ class Console:
 
     @contextlib.contextmanager
     def showing_log(self) -> Iterator[None]:
-        """Within this context, the package's log is printed here, unless it is printed by a console already."""
+        """Within this context, the package's log is printed here, unless another console already prints it."""
         logger = logging.getLogger("jaxattn")
         if any(isinstance(handler, _Log) for handler in logger.handlers):
             yield
@@ -51,7 +51,7 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person watches."""
+        """Whether the output is a terminal."""
         return self._console.is_terminal
 
     def line(self, text: str, style: str = "") -> None:
@@ -70,9 +70,9 @@ class Console:
 
     @contextlib.contextmanager
     def bar(self, epochs: int, steps: int) -> Iterator[Callable[[int, int], Any]]:
-        """A live bar over a run of so many epochs and steps in each, with the time left for all of it.
+        """A live progress bar over `epochs` epochs of `steps` steps, with the time left.
 
-        Gives the function to call with the epoch and its finished steps; until then, the step is being compiled.
+        Yields the function to call with the epoch and its finished steps; until then, the bar shows "compiling".
         """
         if self._notebook:
             bar = _NotebookBar(epochs, steps)
@@ -110,7 +110,7 @@ def _in_notebook() -> bool:
 
 @final
 class _NotebookBar:
-    """A bar that is one output of the cell, replaced at most twice a second; no front end keeps the earlier ones."""
+    """A bar that is one output of the cell, replaced at most twice a second; front ends keep only the last version."""
 
     CELLS = 30
 

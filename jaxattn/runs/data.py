@@ -1,4 +1,4 @@
-"""The data of a run: loaded, divided into the splits that train and are monitored, and read again."""
+"""The data of a run: loads it, divides it into the training and the monitored split, and reads it again."""
 
 import dataclasses
 import os
@@ -17,11 +17,11 @@ from jaxattn.runs.manifest import read_manifest
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The configuration with a data set that is named, and with paths that mean the same in any working directory."""
+    """The configuration with absolute paths, which mean the same in any working directory."""
     changed = {}
     for name in ("data_dir", "init"):
         path = getattr(config, name)
-        # The home is another one for another user; an address is refused by what reads it.
+        # `~` is kept: another user has another home. An address is refused by whatever reads it.
         if path is not None and not path.startswith("~") and "://" not in path:
             changed[name] = os.path.abspath(path)
     if config.dataset is not None and config.dataset.startswith(PREFIX):
@@ -31,10 +31,10 @@ def with_absolute_paths(config: Config) -> Config:
 
 
 def find(config: Config) -> Dataset:
-    """The data set of a configuration, CIFAR-10 where none is named; nothing of it is read.
+    """The data set of a configuration, CIFAR-10 if none is named; nothing of it is read.
 
     Raises:
-        InputError: where it is not known, or a folder holds no images.
+        InputError: if it is not known, or a folder holds no images.
     """
     return resolve(config.dataset or DEFAULT, config.image_size, config.skip_damaged)
 
@@ -44,11 +44,11 @@ def load_data(config: Config, dataset: Dataset, console: Console) -> tuple[Confi
 
     Args:
         config: with absolute paths.
-        dataset: of `find`.
-        console: where it is said that another data set is used.
+        dataset: from `find`.
+        console: warns if another data set is used.
 
     Raises:
-        InputError: where the data set is damaged, or was asked for by name and is not available.
+        InputError: if the data set is damaged, or was asked for by name and is not available.
     """
     folder = Path(os.path.expanduser(config.data_dir))
     try:
@@ -65,12 +65,12 @@ def divide(config: Config, splits: Splits, lazy: bool = False) -> tuple[Split, S
     """The training and the monitored split: a part held out of train, which may be empty, or the test set.
 
     Args:
-        config: says which.
+        config: says how to divide it.
         splits: the data set.
-        lazy: whether training images are read when they are asked for; else they are copied into memory.
+        lazy: whether training images are read on demand; otherwise they are copied into memory.
 
     Raises:
-        InputError: where one would be too small.
+        InputError: if one would be too small.
     """
     if config.monitor == "test":
         train, monitored = splits.train, splits.test
@@ -93,7 +93,7 @@ def held_out(config: Config, images: int) -> int:
 
 
 def moved(config: Config, data_dir: str | None) -> Config:
-    """The configuration of a run whose data is in another folder now; None: it is where it was."""
+    """The configuration with the data in `data_dir`; unchanged if that is None."""
     if data_dir is None:
         return config
     if config.dataset is not None and config.dataset.startswith(PREFIX):
@@ -102,15 +102,15 @@ def moved(config: Config, data_dir: str | None) -> Config:
 
 
 def check_trusted_data(config: Config, folder: Path, trust_code: bool) -> None:
-    """Checks that reading the data of a run imports no module that nobody asked for.
+    """Checks that reading the data of a run imports no untrusted module.
 
     Args:
-        config: the run's.
-        folder: where it is.
+        config: configuration of the run.
+        folder: the run folder, for messages.
         trust_code: whether its module may be imported.
 
     Raises:
-        InputError: where one would be imported.
+        InputError: if one would be imported.
     """
     name = config.dataset or DEFAULT
     if is_own(name) and not trust_code and name.partition(":")[0] not in sys.modules:
@@ -124,12 +124,12 @@ def read_test(folder: Path, data_dir: str | None = None, trust_code: bool = Fals
     """The test set of the run in a folder, read again.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         data_dir: where the data is, if it has moved.
         trust_code: whether a data set's module outside this package may be imported.
 
     Raises:
-        InputError: where the data is not available, or is not what the run was trained on.
+        InputError: if the data is not available, or is not what the run was trained on.
     """
     manifest = read_manifest(folder)
     check_trusted_data(manifest.config, folder, trust_code)

@@ -32,7 +32,7 @@ def device() -> str:
 
 
 def _processor() -> str:
-    with contextlib.suppress(OSError):  # on Linux; elsewhere Python says it
+    with contextlib.suppress(OSError):  # on Linux; elsewhere, Python knows it
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""Why a run failed: `failed.json`, and `error.txt` with the traceback of code that is not the run's own."""
+"""Why a run failed: `failed.json`, and `error.txt` with the traceback of an unexpected error."""
 
 import contextlib
 import traceback
@@ -24,9 +24,9 @@ class Failure(NamedTuple):
 
     Attributes:
         reason: one line.
-        epoch: the first that is not complete, from 1.
+        epoch: the first incomplete epoch, from 1.
         diverged: whether the loss stopped being finite.
-        versions: of jax and others, as in `result.json`.
+        versions: versions of jax and others, as in `result.json`.
     """
 
     reason: str
@@ -41,13 +41,13 @@ class Failure(NamedTuple):
 
 @contextlib.contextmanager
 def recorded(folder: Path, config: Config) -> Iterator[None]:
-    """The context in which a run trains: the records of an earlier failure go, and one of a failure is left.
+    """The context in which a run trains: deletes the records of an earlier failure, and records a new one.
 
     A failure that has nothing to do with the run, such as a full disk, is not recorded.
 
     Args:
-        folder: of the run, which this process has claimed.
-        config: the run's; what a class of the reader's own raises becomes an `InputError`.
+        folder: the run folder, which this process has claimed.
+        config: configuration of the run; what a user's class raises becomes an `InputError`.
     """
     if is_first():
         forget(folder)
@@ -77,7 +77,7 @@ def _in_one_line(config, folder):
 
 
 def forget(folder: Path) -> None:
-    """Deletes the records of a failure, where there are any."""
+    """Deletes the records of a failure, if there are any."""
     if (folder / FILE).exists():
         for name in FAILED:
             with contextlib.suppress(OSError):
@@ -85,19 +85,19 @@ def forget(folder: Path) -> None:
 
 
 def is_of_this_run(error: Exception) -> bool:
-    """Whether a run failed by itself: not because of a folder that is in use, cannot be written or is not there."""
+    """Whether the run itself caused an error, and not a folder that is in use, missing or not writable."""
     return not isinstance(error, OSError) and getattr(error, "setting", None) not in ("out", "resume", "data_dir")
 
 
 def failure_of(error: Exception, folder: Path) -> Failure:
-    """What is to say of an error that ended the run in a folder."""
+    """The failure to record for an error that ended the run in a folder."""
     reason = str(error) if isinstance(error, InputError) else described(error)
     complete = checkpoint.epochs(folder / "checkpoints")
     return Failure(reason, 1 + max(complete, default=0), isinstance(error, DivergenceError), environment()["versions"])
 
 
 def read_failure(folder: Path) -> Failure | None:
-    """Why the run in a folder failed when it was trained last; None where it did not, or the record is damaged."""
+    """Why the run in a folder failed when it was last trained; None if it did not, or the record is damaged."""
     try:
         values: dict[str, Any] = read_json(folder / FILE)
         return Failure(str(values["reason"]), int(values["epoch"]), bool(values["diverged"]), values["versions"])
@@ -106,7 +106,7 @@ def read_failure(folder: Path) -> Failure | None:
 
 
 def keep_traceback(folder: Path, error: Exception) -> bool:
-    """Adds the whole traceback of an error to `error.txt`; whether that could be written."""
+    """Adds the whole traceback of an error to `error.txt`; returns whether that succeeded."""
     path, text = folder / TRACEBACK, "".join(traceback.format_exception(error))
     try:
         earlier = path.read_text("utf-8") + "\n" if path.exists() else ""
@@ -117,14 +117,14 @@ def keep_traceback(folder: Path, error: Exception) -> bool:
 
 
 def record_once(folder: Path, error: Exception) -> Failure:
-    """Why a run failed, which is recorded now if `fit` did not come so far as to do it."""
+    """Why a run failed; records it if `fit` has not done so."""
     if read_failure(folder) is None:
         _record(folder, error)
     return failure_of(error, folder)
 
 
 def _record(folder, error):
-    """Writes why a run failed into its folder, as far as that can be written; the error itself is what counts."""
+    """Writes why a run failed into its folder; errors of writing are ignored, so as not to hide the first error."""
     if is_of_this_run(error):
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)  # it may have failed before there was a folder

@@ -22,17 +22,17 @@ def final_result(
     folder: Path, manifest: Manifest, program: Program, state: TrainState, metrics: list[dict[str, Any]], test: Split,
     trained: list[int],
 ) -> dict[str, Any]:  # fmt: skip
-    """Reads the test set, with the weights that the configuration says: the contents of `result.json`.
+    """Tests the weights that the configuration selects; returns the contents of `result.json`.
 
     Args:
         folder, manifest, program: of the run.
-        state: after the last epoch.
-        metrics: a dict an epoch.
+        state: the state after the last epoch.
+        metrics: one dict per epoch.
         test: the test set.
-        trained: how many images of each class were trained on [K].
+        trained: number of training images of each class [K].
 
     Raises:
-        InputError: where the tested epoch's checkpoint is damaged.
+        InputError: if the tested epoch's checkpoint is damaged.
     """
     config = manifest.config
     complete = broadcast(lambda: checkpoint.epochs(folder / "checkpoints"))
@@ -64,7 +64,7 @@ def final_result(
 
 
 def _averaged(program: Program, variables: Any, test: Split, logits: np.ndarray, copies: str) -> dict[str, float]:
-    """The accuracy where copies of each image count, too, if it is asked for."""
+    """The accuracy with test-time augmentation, if the configuration has it."""
     if copies == "none":
         return {}
     name = f"test_accuracy_with_{copies.replace('-', '_')}"
@@ -72,7 +72,7 @@ def _averaged(program: Program, variables: Any, test: Split, logits: np.ndarray,
 
 
 def _by_class(logits: np.ndarray, test: Split, superclasses: tuple[str, ...]) -> dict[str, float]:
-    """The accuracy in which each class counts the same, and that of the superclasses where there are some."""
+    """The balanced accuracy, and that of the superclasses if there are any."""
     predicted = logits.argmax(axis=1)
     metrics = {"test_balanced_accuracy": balanced_accuracy(predicted, test.labels)}
     if superclasses:

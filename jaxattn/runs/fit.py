@@ -49,15 +49,15 @@ def fit(
     Args:
         config: what to train.
         out, console: the run folder, by default `runs/<date>-<dataset>-<attention>-s<seed>`; where lines go.
-        build: of `runs.compiled.cached_build`; runs that differ only in the seed can share it.
+        build: from `runs.compiled.cached_build`; runs that differ only in the seed can share it.
         observers: notified of every epoch, such as those of `jaxattn.observers`.
-        accept_changed_code: whether a run may resume with a module of your own whose code has changed since.
+        accept_changed_code: whether a run may resume although the code of your own module has changed.
 
     Returns:
         The finished run, with the weights that were tested.
 
     Raises:
-        InputError: where the input cannot be used, the folder is in use or another run's, or the loss is not finite.
+        InputError: if the input cannot be used, the folder is in use or another run's, or the loss is not finite.
         Interrupted: on Ctrl-C; what was trained is kept.
     """
     runtime.tune()
@@ -73,7 +73,7 @@ def fit(
         folder = out if out is not None else broadcast(lambda: default_folder(config))
         watch = Observers(observers if is_first() else (), console)
         broadcast(lambda: watch.begin(folder, manifest, console))
-        initial = broadcast(lambda: weights.find(manifest, folder))  # wrong ones leave no folder behind
+        initial = broadcast(lambda: weights.find(manifest, folder))  # invalid ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder, config))
         data, first = feed.placed(train), np.array(train.images[:IMAGES])
@@ -86,7 +86,7 @@ def fit(
 
 
 def _run(job: Job, early: Callable[[], TrainState | None], data: feed.Data, monitored: Split, test: Split) -> Run:
-    """What is left of a run whose folder is claimed: epochs, then the test."""
+    """The rest of a run, once its folder is claimed: epochs, then the test."""
     state, metrics = start_state(job, early)
     job = record_start(job, len(metrics))
     job.console.line(messages.headline(job.manifest.config, [data.count, len(monitored), len(test)], state.params))
@@ -114,14 +114,14 @@ def resume(
     """Continues a run from its last complete epoch.
 
     Args:
-        folder: of the run; where it is not there, an observer may restore it.
+        folder: the run folder; if it is missing, an observer may restore it.
         epochs: a new, larger number of epochs.
-        console, observers, accept_changed_code: as of `fit`.
+        console, observers, accept_changed_code: as for `fit`.
         trust_code: whether a module outside this package that the folder names may be imported, which runs its code.
         data_dir: where the data is, if it has moved.
 
     Raises:
-        InputError: where the folder holds no run, or the data is not what it was trained on.
+        InputError: if the folder holds no run, or the data is not what it was trained on.
     """
     runtime.tune()
     folder, console = local_path(folder, "resume"), console or Console()
@@ -140,7 +140,7 @@ def resume(
 
 
 def _finished(job: Job) -> Run:
-    """The run as its folder has it, in every process."""
+    """The run as read from its folder, in every process."""
 
     def loaded():
         run = load_run(job.folder, trust_code=True, accept_changed_code=True)
@@ -155,7 +155,7 @@ def _run_of(job: Job, *state: Any) -> Run:
 
 
 def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:
-    """Tells the observers of the run so far; without any, nothing is copied from the device."""
+    """Notifies the observers of the run so far; without any, nothing is copied from the device."""
     if job.observers:
         now = jax.device_get(state.variables), len(metrics), list(metrics), None
         method(_run_of(job, *now), *more)
@@ -164,7 +164,7 @@ def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: M
 def _train(job: Job, state: TrainState, metrics: Metrics, data: feed.Data, monitored: Split) -> TrainState:
     """Trains the epochs that `metrics` lacks; each adds a line to it and to the folder, and leaves a checkpoint."""
     config, done = job.manifest.config, len(metrics)
-    if done < config.epochs:  # the result of a shorter run is not this one's
+    if done < config.epochs:  # the result of a shorter run is no longer valid
         write_files(job, lambda: (job.folder / "result.json").unlink(missing_ok=True))
     if 0 < done < config.epochs:
         job.console.line(f"resuming after epoch {done} of {config.epochs} in {job.folder}")
@@ -181,5 +181,5 @@ def _keep_epoch(job, state, metrics):
     folder, epoch = job.folder, metrics[-1]["epoch"]
     write_metrics(folder, metrics)
     best = best_epoch(metrics, {epoch, *checkpoint.epochs(folder / "checkpoints")})
-    kept = {epoch, epoch - 1, best}  # one more, if the last is damaged
+    kept = {epoch, epoch - 1, best}  # one more, in case the last is damaged
     checkpoint.save(folder / "checkpoints", epoch, state, kept, job.manifest.header())

@@ -1,4 +1,4 @@
-"""Where a run goes that is given no folder."""
+"""The default folder of a run."""
 
 import datetime
 import re
@@ -9,9 +9,9 @@ from jaxattn.data.folder import PREFIX
 
 
 def default_folder(config: Config) -> Path:
-    """The folder `runs/<date>-<dataset>-<attention>-s<seed>`; of a folder of images, its name without spaces.
+    """The folder `runs/<date>-<dataset>-<attention>-s<seed>`; for a folder of images, its name without spaces.
 
-    The network stands before the attention where it is not the tutorial's.
+    A network other than the tutorial's is named before the attention.
     """
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     dataset = (config.dataset or "").removeprefix(PREFIX).rpartition("/")[2]

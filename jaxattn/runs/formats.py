@@ -1,4 +1,4 @@
-"""The formats of `config.json` that earlier versions wrote, and what has become of them."""
+"""The formats of `config.json` that earlier versions wrote, and how they are converted."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from jaxattn.data import cifar10
 from jaxattn.errors import InputError
 
 FORMAT = 4
-#: Fields of `Config` that earlier formats did not have, as they acted then.
+#: Fields of `Config` that earlier formats did not have, with the values that act as before.
 NEWER: dict[str, Any] = {
     "network": "cnn",
     "image_size": None,
@@ -23,14 +23,14 @@ WRITTEN_OUT = {"attention_at": "1,2,3", "attention_position": "before"}
 
 
 def upgraded(values: dict[str, Any]) -> dict[str, Any]:
-    """What a `config.json` of any format holds, as format 4 holds it.
+    """The contents of a `config.json` of any format, converted to format 4.
 
-    Format 1 had no `format` and no `starts`. Formats 1 and 2 had classes and the shape of images in place of the data
-    set's facts: all data sets were normalised as CIFAR-10 is. Before format 4 there was one network.
+    Format 1 had no `format` and no `starts`. Formats 1 and 2 had classes and the shape of images instead of the data
+    set's facts: all data sets were normalised like CIFAR-10. Before format 4, there was only one network.
 
     Raises:
-        InputError: where the format is not known.
-        KeyError: where a value is missing.
+        InputError: if the format is not known.
+        KeyError: if a value is missing.
     """
     written = values.pop("format", 1)
     if written == FORMAT:
@@ -47,7 +47,7 @@ def upgraded(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def completed(values: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `Config` that any version wrote, with those that are newer."""
+    """The fields of a `Config` that any version wrote, with newer fields added."""
     if "network" in values:
         return values
     as_now = {name: None for name, default in WRITTEN_OUT.items() if values.get(name) == default}

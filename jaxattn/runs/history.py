@@ -1,4 +1,4 @@
-"""How a run was started and resumed: the entries of `config.json` that say on what, and with which code."""
+"""How a run was started and resumed: the entries of `config.json` that record machine, versions and code."""
 
 import dataclasses
 import itertools
@@ -18,8 +18,8 @@ class Start:
         epoch: how many complete epochs it had.
         time: in UTC, ISO 8601.
         environment: versions, devices and the kind of machine (`environment.environment`).
-        code: digests of the attention's modules that are not of this package (`code.digests`).
-        warnings: of that start, which the readers of its numbers must know.
+        code: digests of the user's classes (`code.digests`).
+        warnings: what readers of its numbers must know about this start.
     """
 
     epoch: int
@@ -30,7 +30,7 @@ class Start:
 
 
 def changes(starts: Sequence[Start]) -> list[str]:
-    """What changed between starts, of which epochs are left, and what was not recorded: a sentence each."""
+    """What changed between starts whose epochs are left, and what was not recorded: one sentence each."""
     notes: list[str] = []
     if starts and starts[0].epoch:
         notes.append(f"versions and machine of epochs 1 to {starts[0].epoch} were not recorded")
@@ -51,7 +51,7 @@ def parse_start(values: dict[str, Any]) -> Start:
     """A start from JSON.
 
     Raises:
-        TypeError, KeyError: where it is none.
+        TypeError, KeyError: if it is not one.
     """
     start = Start(**{**values, "warnings": tuple(values["warnings"])})
     names = [*start.environment["versions"].values(), start.environment["device"], start.environment["host"]]

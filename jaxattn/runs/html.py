@@ -12,10 +12,10 @@ def summary(folder: Path, about: str, metrics: list[dict[str, Any]], result: dic
     """A run's result, its accuracy by epoch as a small chart, and a link to its report, if there is one.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         about: what was trained.
-        metrics: a dict an epoch, as in `metrics.jsonl`; an export has none.
-        result: as in `result.json`; None where the run has not finished.
+        metrics: one dict per epoch, as in `metrics.jsonl`; an export has none.
+        result: as in `result.json`; None if the run has not finished.
     """
     accuracy = "not finished" if result is None else f"test accuracy {result['test_accuracy']:.2%}"
     lines = [_line(metrics, key, colour) for key, colour in COLOURS.items() if metrics and key in metrics[-1]]

@@ -20,7 +20,7 @@ from jaxattn.runs.history import Start, changes, parse_start
 from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.store import write_text
 
-EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in a folder of its own
+EXPORTS = ("model.safetensors", "model.pt", "model.stablehlo")  # each in its own folder
 
 
 @final
@@ -29,7 +29,7 @@ class Manifest:
     """The contents of `config.json`.
 
     Attributes:
-        config: what was asked for; `dataset` is the one used.
+        config: the requested configuration; `dataset` is the one used.
         data: the data set's facts.
         dataset_hash: SHA-256 of images and labels.
         starts: how it was started and resumed, in order; none in format 1.
@@ -45,20 +45,20 @@ class Manifest:
 
     @property
     def code(self) -> Code:
-        """Digests of the modules that it was trained with last; empty where none was recorded."""
+        """Digests of the modules that it was trained with last; empty if none was recorded."""
         return self.starts[-1].code if self.starts else {}
 
     def notes(self) -> list[str]:
-        """What a reader of its numbers must know, a sentence each: warnings, and what changed on the way."""
+        """What readers of its numbers must know, one sentence each: warnings, and what changed between starts."""
         notes = [*self.data.notes, *dict.fromkeys(warning for start in self.starts for warning in start.warnings)]
         return [*notes, *changes(self.starts)]
 
     def identity(self) -> str:
-        """SHA-256 (hex) of all that makes it this run: not the data folder, the number of epochs, and the starts."""
+        """SHA-256 (hex) of what identifies this run: all but the data folder, the number of epochs and the starts."""
         config = {
             name: float(value) if isinstance(value, int) else value  # 1 and 1.0 are one learning rate
             for name, value in (WRITTEN_OUT | _given(self.config)).items()
-            # A later version may have more that is None, or as it was before the field was there.
+            # A later version may have new fields that are None, or act as before.
             if value != NEWER.get(name) and name not in ("data_dir", "epochs")
         }
         if self.config.dataset and self.config.dataset.startswith(folders.PREFIX):
@@ -67,8 +67,8 @@ class Manifest:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def header(self) -> dict[str, str]:
-        """What a checkpoint says of its run: its identity, and a digest of facts of the data that no image shows."""
-        numbers = [round(one, 6) for one in (*self.data.mean, *self.data.std)]  # another machine may round otherwise
+        """What a checkpoint records of its run: its identity, and a digest of facts that the images do not contain."""
+        numbers = [round(one, 6) for one in (*self.data.mean, *self.data.std)]  # another machine may round differently
         facts = json.dumps([numbers, self.data.superclasses])
         return {"run": self.identity(), "data": hashlib.sha256(facts.encode()).hexdigest()}
 
@@ -79,19 +79,19 @@ def _given(config: Config) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -> Iterator[Manifest]:
-    """Makes `folder` the folder of this run, or finds that it already is, perhaps with fewer epochs.
+    """Claims `folder` for this run, which may already be in it, perhaps with fewer epochs.
 
-    Until the context ends, no other process can claim it (see `jaxattn.lock`). It gives the manifest with the starts
-    that the folder knows of.
+    Until the context ends, no other process can claim it (see `jaxattn.lock`). Yields the manifest with the starts
+    that the folder records.
 
     Raises:
-        InputError: where it holds anything else, another process trains in it, or it cannot be written or read back.
+        InputError: if it holds anything else, another process trains in it, or it cannot be written or read back.
             Nothing in it is changed then.
     """
     with contextlib.ExitStack() as contexts:
         try:
             _text(manifest)
-            check_folder(folder, manifest, accept_changed_code)  # one that is not ours gets no lock file
+            check_folder(folder, manifest, accept_changed_code)  # another run's folder gets no lock file
             folder.mkdir(parents=True, exist_ok=True)
             contexts.enter_context(exclusive_lock(folder))
             manifest = check_folder(folder, manifest, accept_changed_code)
@@ -117,7 +117,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _text(manifest: Manifest) -> str:
-    """The contents of `config.json`; an `InputError` where they could not be read back."""
+    """The contents of `config.json`; raises `InputError` if they could not be read back."""
     values = dataclasses.asdict(manifest)
     try:
         text = json.dumps({"format": FORMAT, **values.pop("config"), **values}, indent=2) + "\n"
@@ -132,8 +132,8 @@ def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = F
     """The manifest with the starts of the folder, which must be new or empty, or hold an earlier part of this run.
 
     Raises:
-        InputError: where it holds anything else.
-        OSError: where it cannot be read.
+        InputError: if it holds anything else.
+        OSError: if it cannot be read.
     """
     if (folder / "config.json").exists():
         old = read_manifest(folder)
@@ -149,13 +149,13 @@ def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) ->
     """Checks that a run may resume what a folder holds.
 
     Args:
-        folder: where `old` was found.
-        old: of the run in it.
-        new: of the run that is to resume.
+        folder: the folder that holds `old`.
+        old: the manifest of the run in it.
+        new: the manifest of the run that is to resume.
         setting: the argument that names the folder.
 
     Raises:
-        InputError: where it is another run, or one of more epochs.
+        InputError: if it is another run, or one of more epochs.
     """
     if old.identity() != new.identity():
         raise InputError(f"{folder} holds a run {_difference(old, new)}; choose another folder", setting)
@@ -177,11 +177,11 @@ def read_manifest(folder: Path) -> Manifest:
     """The contents of `config.json`.
 
     Raises:
-        InputError: where the folder holds no run, or a damaged one.
+        InputError: if the folder holds no run, or a damaged one.
     """
     try:
         return parse_manifest(read_bytes(folder / "config.json", TEXT))
-    except InputError as error:  # of a value in it
+    except InputError as error:  # raised for a value in it
         raise InputError(f"{folder / 'config.json'}: {error}; start a new run") from error
     except (OSError, ValueError) as error:
         exported = [name for name in EXPORTS if (folder / name).exists()]
@@ -197,8 +197,8 @@ def parse_manifest(content: bytes) -> Manifest:
     """The manifest that the bytes of a `config.json` hold.
 
     Raises:
-        InputError: where a value of the configuration is not known.
-        ValueError: where they hold no manifest.
+        InputError: if a value of the configuration is not known.
+        ValueError: if they hold no manifest.
     """
     try:
         values = upgraded(parse_json(content))

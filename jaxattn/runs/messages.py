@@ -1,4 +1,4 @@
-"""What a run says of itself: lines for the console."""
+"""The lines that a run prints."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -33,7 +33,7 @@ def epoch_line(line: dict[str, Any], config: Config) -> str:
 
 
 def result_line(result: dict[str, Any]) -> str:
-    """The test accuracy, and a word where the test set was monitored."""
+    """The test accuracy, and a remark if the test set was monitored."""
     line = (
         f"test accuracy {result['test_accuracy']:.2%}, loss {result['test_loss']:.4f} nats "
         f"({result['dataset']}, epoch {result['tested_epoch']} of {result['epochs']})"

@@ -1,4 +1,4 @@
-"""What may watch a run: notified of every epoch once its checkpoint is written, and unable to stop training."""
+"""Observers of a run: notified of every epoch once its checkpoint is written, and unable to stop training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,56 +15,56 @@ class Observer:
     """Watches a run; a subclass overrides what it needs.
 
     Every method is called in the first process only, and all but `begin` while nothing else writes to the run folder.
-    Variables are NumPy arrays, those that are evaluated.
+    Variables are NumPy arrays: those used for evaluation.
     """
 
     def begin(self, folder: Path, manifest: Manifest | None, console: Console) -> None:
-        """Before anything in the run folder is read: an observer may restore epochs in it.
+        """Called before anything in the run folder is read: an observer may restore epochs in it.
 
         Args:
-            folder: of the run; it need not be there.
-            manifest: of the run; None where it is resumed by its folder alone, after which it is called again.
+            folder: the run folder; it need not exist.
+            manifest: of the run; None if only the folder is known, on resume; the method is then called again later.
             console: where lines go.
 
         Raises:
-            InputError: which ends the run before it begins.
+            InputError: to end the run before it begins.
         """
 
     def start(self, run: Run, test: Split) -> None:
-        """Before the first epoch that is left to train: `run` as it was resumed, at epoch 0 if it is new."""
+        """Called before the first epoch that is left to train, with the run as it was resumed, or at epoch 0."""
 
     def epoch(self, run: Run) -> None:
-        """After the checkpoint of an epoch is written; its metrics are the last of `run.metrics`."""
+        """Called after the checkpoint of an epoch is written; its metrics are the last of `run.metrics`."""
 
     def end(self, run: Run) -> None:
-        """At the end: `run` is finished and has its result."""
+        """Called at the end: `run` is finished and has its result."""
 
 
 class Observers(Observer):
-    """Several observers as one. Whatever one of them raises, training continues, after one warning for each."""
+    """Several observers as one. If one of them raises an error, it is warned about once, and training continues."""
 
     def __init__(self, observers: Sequence[Observer], console: Console):
         self._all, self._console, self._failed = observers, console, set[int]()
 
     def begin(self, folder: Path, manifest: Manifest | None, console: Console) -> None:
-        """Tells each; what they raise is raised."""
+        """Notifies each; their errors are not caught."""
         for observer in self._all:
             observer.begin(folder, manifest, console)
 
     def start(self, run: Run, test: Split) -> None:
-        """Tells each."""
+        """Notifies each."""
         self._notify("start", run, test)
 
     def epoch(self, run: Run) -> None:
-        """Tells each."""
+        """Notifies each."""
         self._notify("epoch", run)
 
     def end(self, run: Run) -> None:
-        """Tells each."""
+        """Notifies each."""
         self._notify("end", run)
 
     def __bool__(self) -> bool:
-        """Whether there are any: a run copies its variables from the device for them."""
+        """Whether there are any: only then does a run copy its variables from the device."""
         return bool(self._all)
 
     def _notify(self, event, run, *more):
@@ -72,7 +72,7 @@ class Observers(Observer):
         for i, observer in enumerate(self._all):
             try:
                 getattr(observer, event)(run, *more)
-            except Exception as error:  # whatever it is: a run does not depend on who watches it
+            except Exception as error:  # any error: a run does not depend on its observers
                 if i not in self._failed:
                     where = f" (see {folder / TRACEBACK})" if keep_traceback(folder, error) else ""
                     name = type(observer).__name__

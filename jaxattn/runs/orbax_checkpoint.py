@@ -8,10 +8,10 @@ import numpy as np
 
 
 def read_orbax(path: Path) -> Any:
-    """What a folder of Orbax holds, as a tree of NumPy arrays [...].
+    """The contents of an Orbax folder, as a tree of NumPy arrays [...].
 
     Raises:
-        Exception: of many types, where the folder is damaged.
+        Exception: of many types, if the folder is damaged.
     """
     import orbax.checkpoint as ocp
 

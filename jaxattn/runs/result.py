@@ -1,4 +1,4 @@
-"""Whether `result.json` is that of its run: by what it names, and by the predictions of the run's weights."""
+"""Checks that `result.json` belongs to its run, by the settings in it and by the predictions of the run's weights."""
 
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from jaxattn.runs.code import digests, own_classes
 from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.store import read_result
 
-# Test images that rounding on another machine may decide: a share of few, a number, a share of many.
+# Test predictions that rounding on another machine may change: a fraction (few images), a number, a fraction (many).
 FEW, MOST, MANY = 0.02, 5, 0.001
-BF16 = 5  # times as many with bfloat16, which only some machines compute in
+BF16 = 5  # times as many with bfloat16, in which only some machines compute
 
 
 def read_own_result(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
-    """The contents of `result.json`; None where the run has not finished.
+    """The contents of `result.json`; None if the run has not finished.
 
     Args:
-        folder: of the run.
-        manifest: of the run.
+        folder: the run folder.
+        manifest: manifest of the run.
 
     Raises:
-        InputError: where it is damaged, or another run's.
+        InputError: if it is damaged, or another run's.
     """
     result = read_result(folder)
     of_run = {name: getattr(manifest.config, name) for name in ("network", "attention", "seed", "recipe", "dataset")}
@@ -38,16 +38,16 @@ def read_own_result(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
 def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct: int, images: int) -> None:
     """Checks a recorded test accuracy against the predictions of the weights that were tested.
 
-    Not where the code of a module of the reader's own has changed since: whoever opened the run has accepted that.
+    Nothing is checked if the code of a user's module has changed since: whoever opened the run has accepted that.
 
     Args:
         folder, config, result: of the run.
-        correct: test images that the weights classify correctly.
+        correct: number of test images that the weights classify correctly.
         images: the number of test images.
 
     Raises:
-        InputError: where they differ by more images than rounding explains: 5, of few images 2 %, of many 0.1 %, and
-            five times that with bf16; or the accuracy is that of no whole number of images.
+        InputError: if they differ by more images than rounding explains: 5 (2 % of few images, 0.1 % of many), and
+            five times that with bf16; or if the accuracy is not that of a whole number of images.
     """
     allowed = int(max(1, min(MOST, FEW * images), MANY * images)) * (BF16 if config.precision == "bf16" else 1)
     if digests(config) != (read_manifest(folder).code if own_classes(config) else {}):
@@ -65,7 +65,7 @@ def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct
 
 
 def balanced_if_unequal(result: dict[str, Any]) -> float | None:
-    """The balanced accuracy in `result.json` where the test set's classes are unequal; None where not, or not known."""
+    """The balanced accuracy in `result.json` if the test set's classes are unequal; None if not, or if not known."""
     counts = result.get("test_images_by_class")
     return result.get("test_balanced_accuracy") if counts and are_unequal(np.array(counts)) else None
 

@@ -1,4 +1,4 @@
-"""A run as its folder holds it."""
+"""A run, as read from its folder."""
 
 import dataclasses
 from collections.abc import Collection
@@ -27,18 +27,18 @@ from jaxattn.training.program import Program, build, template
 @final
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run as its folder holds it.
+    """A run, as read from its folder.
 
     Attributes:
         folder: the run folder.
-        config: what was asked for; its `dataset` is the one that was used.
-        spec: of the data set.
+        config: the requested configuration; its `dataset` is the one that was used.
+        spec: facts of the data set.
         model: the network.
         variables: its parameters and statistics at `epoch`.
         epoch: the epoch they are from.
-        metrics: a dict an epoch, as in `metrics.jsonl`.
-        result: as in `result.json`; None where the run has not finished.
-        notes: what a reader of its numbers must know, a sentence each (`Manifest.notes`).
+        metrics: one dict per epoch, as in `metrics.jsonl`.
+        result: as in `result.json`; None if the run has not finished.
+        notes: what readers of its numbers must know, one sentence each (`Manifest.notes`).
         acts_on: the parameters that each ingredient of its recipe acts on (`Manifest.acts_on`).
     """
 
@@ -60,11 +60,11 @@ class Run:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """The shape of the images that it takes, (H, W, 3)."""
+        """The shape of the network's images, (H, W, 3)."""
         return self.spec.image_shape
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities of the classes, as `jaxattn predict` gives them.
+        """Probabilities of the classes, as in `jaxattn predict`.
 
         Args:
             images: uint8 [N, H', W', 3], RGB in 0-255, of any size: each is cropped around its centre to the
@@ -74,7 +74,7 @@ class Run:
             float32 [N, K], each row summing to one.
 
         Raises:
-            InputError: where the images are of another type or shape.
+            InputError: if the images are of another type or shape.
         """
         if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or not images.size:
             about = f"{images.dtype} {list(images.shape)}" if hasattr(images, "shape") else type(images).__name__
@@ -92,18 +92,18 @@ class Run:
 def load_run(
     folder: str | Path, which: str = "tested", *, trust_code: bool = False, accept_changed_code: bool = False
 ) -> Run:
-    """A run as its folder holds it.
+    """Loads a run from its folder.
 
     Args:
-        folder: of the run.
-        which: whose weights: of the "best" epoch whose checkpoint is there, of the "last" one, or of the "tested" one,
-            which is one of these two, as the configuration's `keep` says.
+        folder: the run folder.
+        which: which weights: those of the "best" epoch that still has a checkpoint, of the "last" one, or of the
+            "tested" one, which is one of these two, as the configuration's `keep` says.
         trust_code: whether a module outside this package that the folder names may be imported, which runs its code.
             Not needed for one that this process has imported already.
-        accept_changed_code: whether a module may be used whose code has changed since the run was trained.
+        accept_changed_code: whether a module may be used although its code has changed since the run was trained.
 
     Raises:
-        InputError: where the folder holds no run, the epoch's checkpoint is missing or damaged, or the code of its
+        InputError: if the folder holds no run, the epoch's checkpoint is missing or damaged, or the code of its
             attention is not trusted or has changed.
     """
     folder = local_path(folder)
@@ -120,7 +120,7 @@ def load_run(
         except InputError:
             if checkpoint.epochs(folder / "checkpoints") == complete:
                 raise
-            # the run is alive, and a newer epoch has replaced this one
+            # the run is still training, and a newer epoch has replaced this one
     if jax.process_count() == 1:
         variables = jax.device_put(variables)
     about = manifest.config, manifest.data, program.model
@@ -142,7 +142,7 @@ def read_variables(folder: Path) -> dict[str, np.ndarray]:
     """The tested variables of a run [...] by name, such as "params/head/kernel"; its network's code is not needed.
 
     Raises:
-        InputError: where the folder holds no run, or the checkpoint is missing or damaged.
+        InputError: if the folder holds no run, or the checkpoint is missing or damaged.
     """
     manifest = read_manifest(folder)
     epoch, _ = _choose(folder, manifest, "tested", checkpoint.epochs(folder / "checkpoints"))
@@ -156,7 +156,7 @@ def load_variables(folder: Path, epoch: int, program: Program, manifest: Manifes
     """The variables of an epoch; nothing else of its checkpoint is read.
 
     Raises:
-        InputError: where the checkpoint is missing, damaged, or of another run, network or version.
+        InputError: if the checkpoint is missing, damaged, or of another run, network or version.
     """
     like = template(program)
     part = {"average": like.average} if like.average else {"params": like.params, "collections": like.collections}
@@ -165,12 +165,12 @@ def load_variables(folder: Path, epoch: int, program: Program, manifest: Manifes
 
 
 def best_epoch(metrics: list[dict[str, Any]], among: Collection[int] | None = None) -> int:
-    """The epoch of highest validation accuracy; of several, the one of lowest validation loss, then the first.
+    """The epoch with the highest validation accuracy; of several, that with the lowest validation loss, then the first.
 
-    Where nothing was monitored, it is the last.
+    If nothing was monitored, it is the last.
 
     Args:
-        metrics: a dict an epoch.
+        metrics: one dict per epoch.
         among: the epochs to choose from, such as those whose checkpoints are still there; None for all.
     """
     lines = [line for line in metrics if among is None or line["epoch"] in among]

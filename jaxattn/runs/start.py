@@ -31,15 +31,15 @@ class Job(NamedTuple):
     """A run whose folder is claimed.
 
     Attributes:
-        folder: of the run.
-        manifest: what `config.json` says.
-        program: of its configuration.
+        folder: the run folder.
+        manifest: the contents of `config.json`.
+        program: program of its configuration.
         console: where lines go.
-        initial: weights that it starts from, of `weights.find`.
+        initial: weights that it starts from, from `weights.find`.
         first: the first training images, `initial.IMAGES` of them, uint8 [N, H, W, 3].
         observers: notified of every epoch.
-        warnings: of this start, which the readers of its numbers must know.
-        trained: how many images of each class train [K].
+        warnings: what readers of its numbers must know about this start.
+        trained: number of training images of each class [K].
     """
 
     folder: Path
@@ -54,19 +54,19 @@ class Job(NamedTuple):
 
 
 def warnings(config: Config, requested: Config) -> tuple[str, ...]:
-    """What the readers of a run's numbers must know of its data set, where that is not the one `requested`."""
+    """What readers of a run's numbers must know about its data set, if that is not the `requested` one."""
     return () if requested.dataset or config.dataset == "cifar10" else (FALLBACK,)
 
 
 def start_state(job: Job, early: Callable[[], TrainState | None]) -> tuple[TrainState, Metrics]:
-    """The state and the metrics of the last complete epoch, or fresh ones: `early`'s, if it gives any.
+    """The state and the metrics of the last complete epoch, or those of a new run.
 
     Args:
         job: the run.
-        early: gives a new run's initial state, or None where it must be drawn here.
+        early: returns a new run's initial state, or None if it must be initialised here.
 
     Raises:
-        InputError: where there are checkpoints and none of them can be read.
+        InputError: if there are checkpoints and none of them can be read.
     """
     config, resumed = job.manifest.config, broadcast(lambda: _last(job))
     if resumed is None:
@@ -77,10 +77,10 @@ def start_state(job: Job, early: Callable[[], TrainState | None]) -> tuple[Train
 
 
 def _last(job: Job) -> tuple[TrainState, Metrics] | None:
-    """The state and the metrics of the last epoch whose checkpoint can be read; None where there is no checkpoint.
+    """The state and the metrics of the last epoch whose checkpoint can be read; None if there is no checkpoint.
 
     Raises:
-        InputError: where there are some and none of them can be read.
+        InputError: if there are some and none of them can be read.
     """
     folder = job.folder / "checkpoints"
     complete = checkpoint.epochs(folder)
@@ -97,7 +97,7 @@ def _last(job: Job) -> tuple[TrainState, Metrics] | None:
 
 
 def record_start(job: Job, epoch: int) -> Job:
-    """Records in `config.json` the code and machine of an unfinished run from an epoch on; a line says what differs."""
+    """Records in `config.json` the code and machine of an unfinished run from an epoch on; prints what differs."""
     manifest = job.manifest
     if epoch == manifest.config.epochs and broadcast(lambda: read_result(job.folder)) is not None:
         return job
@@ -114,7 +114,7 @@ def write_files(job: Job, write: Callable[[], None]) -> None:
     """Lets the first process write to the folder.
 
     Raises:
-        InputError: where that fails, on every process.
+        InputError: if that fails, on every process.
     """
 
     def attempt():

@@ -1,4 +1,4 @@
-"""The small files of a run folder, `metrics.jsonl` and `result.json`; each is written whole or not at all."""
+"""The small files of a run folder, `metrics.jsonl` and `result.json`; each is written atomically."""
 
 import hashlib
 import json
@@ -11,9 +11,9 @@ from typing import Any
 from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, parse_json, read_bytes, read_json
 
-METRICS = ("epoch", "train_loss", "train_accuracy", "learning_rate")  # of every line
-DIGEST = "digest"  # of all else in a file that has one
-MONITORED = ("val_loss", "val_accuracy")  # of every line or of none
+METRICS = ("epoch", "train_loss", "train_accuracy", "learning_rate")  # in every line
+DIGEST = "digest"  # of everything else in a file that has one
+MONITORED = ("val_loss", "val_accuracy")  # in every line or in none
 RESULT = (
     "test_loss",
     "test_accuracy",
@@ -34,7 +34,7 @@ def read_metrics(folder: Path, epochs: int) -> list[dict[str, Any]]:
     """The lines of `metrics.jsonl` for epochs 1..`epochs`; lines that a killed process wrote beyond them are ignored.
 
     Raises:
-        InputError: where lines are missing or damaged.
+        InputError: if lines are missing or damaged.
     """
     path = folder / "metrics.jsonl"
     try:
@@ -56,10 +56,10 @@ def write_metrics(folder: Path, metrics: list[dict[str, Any]]) -> None:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The contents of `result.json`; None where the run has not finished.
+    """The contents of `result.json`; None if the run has not finished.
 
     Raises:
-        InputError: where it is damaged.
+        InputError: if it is damaged.
     """
     path = folder / "result.json"
     try:
@@ -99,7 +99,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-# What the values by these names must be, whichever file they are in.
+# What values with these names must be, in any file.
 _RULES: tuple[tuple[str, re.Pattern[str], Callable[[Any], bool]], ...] = (
     ("a number", re.compile(".*(_accuracy|_rate|_share)"), _is_number),
     (
@@ -138,7 +138,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def write_sealed(path: Path, values: dict[str, Any]) -> None:
-    """Writes a JSON file of what was measured, with a digest of it."""
+    """Writes a JSON file of measurements, with a digest of them."""
     write_json(path, {DIGEST: _digest(values), **values})
 
 
@@ -146,8 +146,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
     """The contents of a file that `write_sealed` wrote.
 
     Raises:
-        OSError: where it cannot be read.
-        ValueError: where it holds anything but what was written.
+        OSError: if it cannot be read.
+        ValueError: if it holds anything but what was written.
     """
     values = read_json(path)
     if not isinstance(values, dict) or values.pop(DIGEST, None) != _digest(values):
@@ -160,12 +160,12 @@ def _digest(values):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file; characters that UTF-8 does not have become question marks."""
+    """Writes a text file; characters that UTF-8 cannot encode become question marks."""
     write_bytes(path, text.encode(errors="replace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file, whole or not at all: it is written beside its name and renamed."""
+    """Writes a file atomically: under another name, then it is renamed."""
     draft = path.with_name(path.name + ".part")
     draft.write_bytes(data)
     os.replace(draft, path)

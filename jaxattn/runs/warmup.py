@@ -28,17 +28,17 @@ def load_and_init(
 ) -> tuple[Config, Splits, Callable[[], TrainState | None]]:
     """The configuration with its data, and a function that waits for a new run's initial state.
 
-    The data is read in a thread. Where its facts are known before, the network is checked meanwhile, and the programs
-    of a new run's initial state and of its training step are compiled. Else the function gives None.
+    The data is read in a thread. If its facts are known in advance, the network is checked meanwhile, and the programs
+    of a new run's initial state and of its training step are compiled. Otherwise the function returns None.
 
     Args:
         config: what to train.
         out: the run folder; None for a new one.
         console: where lines go.
-        build: makes the program, the same one for the same arguments.
+        build: makes the program; the same arguments must give the same program.
 
     Raises:
-        InputError: where the configuration or the data cannot be used.
+        InputError: if the configuration or the data cannot be used.
     """
     config = with_absolute_paths(config)
     dataset, early = find(config), None
@@ -46,10 +46,10 @@ def load_and_init(
     with readable(folder, "data_dir"):
         is_here = dataset.find is nowhere or dataset.find(folder) is not None
     spec = dataset.spec
-    # Several processes would have to agree on the order of their programs, and threads on devices of their own differ.
+    # Several processes would have to agree on the order of their programs; a thread would not keep to a single device.
     alone = jax.process_count() == 1 and devices.count() == jax.device_count()
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
-    if spec is None or not is_here:  # a download or a first look at a folder takes long: wrong names are found before
+    if spec is None or not is_here:  # a download or a new folder takes long: find wrong names first
         build(config, spec or shapes.SPEC, 1)
     with readable(folder, "data_dir"):
         dataset.prepare(folder)
@@ -70,7 +70,7 @@ def load_and_init(
 
 
 def _training(config: Config, spec: Spec) -> int:
-    """The number of images that train."""
+    """The number of training images."""
     return (spec.train or 0) - held_out(config, spec.train or 0)
 
 
@@ -78,7 +78,7 @@ def _checked(config: Config, build: compiled.Build, spec: Spec) -> Program:
     """The program of a run.
 
     Raises:
-        InputError: where its network cannot be trained.
+        InputError: if its network cannot be trained.
     """
     program = build(config, spec, max(_training(config, spec) // config.batch_size, 1))
     compiled.check(config, program, spec.image_shape)
@@ -86,7 +86,7 @@ def _checked(config: Config, build: compiled.Build, spec: Spec) -> Program:
 
 
 def _in_background(work: Callable[[], Any]) -> Future[Any]:
-    """The result of what a thread does, for which nobody waits that stops: a download takes minutes."""
+    """Runs `work` in a daemon thread, so that stopping does not wait for it: a download takes minutes."""
     result: Future[Any] = Future()
 
     def run():

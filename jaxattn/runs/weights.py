@@ -26,16 +26,16 @@ Arrays = dict[str, np.ndarray]  # by name, such as "params/block_1/conv/kernel"
 
 
 def shapes(manifest: Manifest) -> Any:
-    """The shapes and types of the variables of a run's network; nothing is drawn."""
+    """The shapes and types of the variables of a run's network; no weights are drawn."""
     model = network(manifest.config, manifest.data)
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *manifest.data.image_shape)))
 
 
 def find(manifest: Manifest, folder: Path) -> Arrays | None:
-    """The weights that a run starts from, by its `init`; None where it has none, or its folder holds a complete epoch.
+    """The weights that a run starts from, by its `init`; None if it has none, or its folder holds a complete epoch.
 
     Raises:
-        InputError: where they cannot be read, or no parameter of them suits the run's network.
+        InputError: if they cannot be read, or none of their parameters fits the run's network.
     """
     source = manifest.config.init
     if source is None or checkpoint.epochs(folder / "checkpoints"):
@@ -56,7 +56,7 @@ def read(source: str | Path, image_shape: tuple[int, int, int] | None = None) ->
         image_shape: (H, W, 3) of the network that takes them over; None for a square image.
 
     Raises:
-        InputError: where there is none of these, or it is damaged.
+        InputError: if it is none of these, or damaged.
     """
     path = local_path(source, "init")
     if not path.exists():
@@ -75,26 +75,26 @@ def read_safetensors(file: Path) -> Arrays:
     """The arrays [...] of a safetensors file, by name.
 
     Raises:
-        InputError: where it cannot be read.
+        InputError: if it cannot be read.
     """
     try:
         return parse_safetensors(read_bytes(file, WEIGHTS))
     except InputError:
         raise
-    except Exception as error:  # whatever a damaged file makes the reader raise
+    except Exception as error:  # a damaged file may make the reader raise anything
         reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"{file} cannot be read as safetensors: {reason}") from error
 
 
 def take_over(state: TrainState, arrays: Arrays | None, source: str | None, console: Console) -> TrainState:
-    """A fresh state in which every parameter and statistic that the weights hold, by name and shape, is theirs.
+    """A state that takes over every parameter and statistic of the weights that has the same name and shape.
 
     The rest stays as it is; the average, if there is one, starts at the state's new variables. A line on the console
     says what was taken over.
 
     Args:
-        state: as it was drawn.
-        arrays: of `find`; with None the state is returned as it is.
+        state: a new run's initial state.
+        arrays: from `find`; with None the state is returned as it is.
         source: where they are from.
         console: where the line goes.
     """
@@ -131,7 +131,7 @@ def _summary(own: dict[str, Any], arrays: Arrays, fitting: set[str], source: str
 
 
 def _unmatched_modules(names: Iterable[str], fitting: Collection[str]) -> Iterator[str]:
-    """The names that do not fit, shortened to the largest modules of which none does."""
+    """The names that do not fit, shortened to the largest modules in which no name fits."""
     used = {name.partition("/")[2] for name in fitting}
     for name in names:
         if name not in fitting:

@@ -4,7 +4,7 @@
     logits = model(preprocess(images))  # images: uint8 [B, H, W, 3], RGB, 0 to 255
     names = [CLASSES[i] for i in logits.argmax(dim=1)]
 
-The network itself normalises nothing: its input is what `preprocess` returns.
+The network does not normalise its input; `preprocess` does.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIZE = (32, 32)  # height and width of an image
 MEAN = (0.4914, 0.4822, 0.4465)  # of red, green and blue, from 0 to 1
-STD = (0.2023, 0.1994, 0.201)  # what the network was trained with; not the deviation of CIFAR-10's pixels
+STD = (0.2023, 0.1994, 0.201)  # as in training; not the standard deviation of CIFAR-10's pixels
 WIDTHS = (32, 64, 128)  # channels of each block
 HIDDEN = 512
 DROPOUT = 0.0
