@@ -43,7 +43,7 @@ class Child:
         self.process.wait()
 
     def _failed(self):
-        sys.exit(f"{self.name} failed, as it says above")
+        sys.exit(f"{self.name} failed, see its output above")
 
 
 def machine():

@@ -27,7 +27,17 @@ from jaxattn.config import Config
 HERE = Path(__file__).parent
 SHOWN_SEED, SHOWN_IMAGES = 1, 8
 FILES = ("metrics.jsonl", "knockout.json", "gates.json", "gates_by_image.json", "result.json")  # the last one written
-HEADER = ("variant", "n", "mean, %", "sd", "less the baseline, points", "interval", "p", "corrected", "better")
+HEADER = (
+    "variant",
+    "n",
+    "mean, %",
+    "sd",
+    "difference, points",
+    "interval",
+    "p",
+    "corrected",
+    "better",
+)
 
 
 class Study(NamedTuple):
@@ -143,7 +153,7 @@ def show(study, figure):
         name: {seed: one["test_accuracy"] for seed, one in by_seed.items()} for name, by_seed in found.items()
     }
     table = judge(accuracies, plan.variants[0], (plan.seeds,), images=10_000)
-    print(f"{sum(map(len, found.values()))} of {len(plan.variants) * plan.seeds} runs are in\n")
+    print(f"{sum(map(len, found.values()))} of {len(plan.variants) * plan.seeds} runs are finished\n")
     print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in table.rows])), "\n")
     print("\n".join(f"* `{line.variant.name}` {line.verdict.text}" for line in table.rows if line.verdict), "\n")
     for name, rows in outcomes(found, plan.variants[0], False).items():

@@ -85,7 +85,7 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
     assert earlier[:2] == ((2,), ("none", "se")) and earlier.date == datetime.date.today().isoformat()
     assert f"(planned before: 2 seeds of none, se, until {earlier.date})" in text_of(result.page.read_text())
     assert result.table.rows[1].verdict.text.count("extended without a plan after 2 seeds on 20") == 1
-    with pytest.raises(InputError, match="seeds may only grow"):
+    with pytest.raises(InputError, match="seeds cannot be reduced"):
         compare(["none", "se"], 2, folder, **FLAGS)
 
 
@@ -99,7 +99,7 @@ def test_runs_are_restored_from_their_mirrors(tmp_path, monkeypatch):
     for name in ("none-s0", "se-s0"):
         lost, new = (load_run(tmp_path / folder / name).variables for folder in ("lost", "new"))
         chex.assert_trees_all_equal(lost, new)
-    with pytest.raises(InputError, match="a mirror is kept of runs that are trained here; leave it out"):
+    with pytest.raises(InputError, match="a mirror works only with the executor here; leave it out"):
         compare(["none", "se"], 1, tmp_path / "new", executor="local", mirror=mirror, **FLAGS)
 
 
@@ -319,8 +319,8 @@ def test_predictions_are_kept_and_made_again_where_they_are_damaged(compared, tm
         ({"variants": ["se", "se"]}, "two variants have the same name"),
         ({"looks": [10**12]}, "seeds must be a whole number from 1 to 1,000"),
         ({"looks": [2.5]}, "seeds must be a whole number from 1 to 1,000, found 2.5"),
-        ({"looks": [3, 2]}, r"numbers of seeds must grow, found \[3, 2\]"),
-        ({"looks": []}, "numbers of seeds must grow"),
+        ({"looks": [3, 2]}, r"numbers of seeds must be ascending, found \[3, 2\]"),
+        ({"looks": []}, "numbers of seeds must be ascending"),
         ({"looks": 2}, "is damaged"),
         ({"margin": "large"}, "is damaged"),
         ({"earlier": [{"looks": [0], "variants": [], "date": ""}]}, "seeds must be a whole number"),

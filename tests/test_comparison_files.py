@@ -84,7 +84,7 @@ def test_as_many_variants_and_seeds_are_read_as_the_limit_says(tmp_path, monkeyp
         ("a,1e3,0.5", "line 3: "),
         ("a\0b,1,0.5", "line 3: "),
         ("a,1", "line 3: "),
-        ("a,0,0.5", "line 3: seed 0 of a is there twice"),
+        ("a,0,0.5", "line 3: seed 0 of a appears twice"),
         (f"{'x' * 200_000},1,0.5", "field larger than field limit"),
         ("\n".join(f"a,{seed},0.5" for seed in range(1, 300)), "at most 200 variants and as many seeds"),
         ("\n".join(f"b{variant},1,0.5" for variant in range(300)), "at most 200 variants and as many seeds"),
@@ -103,7 +103,7 @@ def test_a_line_of_a_csv_file_that_cannot_be_judged_is_named(tmp_path, line, rea
     [
         (
             "variant,seed,accuracy\na,0,93,51\nb,0,93,72",
-            "line 2: it has more cells than columns; quote what holds a ','",
+            "line 2: it has more cells than columns; quote cells that contain ','",
         ),
         ("variant,seed,accuracy,Accuracy\na,0,1,1", "each once"),
         ("variant,seed,accuracy\n", "must hold at least 2 variants, it holds 0"),
@@ -207,7 +207,9 @@ def test_a_comparison_leaves_files_for_programs_and_papers(tmp_path):
     ]
     assert read_plan(tmp_path).variants == ("none", "se@3")  # it is still a plan
     markdown, latex = ((tmp_path / f"table.{form}").read_text() for form in ("md", "tex"))
-    assert markdown.startswith("| variant | seeds | accuracy, % (mean ± sd) | less none, points | verdict |\n| --- |")
+    assert markdown.startswith(
+        "| variant | seeds | accuracy, % (mean ± sd) | difference from none, points | verdict |\n| --- |"
+    )
     assert f"* {result.verdict}" in markdown
     assert latex.count(r"\\") == 3 and r"accuracy, \%" in latex and "$\\pm$" in latex
     assert latex.splitlines()[0].startswith("% se@3 ")

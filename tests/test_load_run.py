@@ -330,7 +330,7 @@ def test_a_test_accuracy_that_the_weights_do_not_have_is_in_no_report(folder, tm
 
 def test_an_accuracy_of_no_whole_number_of_images_is_refused(folder):
     tiny.edit_result(folder, tested_epoch=1, test_accuracy=0.47)
-    with pytest.raises(InputError, match=r"has an accuracy, 0\.47, that 40 test images cannot give"):
+    with pytest.raises(InputError, match=r"has an accuracy, 0\.47, impossible with 40 test images"):
         _ = Analysis(load_run(folder), tiny.splits().test).tested
 
 

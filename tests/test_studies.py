@@ -57,7 +57,7 @@ def test_a_study_has_the_runs_of_those_that_it_shares(here):
 
 def test_the_table_of_a_study_says_how_many_runs_are_in(here, capsys):
     studies.show("verdict", None)
-    assert capsys.readouterr().out.startswith("1 of 32 runs are in\n")
+    assert capsys.readouterr().out.startswith("1 of 32 runs are finished\n")
 
 
 @pytest.fixture

@@ -127,7 +127,10 @@ class Net(torch.nn.Module):
     ("contents", "message"),
     [
         (lambda: torch.nn.Sequential(torch.nn.Linear(2, 2)), "holds an object, torch.nn.modules.container.Sequential"),
-        (lambda: {"net": state(), "args": argparse.Namespace(lr=1)}, "holds an object, argparse.Namespace, as well as or"),
+        (
+            lambda: {"net": state(), "args": argparse.Namespace(lr=1)},
+            "an object, argparse.Namespace, as well as or",
+        ),
         (lambda: {"epoch": 3, "loss": [1.0]}, r"contains no named arrays, but a dict of epoch \(int\), loss \(list\)"),
         (lambda: [torch.ones(2)], "contains no named arrays, but a list"),
         (lambda: torch.ones(2), "contains no named arrays, but a Tensor"),

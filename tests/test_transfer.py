@@ -17,11 +17,11 @@ FLAGS = {name: value for name, value in tiny.CONFIG.items() if name != "dataset"
     [
         (("helps", "helps"), "transfers: helps in all 2"),
         (("equivalent", "equivalent"), "transfers: has no effect in all 2"),
-        (("cannot tell", "cannot tell"), "is told apart in none of 2"),
+        (("cannot tell", "cannot tell"), "is conclusive in none of 2"),
         (("helps", "hurts"), "does not transfer: helps in 1 of 2 (place 0); hurts in 1 of 2 (place 1)"),
         (
             ("helps", "cannot tell", "helps"),
-            "does not transfer: helps in 2 of 3 (place 0, place 2); is not told apart in 1 of 3 (place 1)",
+            "does not transfer: helps in 2 of 3 (place 0, place 2); is inconclusive in 1 of 3 (place 1)",
         ),
         (("helps", "provisional"), "is not judged everywhere yet (place 1)"),
         (("none", "helps"), "is not judged everywhere yet (place 0)"),
@@ -46,10 +46,10 @@ def test_each_network_and_data_set_has_a_comparison_of_its_own(trained, tmp_path
     assert list(found.results) == ["cnn on tiny", "cnn on other"]
     assert {path.name for path in tmp_path.iterdir()} == {"cnn-tiny", "cnn-other", "transfer.html"}
     assert str(found).startswith("cnn on tiny\nnone: ") and str(found).endswith(f"page: {found.page}")
-    assert "\nse is told apart in none of 2\n" in str(found)
+    assert "\nse is conclusive in none of 2\n" in str(found)
     html = found.page.read_text()
     text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
-    assert "Does it transfer? se" in text and "se is told apart in none of 2" in text
+    assert "Does it transfer? se" in text and "se is conclusive in none of 2" in text
     assert re.findall(r'<a href="([^#"]+)"', html) == ["cnn-tiny/compare.html", "cnn-other/compare.html"]
     trained.clear()
     compare_all(["cnn"], ["tiny", "other"], ["none", "se"], 2, tmp_path, **FLAGS)

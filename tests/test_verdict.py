@@ -89,7 +89,7 @@ def test_a_small_effect_that_is_shown_is_called_small():
 
 def test_two_seeds_show_nothing():
     found = judge({"none": {0: 0.8, 1: 0.8}, "se": {0: 0.9, 1: 0.9}}, "none", (2,)).rows[1].verdict
-    wanted = "cannot tell: +10.0 points, 2 seeds, too few to show any difference, whatever its size; it takes 3"
+    wanted = "cannot tell: +10.0 points, 2 seeds, too few to show a difference of any size; at least 3 are needed"
     assert found == ("cannot tell", wanted)
 
 
@@ -125,7 +125,7 @@ def test_identical_runs():
 
 
 def test_runs_that_do_not_vary():
-    text = "cannot tell: +0.40 points, 8 seeds, which do not differ within a variant: their spread is not known"
+    text = "cannot tell: +0.40 points, 8 seeds; the runs of a variant are all equal, so their spread is unknown"
     assert verdict(0.4, 0) == ("cannot tell", text)
     rounded = {"none": dict.fromkeys(range(3), 0.90), "se": dict.fromkeys(range(3), 0.91)}
     row = judge(rounded, "none").rows[1]
@@ -295,14 +295,14 @@ def test_a_look_that_shows_nothing_leaves_it_to_the_next():
 def test_what_was_extended_without_a_plan_says_what_that_costs():
     found = verdict(0.6, earlier=[Earlier((6,), ("none", "se"), "2026-08-01")]).text
     assert found.endswith(
-        "; extended without a plan after 6 seeds on 2026-08-01: without any effect, 7.4 % of comparisons claim one, "
-        "not 5 %"
+        "; extended without a plan after 6 seeds on 2026-08-01: if there is no effect, 7.4 % of comparisons still claim "
+        "one, not 5 %"
     )
     many = [Earlier((4, 8)), Earlier((4, 8)), Earlier((6,), ("none", "se", "eca"))]
-    assert "after 8 seeds, then 8 seeds, then 6 seeds: without any effect, " in verdict(0.6, earlier=many).text
+    assert "after 8 seeds, then 8 seeds, then 6 seeds: if there is no effect, " in verdict(0.6, earlier=many).text
     assert "extended" not in verdict(0.6, earlier=[Earlier(()), Earlier((12,))]).text
     added = verdict(0.6, earlier=[Earlier((8,), ("none", "eca"))]).text
-    assert "after 8 seeds: without any effect, " in added
+    assert "after 8 seeds: if there is no effect, " in added
 
 
 # new images
@@ -311,7 +311,7 @@ def test_what_was_extended_without_a_plan_says_what_that_costs():
 def test_a_claim_that_is_not_shown_for_new_images_says_so():
     table = judge(trained(se=0.6, eca=0.6, cbam=0.0), "none", (8,))
     found = with_new_images(table, {"se": (-0.1, 1.3), "eca": (0.1, 1.1), "cbam": (-0.5, 0.5)}).rows
-    assert found[1].verdict.text.endswith("; for new test images, too, it is not shown (95 % -0.1 to 1.3)")
+    assert found[1].verdict.text.endswith("; not shown for new test images (95 % -0.1 to 1.3)")
     assert found[0::2] == table.rows[0::2] and found[3] == table.rows[3]
 
 
@@ -332,7 +332,7 @@ def test_what_cannot_be_compared_is_refused():
         with pytest.raises(InputError, match=rf"^a comparison takes at least 2 variants, got {len(few)}$"):
             judge(few, "none")
     for looks in ((0,), (8, 6), (8, 8), (1, 8)):
-        with pytest.raises(InputError, match=r"^seeds must be numbers above 0 that grow, and the first of several ab"):
+        with pytest.raises(InputError, match=r"^seeds must be ascending numbers above 0, and the first of several ab"):
             judge(trained(se=1.0), "none", looks)
     for margin in (0, -1, math.nan, 100):
         with pytest.raises(InputError, match=r"^margin must be above 0 and below 100 points, got "):

@@ -93,7 +93,7 @@ from jaxattn.observers.tensorboard import TensorBoard
 
 
 def train(name, attention):
-    """A run that goes on where it was stopped, and is returned at once where it is finished."""
+    """A run that resumes after a stop, and is returned at once if it is finished."""
     precision = "bf16" if jax.default_backend() == "tpu" else "float32"
     config = Config(attention=attention, dataset=DATASET, epochs=EPOCHS, precision=precision)
     mirror = [] if COPIES is None else [Mirror(COPIES / name)]
@@ -220,7 +220,7 @@ result
 # %% [markdown]
 # ## 8. After a disconnect
 #
-# Run the cells again, from the top. Every run is restored from Drive and goes on where it was stopped. This one is finished, so it is
+# Run the cells again, from the top. Every run is restored from Drive and resumes. This one is finished, so it is
 # there at once:
 
 # %%

@@ -61,7 +61,7 @@ def main():
     parser.add_argument("--fashion-mnist", metavar="DIR", help="folder with a folder fashion-mnist of the four files")
     parser.add_argument("--folder", help="CIFAR-10 as a folder of PNG files, one folder a class")
     parser.add_argument("--work", type=Path, help="folder for the runs")
-    parser.add_argument("--print", action="store_true", help="print what there is, and train nothing")
+    parser.add_argument("--print", action="store_true", help="print the existing results, and train nothing")
     flags = parser.parse_args()
     runs = [(name, attention) for name in DATASETS for attention in ("none", "se")]
     for run in runs if not flags.print else ():

@@ -220,7 +220,7 @@ def show() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Mutation testing.")
     parser.add_argument("--cover", action="store_true", help="measure which test runs which line")
-    parser.add_argument("--sample", type=int, metavar="N", default=0, help="test so many mutants more")
+    parser.add_argument("--sample", type=int, metavar="N", default=0, help="test N more mutants")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="of the choice (default: 0)")
     parser.add_argument("--print", action="store_true", help="print the results so far")
     flags = parser.parse_args()

@@ -93,8 +93,8 @@ def main():
     parser = argparse.ArgumentParser(description="Trains candidates for a recipe.")
     parser.add_argument("--data-dir", help="folder of CIFAR-10")
     parser.add_argument("--work", type=Path, help="folder for the runs")
-    parser.add_argument("--only", default="", help="only candidates whose names begin so")
-    parser.add_argument("--print", action="store_true", help="print what there is, and train nothing")
+    parser.add_argument("--only", default="", help="only candidates whose names start with this")
+    parser.add_argument("--print", action="store_true", help="print the existing results, and train nothing")
     flags = parser.parse_args()
     if not flags.print:
         for seed in SEEDS:

@@ -78,7 +78,7 @@ def _last_words(lost):
     lines = (job.stderr() or "").strip().splitlines()
     return (
         f"{len(lost)} jobs failed; the same call tries again. The first, {path.name}, says in {job.paths.stderr}: "
-        f"{lines[-1] if lines else 'nothing, so it was killed'}"
+        f"{lines[-1] if lines else 'nothing; it was probably killed'}"
     )
 
 

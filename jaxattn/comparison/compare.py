@@ -72,7 +72,7 @@ def compare(  # noqa: PLR0913
 
 def _mirror(mirror: str | Path | None, executor: str) -> Path | None:
     if mirror is not None and executor != "here":
-        raise InputError("a mirror is kept of runs that are trained here; leave it out", "mirror")
+        raise InputError("a mirror works only with the executor here; leave it out", "mirror")
     return None if mirror is None else local_path(mirror, "mirror")
 
 
@@ -217,4 +217,4 @@ def _any_finished(folder: Path, runs: results.Runs, failures: results.Failures |
     first = next((failure for by_seed in (failures or {}).values() for failure in by_seed.values()), None)
     if first is not None:
         raise InputError(f"{folder} holds no finished run: {first.reason}", "retry_failed")
-    raise InputError(f"{folder} holds no finished run yet; run the command again that made it")
+    raise InputError(f"{folder} holds no finished run yet; run the command that made it again")

@@ -39,7 +39,7 @@ def read_csv(path: Path) -> dict[str, dict[int, float]]:
     for number, variant, seed, accuracy, is_marked in lines:
         by_seed = accuracies.setdefault(variant, {})
         if seed in by_seed:
-            raise InputError(f"{path}, line {number}: seed {seed} of {variant} is there twice")
+            raise InputError(f"{path}, line {number}: seed {seed} of {variant} appears twice")
         if is_percent and 0 < accuracy <= 1 and not is_marked:
             rule = "accuracies must be all fractions or all percent"
             raise InputError(f"{path}, line {number}: {rule}, got {accuracy:g} among percent")
@@ -72,7 +72,9 @@ def _lines(path: Path, text: str) -> Iterator[_Line]:
     for line in reader:
         number = reader.line_num + skipped
         if None in line:
-            raise InputError(f"{path}, line {number}: it has more cells than columns; quote what holds a {separator!r}")
+            raise InputError(
+                f"{path}, line {number}: it has more cells than columns; quote cells that contain {separator!r}"
+            )
         cells = [(line[name] or "").strip() for name in COLUMNS]
         if not any(cells):
             continue

@@ -79,7 +79,7 @@ def markdown(table: Comparison) -> str:
         "variant",
         "seeds",
         "accuracy, % (mean ± sd)",
-        f"less {table.baseline.translate(_MARKDOWN)}, points",
+        f"difference from {table.baseline.translate(_MARKDOWN)}, points",
         "verdict",
     ]
     rows = [header, ["---", "---:", "---:", "---:", "---"], *_cells(table, _MARKDOWN, "±")]
@@ -92,7 +92,13 @@ def markdown(table: Comparison) -> str:
 
 def latex(table: Comparison) -> str:
     """The table for a paper, for the package booktabs; the verdicts are comments."""
-    header = ["variant", "seeds", r"accuracy, \%", f"less {table.baseline.translate(_LATEX)}, points", "verdict"]
+    header = [
+        "variant",
+        "seeds",
+        r"accuracy, \%",
+        f"difference from {table.baseline.translate(_LATEX)}, points",
+        "verdict",
+    ]
     rows = [["--" if cell == "–" else cell for cell in row] for row in _cells(table, _LATEX, r"$\pm$")]
     # after \\, a bracket or a star would be read as its argument
     lines = ["{}" * row[0].startswith(("[", "*")) + " & ".join(row) + r" \\" for row in (header, *rows)]

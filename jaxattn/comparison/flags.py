@@ -26,11 +26,11 @@ def parser() -> Parser:
     """The command line of `jaxattn compare`."""
     parser = Parser(
         prog="jaxattn compare",
-        description="Train variants of the attention with the same seeds, judge them by statistics that were fixed "
-        "before, and write one page. The same command resumes after a stop. With DIR alone: print and draw what there "
-        "is.",
+        description="Train variants of the attention with the same seeds, judge them by a rule that was fixed "
+        "in advance, and write one page. The same command resumes after a stop. With DIR alone: print and draw the "
+        "existing results.",
     )
-    parser.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw what there is")
+    parser.add_argument("dir", metavar="DIR", nargs="?", help="folder of a comparison, to print and draw its results")
     _add_what(parser)
     _add_how(parser)
     existing = parser.add_argument_group("existing results")
@@ -67,7 +67,7 @@ def _add_what(parser: Parser) -> None:
         "--tune",
         metavar="SETTING=X,...",
         action="append",
-        help="choose one of these values for each variant on held-out images, with a seed of its own, and compare the "
+        help="choose one of these values for each variant on held-out images, with a separate seed, and compare the "
         "variants with and without; may be given again",
     )
     for name, known in (("network", "`jaxattn networks` lists them"), ("dataset", ", ".join(DATASETS))):
@@ -75,7 +75,7 @@ def _add_what(parser: Parser) -> None:
             f"--{name}",
             metavar="NAME",
             nargs="+",
-            help=f"{name}: {known}; of several, a comparison each, and whether the verdict transfers",
+            help=f"{name}: {known}; for several, one comparison each, and whether the verdict transfers",
         )
     what.add_argument("--baseline", metavar="NAME", help="the variant that the others are compared with")
     what.add_argument(
@@ -95,8 +95,8 @@ def _add_how(parser: Parser) -> None:
     how.add_argument(
         "--executor",
         metavar="NAME",
-        help=f"where runs are trained: {', '.join(EXECUTORS)} (default: here; the last two: a job a run, by submitit, "
-        "which needs the extra cluster; local: processes on this machine's CPU)",
+        help=f"where runs are trained: {', '.join(EXECUTORS)} (default: here; the last two: one job per run, by "
+        "submitit, which needs the extra cluster; local: processes on this machine's CPU)",
     )
     how.add_argument("--mirror", metavar="DIR", help="copy each run to DIR, and restore what is missing")
     how.add_argument("--retry-failed", action="store_true", help="train failed runs again (default: leave them)")
@@ -113,7 +113,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     except ValueError:
         looks = ()
     if not looks or looks[0] < 1 or list(looks) != sorted(set(looks)):
-        raise InputError(f"--seeds must be at least 1, or several numbers that grow, such as 6,9,12; got {text}")
+        raise InputError(f"--seeds must be at least 1, or several ascending numbers, such as 6,9,12; got {text}")
     return looks
 
 

@@ -15,7 +15,7 @@ def outlook(plan: Plan) -> str:
     at_most = " at most" * (len(plan.looks) > 1)
     text = f"{plan.count} runs{at_most}: {len(plan.variants)} variants, {seeds} seed{'s' * (plan.seeds > 1)}"
     if plan.seeds < FEWEST:
-        return f"{text}: too few to show any difference, whatever its size; it takes {FEWEST}"
+        return f"{text}: too few to show a difference of any size; at least {FEWEST} are needed"
     *_, some = sorted(plan.variants[1:], key=lambda name: explains(name) is None)  # a module, if there is one
     family = family_of(some, plan.variants, plan.variants[0], plan.looks)
     seen = power(plan.seeds, USUAL_SD, EFFECT, family.alpha / family.variants)

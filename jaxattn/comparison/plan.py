@@ -222,7 +222,7 @@ def _parsed_looks(values):
         if type(number) is not int or not 0 < number <= MAX_SEEDS:
             raise ValueError(f"seeds must be a whole number from 1 to {MAX_SEEDS:,}, found {number!r:.40}")
     if not values or sorted(set(values)) != values:
-        raise ValueError(f"numbers of seeds must grow, found {values!r:.40}")
+        raise ValueError(f"numbers of seeds must be ascending, found {values!r:.40}")
     return tuple(values)
 
 
@@ -240,7 +240,7 @@ def _merged(folder, old, new, seen):
         raise InputError(f"{folder} holds a comparison with {other}; choose another folder", "out")
     variants = (*old.variants, *(name for name in new.variants if name not in old.variants))
     if new.seeds < old.seeds:
-        raise InputError(f"seeds may only grow: {folder} was planned with {old.seeds}, got {new.seeds}", "seeds")
+        raise InputError(f"seeds cannot be reduced: {folder} was planned with {old.seeds}, got {new.seeds}", "seeds")
     if new.margin != old.margin:
         raise InputError(f"{folder} was planned with a margin of {old.margin:g} points, got {new.margin:g}", "margin")
     earlier, looks = old.earlier, seen(old) if (variants, new.looks) != (old.variants, old.looks) else ()

@@ -101,7 +101,7 @@ class Robustness(NamedTuple):
         family = max(1, len(rows) * len(others))
         counted = [f"{name}, {len(by_seed)} seed{'s' * (len(by_seed) != 1)}" for name, by_seed in self.measured.items()]
         shown = [] if by_severity else others
-        lines = [["view", "images", *counted, *(f"{name} less {self.baseline}" for name in shown)]]
+        lines = [["view", "images", *counted, *(f"{name} minus {self.baseline}" for name in shown)]]
         for row in rows:
             differences = [_shown(row.difference(name, self.baseline, family)) for name in shown]
             lines.append([row.name, f"{row.images:,}", *map(row.mean, self.measured), *differences])

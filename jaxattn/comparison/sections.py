@@ -164,9 +164,9 @@ def rule(table: Comparison, modules: bool = True) -> str:
     levels = " or ".join(sorted({f"{100 * family.level:.4g} %" for family in families}))
     looks = f", at {' and '.join(map(str, table.looks))} seeds" if len(table.looks) > 1 else ""
     return (
-        "An effect is claimed where the interval of the difference of the two means (Welch, which lets spreads differ) "
+        "An effect is claimed if the interval of the difference of the two means (Welch, with unequal variances) "
         f"excludes zero. A single interval is one of {levels}, so that all variants{looks} together keep 95 %"
-        f"{'; modules and controls are counted apart' if modules else ''}."
+        f"{'; modules and controls are counted separately' if modules else ''}."
     )
 
 
@@ -196,7 +196,7 @@ def settings(config: Config, data: str) -> str:
     text = f"Network {config.network}, recipe {config.recipe}, {config.epochs} epochs, on {data}"
     text += f"; changed from the recipe: {', '.join(settings)}." if settings else "; nothing changed."
     made_for = chosen_with(config.network, config.recipe)
-    return f"{text} The recipe was made for {made_for}; it was tuned for no variant that has no settings of its own."
+    return f"{text} The recipe was tuned for {made_for}, and for no other variant."
 
 
 def command(folder: Path, plan: Plan) -> str:

@@ -43,14 +43,14 @@ def equivalent(values: Points, others: Points, family: Family, margin: float, se
 def no_variation(values: Points, others: Points, seeds: str) -> str:
     """Says that nothing is shown, since the runs of neither variant [n] differ from each other."""
     mean = (values - others).mean()
-    return f"cannot tell: {mean:+z.2f} points, {seeds}, which do not differ within a variant: their spread is not known"
+    return f"cannot tell: {mean:+z.2f} points, {seeds}; the runs of a variant are all equal, so their spread is unknown"
 
 
 def cannot_tell(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
     """Says that no effect [n] is shown, and how many seeds would show half a point, or what was seen if larger."""
     mean, ends = _words(values, others, family, margin)
     if len(values) < FEWEST:
-        return f"cannot tell: {mean}, {seeds}, too few to show any difference, whatever its size; it takes {FEWEST}"
+        return f"cannot tell: {mean}, {seeds}, too few to show a difference of any size; at least {FEWEST} are needed"
     sd = float(np.sqrt((values.var(ddof=1) + others.var(ddof=1)) / 2))
     effect = max(EFFECT, round(abs((values - others).mean().item()), 1))
     least, most = statistics.seeds_range(sd, 2 * (len(values) - 1), effect, family.alpha / family.variants)
@@ -123,10 +123,10 @@ def outliers(name: str, scores: Mapping[int, float]) -> str:
 def extended(plans: Sequence[tuple[int, str]], real: float) -> str:
     """The error rate `real` after an unplanned extension; `plans` are seeds and dates (or "") of earlier plans."""
     seen = ", then ".join(f"{seeds} seeds{f' on {date}' if date else ''}" for seeds, date in plans)
-    error = f"without any effect, {100 * real:.1f} % of comparisons claim one, not 5 %"
+    error = f"if there is no effect, {100 * real:.1f} % of comparisons still claim one, not 5 %"
     return f"; extended without a plan after {seen}: {error}"
 
 
 def only_here(low: float, high: float) -> str:
     """Says that a claim does not extend to new test images, from the interval for them, in points."""
-    return f"; for new test images, too, it is not shown (95 % {low:.1f} to {high:.1f})"
+    return f"; not shown for new test images (95 % {low:.1f} to {high:.1f})"

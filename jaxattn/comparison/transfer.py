@@ -97,7 +97,7 @@ def transfers(kinds: Kinds) -> str:
     if waiting:
         return f"is not judged everywhere yet ({', '.join(waiting)})"
     if not DECIDED & set(kinds.values()):
-        return f"is told apart in none of {count}"
+        return f"is conclusive in none of {count}"
     if len(set(kinds.values())) == 1:
         return f"transfers: {_said(next(iter(kinds.values())))} in all {count}"
     parts = []
@@ -109,4 +109,4 @@ def transfers(kinds: Kinds) -> str:
 
 
 def _said(kind):
-    return {"equivalent": "has no effect", "cannot tell": "is not told apart"}.get(kind, kind)
+    return {"equivalent": "has no effect", "cannot tell": "is inconclusive"}.get(kind, kind)

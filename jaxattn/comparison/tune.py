@@ -27,10 +27,10 @@ from jaxattn.runs.failure import read_failure
 from jaxattn.runs.store import write_json
 
 SEED = MAX_SEEDS  # above those of any comparison
-RECIPE, TUNED = "as the recipe says", "each with its own settings"
+RECIPE, TUNED = "with the recipe's settings", "each with its own settings"
 NOTE = (
-    "Each candidate was trained once, with a seed of its own, and the accuracy on held-out training images chose; no "
-    "test image did. Nothing is averaged over the two comparisons."
+    "Each candidate was trained once, with a separate seed, and chosen by its accuracy on held-out training images; "
+    "test images were not used. Nothing is averaged over the two comparisons."
 )
 
 

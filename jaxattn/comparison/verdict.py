@@ -112,7 +112,7 @@ def _check(accuracies, looks, margin):
     if not 0 < margin < 100:
         raise InputError(f"margin must be above 0 and below 100 points, got {margin}", "margin")
     if list(looks) != sorted(set(looks)) or any(look < 1 for look in looks) or (len(looks) > 1 and looks[0] < 2):
-        rule = "numbers above 0 that grow, and the first of several above 1"
+        rule = "ascending numbers above 0, and the first of several above 1"
         raise InputError(f"seeds must be {rule}, got {', '.join(map(str, looks))}", "seeds")
     for name, scores in accuracies.items():
         for seed, value in scores.items():

@@ -187,7 +187,7 @@ def caption(run: Run) -> str:
     config = run.config
     text = f"{run.spec.name}, {config.subject}, seed {config.seed}, weights of epoch {run.epoch}"
     if config.monitor == "test":
-        text += ". The TEST set was monitored in this run: its test figures are not those of unseen images"
+        text += ". The TEST set was monitored in this run: its test figures were not measured on unseen images"
     return text
 
 

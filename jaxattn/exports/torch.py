@@ -32,7 +32,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     if not isinstance(run.model, CNN):
         raise InputError(f"network {run.config.network} cannot be exported to PyTorch, only cnn can")
     if run.config.attention_start != "usual":
-        raise InputError("attention that began as the identity cannot be exported to PyTorch")
+        raise InputError("attention with attention_start identity cannot be exported to PyTorch")
     attention = "none" if run.config.attention.startswith(WIDE) else run.config.attention
     if attention not in ATTENTION:
         raise InputError(

@@ -31,7 +31,7 @@ def draw(removals: dict[str, Removal], caption: str) -> "Figure":
     rows = -(-len(removals) // columns)
     title = "Rank and remove: accuracy without the lowest channels of a site"
     images = next(iter(removals.values())).images
-    note = f"{images:,} images. Over random: area between the curves, points. Above 0, an order finds what is needed."
+    note = f"{images:,} images. Over random: area between the curves, points. Above 0, the order finds what is needed."
     figure = canvas.figure(title, f"{caption}\n{note}", (max(columns * 3.1, 7.5), rows * 2.7))
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis, (site, one) in zip(axes.flat, removals.items(), strict=False):

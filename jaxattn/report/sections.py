@@ -49,7 +49,7 @@ KINDS = {
     MapKind.CHANCE: "Pixels in random order: the baseline.",
     MapKind.GRAD_CAM: "Evidence for the predicted class; each channel has one weight for the whole image.",
     MapKind.HIRES_CAM: "Evidence for the predicted class, computed position by position.",
-    MapKind.LAYER_CAM: "The same from positive gradients alone: what lowers the class's logit counts for nothing.",
+    MapKind.LAYER_CAM: "The same from positive gradients alone: what lowers the class's logit is ignored.",
     MapKind.STRONGEST: "Where the most active channel is active, whether or not it is evidence for the class.",
     MapKind.SECOND: "The same for the second most active channel.",
     MapKind.THIRD: "The same for the third most active channel.",

@@ -26,8 +26,8 @@ def parser() -> Parser:
     """The command line of `jaxattn robustness`."""
     parser = Parser(
         prog="jaxattn robustness",
-        description="Test trained networks on other images; nothing is trained. Of a comparison (DIR), its page gets a "
-        "section, which the next call replaces. What was measured is kept in the run folders: a second call is quick.",
+        description="Test trained networks on other images; nothing is trained. For a comparison (DIR), its page gets "
+        "a section, which the next call replaces. Measurements are kept in the run folders: a second call is quick.",
     )
     parser.add_argument("folders", metavar="RUN | DIR", nargs="+", help="run folders, or the folder of a comparison")
     parser.add_argument("--out", metavar="DIR", help="folder for the results (default: that of the comparison)")
@@ -47,7 +47,7 @@ def parser() -> Parser:
     others = parser.add_argument_group("for networks trained on cifar10")
     others.add_argument("--cifar10-c", metavar="DIR", help="CIFAR-10-C: files CORRUPTION.npy, and labels.npy")
     others.add_argument(
-        "--cifar10-1", metavar="DIR", help="CIFAR-10.1: cifar10.1_v6_data.npy and _labels.npy, or of v4"
+        "--cifar10-1", metavar="DIR", help="CIFAR-10.1: cifar10.1_v6_data.npy and _labels.npy, or the v4 files"
     )
     others.add_argument(
         "--duplicates",
@@ -55,7 +55,9 @@ def parser() -> Parser:
         help="leave out images with near-duplicates in training: ciFAIR's CSV file",
     )
     others.add_argument(
-        "--label-errors", metavar="FILE", help="leave out images of doubted label: a CSV file with test_index, label"
+        "--label-errors",
+        metavar="FILE",
+        help="leave out images with suspected label errors: a CSV file with test_index, label",
     )
     others.add_argument("--people", metavar="FILE", help="compare with people's labels: CIFAR-10H's counts (.npy)")
     add_code_flags(parser)

@@ -32,7 +32,7 @@ def read_array(
         array = map_npy(path, MAX_BYTES)
     except Exception as error:  # NumPy raises many types
         reason = getattr(error, "strerror", None) or first_line(error) or type(error).__name__
-        raise InputError(f"cannot read {path} as an array of NumPy: {reason}; choose another", setting) from error
+        raise InputError(f"cannot read {path} as a NumPy array: {reason}; choose another", setting) from error
     fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
     if array.dtype.kind not in kinds or itemsize not in (None, array.dtype.itemsize) or not fits or not array.size:
         wanted = "uint8" if itemsize else "numbers" if "f" in kinds else "integers"

@@ -51,7 +51,7 @@ def find(
     if "cifar10_c" in given:
         views += published.read_corruptions(given["cifar10_c"], test, rows)
     if empty := [view.name for view in views if not view.images]:
-        raise InputError(f"no test image is left {empty[0]}; take more images", "images")
+        raise InputError(f"the view {empty[0]!r} has no images; take more images", "images")
     return views
 
 

@@ -62,7 +62,7 @@ def check_unchanged(recorded: Code, config: Config, folder: Path, accept_changed
         elif recorded[name] != digest:
             if not accept_changed_code:
                 raise InputError(
-                    f"the code of {name} has changed since {folder} was trained with it; restore it, train anew in "
+                    f"the code of {name} has changed since {folder} was trained with it; restore it, retrain in "
                     "another folder, or accept the changed code",
                     "accept_changed_code",
                 )

@@ -125,7 +125,9 @@ def _text(manifest: Manifest) -> str:
             raise ValueError("it would be too long, or another run's")
         return text
     except (TypeError, ValueError) as error:
-        raise InputError(f"config.json of this run could not be read back: {first_line(error)}; rename that") from error
+        raise InputError(
+            f"config.json of this run could not be read back: {first_line(error)}; rename that class or data set"
+        ) from error
 
 
 def check_folder(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -> Manifest:
@@ -161,7 +163,7 @@ def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) ->
         raise InputError(f"{folder} holds a run {_difference(old, new)}; choose another folder", setting)
     if new.config.epochs < old.config.epochs:
         raise InputError(
-            f"epochs may only grow: {folder} was started with {old.config.epochs}, got {new.config.epochs}",
+            f"epochs cannot be reduced: {folder} was started with {old.config.epochs}, got {new.config.epochs}",
             "epochs",
         )
 

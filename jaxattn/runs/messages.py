@@ -20,7 +20,7 @@ def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
         f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test",
     ]
     if config.precision == "bf16" and jax.default_backend() == "cpu":
-        lines.append("bf16 is for GPU and TPU: a CPU is faster in float32, and computes in it")
+        lines.append("bf16 is for GPU and TPU: a CPU is faster in float32, and uses that instead")
     return "\n".join(lines)
 
 
@@ -47,5 +47,5 @@ def result_line(result: dict[str, Any]) -> str:
         if (key := f"test_accuracy_with_{name}") in result:
             line += f"\nwith each test image and {what} averaged: {result[key]:.2%}"
     if result["monitored"] == "test":
-        line += "\nthe test set was monitored in this run: its accuracy is not one on unseen images"
+        line += "\nthe test set was monitored in this run: its accuracy was not measured on unseen images"
     return line

@@ -55,7 +55,7 @@ def check_accuracy(folder: Path, config: Config, result: dict[str, Any], correct
     exact = result["test_accuracy"] * images
     recorded = round(exact)
     if abs(exact - recorded) > 1e-3 * max(1, images / 1e4):  # float32 has seven digits
-        raise _wrong(folder, f"has an accuracy, {result['test_accuracy']}, that {images:,} test images cannot give")
+        raise _wrong(folder, f"has an accuracy, {result['test_accuracy']}, impossible with {images:,} test images")
     if abs(recorded - correct) > allowed or result.get("test_images", images) != images:
         raise _wrong(
             folder,

@@ -106,7 +106,7 @@ def record_start(job: Job, epoch: int) -> Job:
     write_files(job, lambda: write_manifest(job.folder, recorded))
     for note in recorded.notes():
         if note not in manifest.notes() and note not in job.warnings:
-            job.console.line(f"{note}; results are those of one machine and version up to rounding only")
+            job.console.line(f"{note}; so results are reproducible only up to rounding")
     return job._replace(manifest=recorded)
 
 
