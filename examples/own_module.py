@@ -26,8 +26,8 @@ class DeviationGate(Gate):
 
 def main(out: str, seeds: int = 3, **settings) -> None:
     """Trains the variants with the same seeds, and prints the verdicts; `compare.html` in `out` has the rest."""
-    found = jaxattn.compare(["none", "se", "own_module:DeviationGate"], seeds, out, **settings)
-    print(found)
+    result = jaxattn.compare(["none", "se", "own_module:DeviationGate"], seeds, out, **settings)
+    print(result)
 
 
 if __name__ == "__main__":

@@ -128,13 +128,13 @@ def gates_by_image(run, test):
 def results(study):
     """The results of a study's finished runs, by variant and seed."""
     plan = STUDIES[study]
-    found = {}
+    finished = {}
     for variant in plan.variants:
         places = {seed: kept(study, variant, seed) for seed in range(plan.seeds)}
-        found[variant] = {
+        finished[variant] = {
             seed: json.loads((place / "result.json").read_text()) for seed, place in places.items() if place
         }
-    return found
+    return finished
 
 
 def row(variant, difference):
@@ -148,15 +148,15 @@ def row(variant, difference):
 
 def show(study, figure):
     """Prints the table, the sentences and the other outcomes of the finished runs."""
-    plan, found = STUDIES[study], results(study)
+    plan, finished = STUDIES[study], results(study)
     accuracies = {
-        name: {seed: one["test_accuracy"] for seed, one in by_seed.items()} for name, by_seed in found.items()
+        name: {seed: one["test_accuracy"] for seed, one in by_seed.items()} for name, by_seed in finished.items()
     }
     table = judge(accuracies, plan.variants[0], (plan.seeds,), images=10_000)
-    print(f"{sum(map(len, found.values()))} of {len(plan.variants) * plan.seeds} runs are finished\n")
+    print(f"{sum(map(len, finished.values()))} of {len(plan.variants) * plan.seeds} runs are finished\n")
     print("\n".join(common.table(HEADER, [row(line.variant, line.difference) for line in table.rows])), "\n")
     print("\n".join(f"* `{line.variant.name}` {line.verdict.text}" for line in table.rows if line.verdict), "\n")
-    for name, rows in outcomes(found, plan.variants[0], False).items():
+    for name, rows in outcomes(finished, plan.variants[0], False).items():
         cells = (f"{one.name} {one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})" for one in rows)
         print(f"{name}: {'; '.join(cells)}")
     print("\nall pairs: " + "; ".join(f"{one.name} {one.mean:+.2f} ({one.low:+.2f} to {one.high:+.2f})"

@@ -99,7 +99,7 @@ def test_on_one_device_of_several_a_run_uses_that_one():
     [
         ([], "name one of: --attention with --out"),
         (["--attention", "none", "se"], "--out must name the folder"),
-        (["--attention", "none", "se", "--seeds", "0", "--out", "x"], "--seeds must be at least 1, or several ascending numbers"),
+        (["--attention", "none", "se", "--seeds", "0", "--out", "x"], "--seeds must be at least 1, or several"),
         (["--attention", "none", "--out", "x"], "a comparison takes 2 to 200 variants"),
         (["--attention", "none", "foo", "--out", "x"], "unknown attention 'foo'"),
         (["--attention", "none", "se", "--out", "x", "--executor", "moon"], "unknown executor 'moon'; known are here"),

@@ -220,7 +220,7 @@ def test_views_are_the_images_and_labels_of_their_files(test_split, tmp_path):
         np.testing.assert_array_equal(labels, np.delete(test_split.labels, out))
     labels = views["people's labels", 0].load()[1]
     assert labels[1] == 7 and np.array_equal(np.delete(labels, 1), np.delete(test_split.labels, 1))
-    assert len({view.of for view in views.values()}) == len(views)
+    assert len({view.digest for view in views.values()}) == len(views)
 
 
 def test_a_sample_takes_the_same_test_images_in_each_view(test_split, tmp_path):
@@ -341,7 +341,7 @@ def test_differences_have_welchs_interval_at_a_level_for_all_variants_and_views(
 def test_one_run_has_accuracies_and_no_difference():
     found = made_up(seeds=1)
     assert found.table()[1][-1] == f"{found.rows()[0].difference('se', 'none', 3).mean:+.2f}"
-    alone = Robustness(found.views, {"none": found.measured["none"]}, {"none": found.of["none"]})
+    alone = Robustness(found.views, {"none": found.measured["none"]}, {"none": found.basis["none"]})
     assert alone.table()[0] == ["view", "images", "none, 1 seed"] and "interval" not in alone.rule
 
 

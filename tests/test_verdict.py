@@ -295,8 +295,8 @@ def test_a_look_that_shows_nothing_leaves_it_to_the_next():
 def test_what_was_extended_without_a_plan_says_what_that_costs():
     found = verdict(0.6, earlier=[Earlier((6,), ("none", "se"), "2026-08-01")]).text
     assert found.endswith(
-        "; extended without a plan after 6 seeds on 2026-08-01: if there is no effect, 7.4 % of comparisons still claim "
-        "one, not 5 %"
+        "; extended without a plan after 6 seeds on 2026-08-01: if there is no effect, 7.4 % of comparisons still "
+        "claim one, not 5 %"
     )
     many = [Earlier((4, 8)), Earlier((4, 8)), Earlier((6,), ("none", "se", "eca"))]
     assert "after 8 seeds, then 8 seeds, then 6 seeds: if there is no effect, " in verdict(0.6, earlier=many).text

@@ -111,8 +111,8 @@ class Subject:
     def __init__(self, setting, batch, data, name="cnn"):
         torch.manual_seed(0)
         self.memory_format = torch.contiguous_format if setting == "nchw" else torch.channels_last
-        made = network() if name == "cnn" else NETWORKS[name](reduction=16)
-        self.net = made.to(memory_format=self.memory_format)
+        net = network() if name == "cnn" else NETWORKS[name](reduction=16)
+        self.net = net.to(memory_format=self.memory_format)
         self.forward = torch.compile(self.net) if setting == "compiled" else self.net
         self.bf16 = setting == "bf16"
         self.optimizer = torch.optim.Adam(self.net.parameters())

@@ -54,8 +54,8 @@ def check(promised):
     """
     for cell, promise in promised:
         kinds = {kind for output in cell.outputs for kind in output.get("data", ())}
-        found = promise in kinds if re.fullmatch(r"\w+/\w+", promise) else re.search(promise, text_of(cell))
-        assert found, f"{promise!r} is not in what this cell gave:\n{cell.source}\n{cell.outputs}"
+        is_kept = promise in kinds if re.fullmatch(r"\w+/\w+", promise) else re.search(promise, text_of(cell))
+        assert is_kept, f"{promise!r} is not in what this cell gave:\n{cell.source}\n{cell.outputs}"
         assert text_of(cell).count("\n") < LINES, f"a flood of lines from\n{cell.source}"
 
 

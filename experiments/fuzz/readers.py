@@ -287,9 +287,9 @@ def _hashed(content: bytes, path: Path) -> bytes:
 
 def _restore(path: Path) -> None:
     shutil.rmtree(path.parent / "outside", ignore_errors=True)
-    found = mirror.newest(path.parent, Console(quiet=True))
-    if found is not None:
-        archive.unpack(found[1], path.parent / "outside" / "run")
+    newest = mirror.newest(path.parent, Console(quiet=True))
+    if newest is not None:
+        archive.unpack(newest[1], path.parent / "outside" / "run")
     inside = {path.name, "epoch-2.sha256", "outside"}
     assert {one.name for one in path.parent.iterdir()} <= inside, "something was written elsewhere"
 

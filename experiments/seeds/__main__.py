@@ -63,13 +63,14 @@ def measure(rounds):
             found = seconds_of(children, counts[way])
             for kept, seconds in zip((times, busy), found[:2], strict=True):
                 kept[way].append(seconds / counts[way] / len(SEEDS))
-        print(f"round {number + 1}: { {way: round(1e3 * of[-1], 1) for way, of in times.items()} }", file=sys.stderr)
+        latest = {way: round(1e3 * rounds[-1], 1) for way, rounds in times.items()}
+        print(f"round {number + 1}: {latest}", file=sys.stderr)
     about = {way: [child.ask("about") for child in children] for way, children in subjects.items()}
     for children in subjects.values():
         for child in children:
             child.stop()
-    compiling = {way: max(seconds for seconds, _ in of) for way, of in about.items()}
-    return times, busy, compiling, {way: sum(peak for _, peak in of) for way, of in about.items()}
+    compiling = {way: max(seconds for seconds, _ in processes) for way, processes in about.items()}
+    return times, busy, compiling, {way: sum(peak for _, peak in processes) for way, processes in about.items()}
 
 
 def tables(result):

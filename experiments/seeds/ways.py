@@ -28,7 +28,7 @@ def _step(*inputs):
 
 
 def _map(states, keys, images, labels, rows):
-    return jax.lax.map(lambda of: _step(of[0], of[1], images, labels, of[2]), (states, keys, rows))
+    return jax.lax.map(lambda seed: _step(seed[0], seed[1], images, labels, seed[2]), (states, keys, rows))
 
 
 WAYS = {"one": _step, "map": _map, "vmap": jax.vmap(_step, in_axes=(0, 0, None, None, 0))}

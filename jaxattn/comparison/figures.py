@@ -157,13 +157,13 @@ def costs(rows: Sequence[Cost], caption: str) -> "Figure":
 
 
 def different_answers(
-    name: str, baseline: str, found: Disagreement, test: Split, classes: Sequence[str], caption: str
+    name: str, baseline: str, differing: Disagreement, test: Split, classes: Sequence[str], caption: str
 ) -> "Figure":
     """The images on which a variant and the baseline differ most: top, the variant is better; bottom, it is worse.
 
     Args:
         name, baseline: names of the two variants.
-        found: the result of `disagreement`.
+        differing: the result of `disagreement`.
         test: the N test images.
         classes: names of the classes, K.
         caption: what was compared.
@@ -171,11 +171,10 @@ def different_answers(
     title, names = f"Classified correctly with {name} (top), with {baseline} (bottom)", class_names(classes)
     cell = gallery.image_cell(test.images, 3)
     figure, axes = canvas.grid(2, SHOWN, title, caption, cell)
-    for row, chosen in zip(axes, (found.better, found.worse), strict=True):
+    for row, chosen in zip(axes, (differing.better, differing.worse), strict=True):
         for axis, index in zip(row, chosen, strict=False):
-            shares = "\n".join(
-                f"{one}: {share:.0%}" for one, share in zip((name, baseline), found.fractions[:, index], strict=True)
-            )
+            both = zip((name, baseline), differing.fractions[:, index], strict=True)
+            shares = "\n".join(f"{variant}: {share:.0%}" for variant, share in both)
             gallery.show(axis, test.images[index], f"{names[test.labels[index]]}\n{shares}")
         if not len(chosen):
             row[0].text(0, 0.5, "no image", fontsize=canvas.SMALL, color=canvas.INK)

@@ -43,10 +43,10 @@ def measure(runs: Runs, views: Sequence[View], say: Callable[[str], Any]) -> dic
         for run in left:
             network = load(run.folder)
             logits = evaluation.logits(network.model, network.spec, network.variables, images)
-            kept[run.folder][view.of] = view.measure(logits, labels)
+            kept[run.folder][view.digest] = view.measure(logits, labels)
             _write(run.folder / KEPT, {"of": made_of[run.folder], "measured": kept[run.folder]})
     return {
-        name: {seed: [kept[run.folder][view.of] for view in views] for seed, run in by_seed.items()}
+        name: {seed: [kept[run.folder][view.digest] for view in views] for seed, run in by_seed.items()}
         for name, by_seed in runs.items()
     }
 
@@ -69,6 +69,6 @@ def _read(path: Path, made_of: str) -> dict[str, Measured]:
 
 
 def _holds(measured: dict[str, Measured], view: View) -> bool:
-    stored = measured.get(view.of, {})
+    stored = measured.get(view.digest, {})
     metrics = {ACCURACY} if view.people is None else {ACCURACY, CROSS_ENTROPY}
     return stored.keys() == metrics and 0 <= stored[ACCURACY] <= 1 and bool(np.isfinite(list(stored.values())).all())

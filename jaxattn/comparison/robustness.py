@@ -62,12 +62,12 @@ class Robustness(NamedTuple):
     Attributes:
         views: the views that they were tested on.
         measured: by variant and seed, for each view a dict by metric; the first variant is the baseline.
-        of: what each run's numbers depend on (`results.basis`), by variant and seed.
+        basis: what each run's numbers depend on (`results.basis`), by variant and seed.
     """
 
     views: tuple[Seen, ...]
     measured: Mapping[str, Mapping[int, Sequence[Measured]]]
-    of: Mapping[str, Mapping[int, str]]
+    basis: Mapping[str, Mapping[int, str]]
 
     @property
     def baseline(self) -> str:

@@ -16,22 +16,22 @@ FILE, FORMAT = "robustness.json", 1
 HEADER = ("variant", "seed", "view", "severity", "metric", "value")
 
 
-def write(folder: Path, found: Robustness) -> None:
+def write(folder: Path, robustness: Robustness) -> None:
     """Writes `robustness.json` and `robustness.csv`.
 
     Raises:
         InputError: if they cannot be written.
     """
     runs = [
-        {"variant": name, "seed": seed, "of": found.of[name][seed], "measured": list(measured)}
-        for name, by_seed in found.measured.items()
+        {"variant": name, "seed": seed, "of": robustness.basis[name][seed], "measured": list(measured)}
+        for name, by_seed in robustness.measured.items()
         for seed, measured in by_seed.items()
     ]
     lines = [
         (name, seed, seen.view, seen.severity or "", metric, value)
-        for name, by_seed in found.measured.items()
+        for name, by_seed in robustness.measured.items()
         for seed, every in by_seed.items()
-        for seen, measured in zip(found.views, every, strict=True)
+        for seen, measured in zip(robustness.views, every, strict=True)
         for metric, value in measured.items()
     ]
     text = io.StringIO()
@@ -39,7 +39,8 @@ def write(folder: Path, found: Robustness) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "robustness.csv", text.getvalue())
-        write_sealed(folder / FILE, {"format": FORMAT, "views": [one._asdict() for one in found.views], "runs": runs})
+        views = [seen._asdict() for seen in robustness.views]
+        write_sealed(folder / FILE, {"format": FORMAT, "views": views, "runs": runs})
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder", "out") from error
 
@@ -75,8 +76,8 @@ def read(folder: Path, runs: Runs) -> Robustness | None:
         for name, by_seed in runs.items()
     }
     measured = {name: {seed: one for seed, (_, one) in by_seed.items()} for name, by_seed in kept.items()}
-    of = {name: {seed: one for seed, (one, _) in by_seed.items()} for name, by_seed in kept.items()}
-    return Robustness(views, measured, of) if any(measured.values()) else None
+    basis_of = {name: {seed: one for seed, (one, _) in by_seed.items()} for name, by_seed in kept.items()}
+    return Robustness(views, measured, basis_of) if any(measured.values()) else None
 
 
 def _measured(values: Any) -> list[Measured]:

@@ -20,7 +20,7 @@ class View(NamedTuple):
         name: such as "noise" or "CIFAR-10.1 v6".
         severity: 1 to 5; 0 if there are no severities.
         images: their number N.
-        of: a digest of everything that the images and labels depend on, except the run's own test set.
+        digest: of everything that the images and labels depend on, except the run's own test set.
         load: returns the images uint8 [N, H, W, 3] and the labels int [N].
         people: how often people gave each label [N, K]; None if that is not needed.
     """
@@ -28,7 +28,7 @@ class View(NamedTuple):
     name: str
     severity: int
     images: int
-    of: str
+    digest: str
     load: Load
     people: np.ndarray | None = None
 

@@ -114,13 +114,13 @@ def averaged_accuracy(
     Source: arXiv:2404.00498, section 3.6, for flips and shifts.
     """
 
-    def of(images):
+    def logits_of(images):
         return evaluate(step, variables, Split(np.ascontiguousarray(images), split.labels), fill)[2]
 
     def with_mirror(images):
-        return (of(images) + of(images[:, :, ::-1])) / 2
+        return (logits_of(images) + logits_of(images[:, :, ::-1])) / 2
 
-    mean = (logits + of(split.images[:, :, ::-1])) / 2
+    mean = (logits + logits_of(split.images[:, :, ::-1])) / 2
     if augmentation == "flips-and-shifts":
         larger = np.pad(split.images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
         mean = mean / 2 + (with_mirror(larger[:, :-2, :-2]) + with_mirror(larger[:, 2:, 2:])) / 4
