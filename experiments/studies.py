@@ -16,28 +16,21 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from experiments import common
 from jaxattn.comparison import variants
 from jaxattn.comparison.estimates import pairs
 from jaxattn.comparison.figures import seeds as seeds_figure
 from jaxattn.comparison.outcomes import outcomes
+from jaxattn.comparison.statistics import t_interval
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
 
 HERE = Path(__file__).parent
 SHOWN_SEED, SHOWN_IMAGES = 1, 8
 FILES = ("metrics.jsonl", "knockout.json", "gates.json", "gates_by_image.json", "result.json")  # the last one written
-HEADER = (
-    "variant",
-    "n",
-    "mean, %",
-    "sd",
-    "difference, points",
-    "interval",
-    "p",
-    "corrected",
-    "better",
-)
+HEADER = ("variant", "n", "mean, %", "sd", "difference, points", "interval", "p", "corrected", "better")
 
 
 class Study(NamedTuple):
@@ -137,6 +130,16 @@ def results(study):
     return finished
 
 
+def knockouts(study):
+    """Points of accuracy lost with replaced gates, by variant and condition: an array of the seeds of each."""
+    plan, lost = STUDIES[study], {}
+    for variant in plan.variants:
+        places = filter(None, (kept(study, variant, seed) for seed in range(plan.seeds)))
+        runs = [json.loads((place / "knockout.json").read_text()) for place in places]
+        lost[variant] = {condition: np.array([run[condition] for run in runs]) for condition in runs[0]} if runs else {}
+    return lost
+
+
 def row(variant, difference):
     cells = [variant.name, str(variant.n), *("–" if one is None else f"{100 * one:.2f}" for one in variant[-2:])]
     if difference is None:
@@ -161,6 +164,10 @@ def show(study, figure):
         print(f"{name}: {'; '.join(cells)}")
     print("\nall pairs: " + "; ".join(f"{one.name} {one.mean:+.2f} ({one.low:+.2f} to {one.high:+.2f})"
                                       for one in pairs(accuracies)))  # fmt: skip
+    print("\nknock-out, points lost (95 %, each alone):")
+    for name, conditions in knockouts(study).items():
+        for condition, lost in conditions.items():
+            print(f"{name}, {condition}: {lost.mean():.2f}", "({:.2f} to {:.2f})".format(*t_interval(lost)))
     if figure:
         seeds_figure(accuracies, f"cifar10, recipe standard, {plan.seeds} seeds").savefig(figure, dpi=150)
 

@@ -55,9 +55,12 @@ def test_a_study_has_the_runs_of_those_that_it_shares(here):
     assert studies.kept("where", "se", 1) and not studies.kept("where", "se", 2)
 
 
-def test_the_table_of_a_study_says_how_many_runs_are_in(here, capsys):
+def test_a_study_prints_how_many_runs_are_finished_and_what_the_knock_out_costs(here, capsys):
     studies.show("verdict", None)
-    assert capsys.readouterr().out.startswith("1 of 32 runs are finished\n")
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 of 32 runs are finished\n")
+    lost = json.loads((here[0] / "verdict" / "se-s1" / "knockout.json").read_text())
+    assert all(f"se, {condition}: {points:.2f} (nan to nan)" in printed for condition, points in lost.items())
 
 
 @pytest.fixture
