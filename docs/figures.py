@@ -42,7 +42,7 @@ def draw(work):
         chosen = ("--plot", *plots, "--images", 2, "--format", "png")
         run("jaxattn.visualize", work / name, *chosen, "--out", DOCS)
     shutil.copy(work / "compared" / "figures" / "seeds.png", DOCS / "seeds.png")
-    run("experiments.verdict-copies", "--figure", DOCS / "verdict.png")
+    run("experiments.studies", "print", "verdict", "--figure", DOCS / "verdict.png")
     explorer(work / "cbam" / "report.html", DOCS / "explorer.png")
 
 

@@ -144,7 +144,7 @@ def row(variant, difference):
     cells = [variant.name, str(variant.n), *("–" if one is None else f"{100 * one:.2f}" for one in variant[-2:])]
     if difference is None:
         return [*cells, *["–"] * 5]
-    ends = "–" if difference.interval is None else "{:+.2f} to {:+.2f}".format(*difference.interval)
+    ends = "–" if difference.interval is None else "{:+.3f} to {:+.3f}".format(*difference.interval)
     p, corrected = ("–" if value is None else f"{value:.3f}" for value in (difference.p, difference.corrected))
     return [*cells, f"{difference.mean:+.2f}", ends, p, corrected, f"{difference.wins:.0%}"]
 
