@@ -14,8 +14,8 @@ from jaxattn.errors import lookup
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"  # of a checkout; an installed package has none
 # Studies in it: the folders of their runs, with their own last, and the number of planned seeds.
 MEASURED = {
-    "verdict-copies": (("verdict-copies",), 8),
     "verdict": (("verdict",), 8),
+    "verdict-copies": (("verdict-copies",), 8),
     "table": (("verdict", "table"), 6),
 }
 BASELINE = "none"
