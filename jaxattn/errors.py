@@ -102,7 +102,7 @@ def first_line(error: BaseException | str) -> str:
 
 def write_failure(error: OSError) -> str:
     """Why a write failed and what to do: "No space left on device; free space"."""
-    return f"{error.strerror}; {_REMEDIES.get(error.errno, 'fix that')}"
+    return f"{error.strerror}; {_REMEDIES.get(error.errno or 0, 'fix that')}"
 
 
 def described(error: BaseException) -> str:
