@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent / "tuning"
 SEEDS = (0, 1, 2)
 QUICK = "--epochs 4 --warmup-epochs 1"
-QUICKER = "--recipe quick"
+OF_QUICK = "--recipe quick"
 CANDIDATES = {
     "quick": QUICK,
     "quick-warm-0.5": "--epochs 4 --warmup-epochs 0.5",
@@ -38,14 +38,14 @@ CANDIDATES = {
     "--learning-rate 0.2 --ema 0.99",
     "quick-padding-1-warm-0.2": "--epochs 4 --warmup-epochs 0.2 --crop-padding 1",
     "quick-padding-1-warm-0.5-bias-32": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 --norm-bias-rate 32",
-    "recipe-padding-0": f"{QUICKER} --crop-padding 0",
-    "recipe-decay-1e-3": f"{QUICKER} --weight-decay 1e-3",
-    "recipe-smoothing-0.05": f"{QUICKER} --label-smoothing 0.05",
-    "recipe-ema-0.99-decay-1e-3": f"{QUICKER} --ema 0.99 --weight-decay 1e-3",
-    "recipe-ema-0.99-rate-0.16": f"{QUICKER} --ema 0.99 --learning-rate 0.16",
-    "recipe-ema-0.99-momentum-0.85-rate-0.2": f"{QUICKER} --ema 0.99 --momentum 0.85 --learning-rate 0.2",
-    "recipe-ema-0.99-muon-0.02": f"{QUICKER} --ema 0.99 --muon-rate 0.02",
-    "recipe-ema-0.99-batch-96": f"{QUICKER} --ema 0.99 --batch-size 96 --learning-rate 0.1",
+    "recipe-padding-0": f"{OF_QUICK} --crop-padding 0",
+    "recipe-decay-1e-3": f"{OF_QUICK} --weight-decay 1e-3",
+    "recipe-smoothing-0.05": f"{OF_QUICK} --label-smoothing 0.05",
+    "recipe-ema-0.99-decay-1e-3": f"{OF_QUICK} --ema 0.99 --weight-decay 1e-3",
+    "recipe-ema-0.99-rate-0.16": f"{OF_QUICK} --ema 0.99 --learning-rate 0.16",
+    "recipe-ema-0.99-momentum-0.85-rate-0.2": f"{OF_QUICK} --ema 0.99 --momentum 0.85 --learning-rate 0.2",
+    "recipe-ema-0.99-muon-0.02": f"{OF_QUICK} --ema 0.99 --muon-rate 0.02",
+    "recipe-ema-0.99-batch-96": f"{OF_QUICK} --ema 0.99 --batch-size 96 --learning-rate 0.1",
     "standard": "",
     "standard-warm-1": "--warmup-epochs 1",
     "standard-warm-1-cutout-6": "--warmup-epochs 1 --cutout 6",

@@ -73,15 +73,13 @@ def _cells(table: Comparison, escapes: dict[int, str], plus_minus: str) -> Itera
             yield [one.name.translate(escapes), str(one.n), mean, less, verdict.kind]
 
 
+def _header(table: Comparison, accuracy: str, escapes: dict[int, str]) -> list[str]:
+    return ["variant", "seeds", accuracy, f"difference from {table.baseline.translate(escapes)}, points", "verdict"]
+
+
 def markdown(table: Comparison) -> str:
     """The table for a page in Markdown; accuracies are percent, differences points."""
-    header = [
-        "variant",
-        "seeds",
-        "accuracy, % (mean ± sd)",
-        f"difference from {table.baseline.translate(_MARKDOWN)}, points",
-        "verdict",
-    ]
+    header = _header(table, "accuracy, % (mean ± sd)", _MARKDOWN)
     rows = [header, ["---", "---:", "---:", "---:", "---"], *_cells(table, _MARKDOWN, "±")]
     sentences = [
         f"* {f'{row.variant.name} {row.verdict.text}'.translate(_MARKDOWN)}" for row in table.rows if row.verdict
@@ -92,13 +90,7 @@ def markdown(table: Comparison) -> str:
 
 def latex(table: Comparison) -> str:
     """The table for a paper, for the package booktabs; the verdicts are comments."""
-    header = [
-        "variant",
-        "seeds",
-        r"accuracy, \%",
-        f"difference from {table.baseline.translate(_LATEX)}, points",
-        "verdict",
-    ]
+    header = _header(table, r"accuracy, \%", _LATEX)
     rows = [["--" if cell == "–" else cell for cell in row] for row in _cells(table, _LATEX, r"$\pm$")]
     # after \\, a bracket or a star would be read as its argument
     lines = ["{}" * row[0].startswith(("[", "*")) + " & ".join(row) + r" \\" for row in (header, *rows)]
