@@ -54,6 +54,18 @@ def test_convolution_with_strides_equals_laxs(shape, size, strides, padding):
     assert_same(ours, plain, draw(*shape), draw(size, size, shape[-1], 5, seed=1))
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_gradients_of_a_strided_convolution_are_matrix_products_on_a_cpu(size):
+    """XLA's own transpose whole maps and multiply by zeros between dy's rows."""
+
+    def loss(x, kernel):
+        return (convolution.conv_general_dilated(x, kernel, (2, 2), [(size // 2, size // 2)] * 2) ** 2).sum()
+
+    x, kernel = draw(2, 8, 8, 8).astype(np.float32), draw(size, size, 8, 5).astype(np.float32)
+    text = export.export(jax.jit(jax.grad(loss, argnums=(0, 1))), platforms=["cpu"])(x, kernel).mlir_module()
+    assert (text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")) == (1, 2)
+
+
 def test_winograd_is_as_exact_as_float32_allows():
     x, kernel = draw(8, 16, 16, 32).astype(np.float32), draw(3, 3, 32, 64, seed=1).astype(np.float32)
     ours, plain = (value_and_gradients(form, x, kernel) for form in (convolution.conv_same, plain_conv))
