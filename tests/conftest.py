@@ -95,6 +95,14 @@ def quiet():
     return Console(quiet=True)
 
 
+@pytest.fixture
+def warnings_printed(monkeypatch):
+    """The warnings, which are not printed."""
+    warnings = []
+    monkeypatch.setattr(Console, "warn", lambda self, text: warnings.append(text))
+    return warnings
+
+
 @functools.cache
 def _build(config, shapes, *parts):
     return program.build(config, *shapes)

@@ -4,37 +4,29 @@ import datetime
 import functools
 import io
 import json
-import os
 import re
 import shutil
 import threading
-import types
-from pathlib import Path
 
 import chex
-import jax
-import jobs
 import numpy as np
 import pytest
 import tiny
+from pages import text_of
 
 from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import cluster, results, train
+from jaxattn.comparison import results, train
 from jaxattn.comparison.compare import compare, of_runs, show
 from jaxattn.comparison.plan import Plan, read_plan, run_name
 from jaxattn.comparison.progress import Progress
 from jaxattn.data import DATASETS
-from jaxattn.errors import DivergenceError, InputError, Interrupted
-from jaxattn.lock import exclusive_lock
+from jaxattn.errors import InputError
 from jaxattn.runs import compiled
-from jaxattn.runs.console import Console
 from jaxattn.runs.failure import Failure
-from jaxattn.runs.manifest import check_folder, read_manifest
 from jaxattn.training import loop, program
 
 pytestmark = pytest.mark.usefixtures("small_network")
-HERE = Path(__file__).parent
 FLAGS = tiny.CONFIG | {"epochs": 1}
 FAILURE = Failure("the loss stopped being finite", 1, True, {})
 
@@ -44,10 +36,6 @@ def compared(small_network, tmp_path_factory):
     """The folder and the result of a comparison of two variants and two seeds."""
     folder = tmp_path_factory.mktemp("compared") / "c"
     return folder, compare(["none", "se"], 2, folder, **FLAGS)
-
-
-def text_of(html):
-    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
 
 
 def test_every_run_is_an_ordinary_run_folder_of_its_variant_and_seed(compared, tmp_path, quiet):
@@ -211,40 +199,6 @@ def test_knocked_out_gates_count_where_they_are_known(compared, tmp_path):
     assert "Gate knock-out" in text_of(show(folder).page.read_text())
 
 
-def planned(folder, name):
-    """A run's folder in a comparison that was planned and then stopped."""
-
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxattn.comparison.compare._train", stop)
-        with pytest.raises(KeyboardInterrupt):
-            compare(["none", "se"], 1, folder, **FLAGS)
-    (folder / name).mkdir()
-    return folder / name
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_a_run_in_another_process_is_left_to_it(tmp_path):
-    folder = tmp_path / "c"
-    with exclusive_lock(planned(folder, "se-s0")):
-        found = compare(["none", "se"], 1, folder, **FLAGS)
-    assert (folder / "none-s0" / "result.json").exists() and not (folder / "se-s0" / "result.json").exists()
-    assert found.table.rows[1].verdict.kind == "none"
-
-
-def test_where_all_runs_are_in_other_processes_there_is_nothing_to_judge_yet(tmp_path):
-    folder = tmp_path / "c"
-    planned(folder, "se-s0"), (folder / "none-s0").mkdir()
-    with (
-        exclusive_lock(folder / "none-s0"),
-        exclusive_lock(folder / "se-s0"),
-        pytest.raises(InputError, match="holds no finished run yet"),
-    ):
-        compare(["none", "se"], 1, folder, **FLAGS)
-
-
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
     epoch, calls = loop._epoch, []
 
@@ -335,152 +289,6 @@ def test_a_damaged_plan_is_reported(compared, tmp_path, change, reason):
         read_plan(tmp_path).runs()
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_jobs_are_processes_that_train_a_run_each_and_one_that_fails_spoils_no_other(tmp_path, monkeypatch):
-    pytest.importorskip("submitit")
-    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0)  # a killed job leaves no result to wait for
-    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.2)
-    monkeypatch.setattr(cluster, "run", jobs.run)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE.parent, HERE))))
-    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    folder, call = tmp_path / "c", functools.partial(compare, ["none", "se"], 1, executor="local", **FLAGS)
-    monkeypatch.setenv("JOBS_END", "se")
-    warnings = []
-    monkeypatch.setattr(Console, "warn", lambda self, text: warnings.append(text))
-    found = call(folder)
-    (warning,) = warnings
-    assert re.fullmatch(r"1 jobs failed; .* The first, se-s0, says in \S+: .+", warning)
-    assert {row.variant.name: row.variant.n for row in found.table.rows} == {"none": 1, "se": 0}
-    assert not found.failures["se"]  # whoever killed it may have had reasons: it is tried again
-    kept = (folder / "none-s0" / "result.json").stat().st_mtime_ns
-    monkeypatch.delenv("JOBS_END")
-    monkeypatch.setenv("JOBS_DIVERGE", "se")
-    assert call(folder).failures["se"][0].diverged and warnings[-1].startswith("1 run failed (se seed 0 diverged in")
-    monkeypatch.delenv("JOBS_DIVERGE")
-    assert {row.variant.n for row in call(folder, retry_failed=True).table.rows} == {1}
-    assert (folder / "none-s0" / "result.json").stat().st_mtime_ns == kept
-    submitted = len(list((folder / "jobs").glob("*_submitted.pkl")))
-    assert {row.variant.n for row in call(folder).table.rows} == {1} and submitted == 2 + 1 + 1
-    assert len(list((folder / "jobs").glob("*_submitted.pkl"))) == submitted
-
-
-def test_ctrl_c_while_jobs_run_says_that_the_same_call_goes_on(tmp_path, monkeypatch):
-    pytest.importorskip("submitit")
-
-    def stop(seconds):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cluster, "run", lambda config, path, *options: None)
-    monkeypatch.setattr(cluster, "time", types.SimpleNamespace(sleep=stop))
-    with pytest.raises(Interrupted, match="stopped; 0 finished runs are kept in"):
-        compare(["none", "se"], 1, tmp_path / "c", executor="debug", **FLAGS)  # submitit's, in this process
-
-
-# runs that fail
-
-
-@pytest.fixture
-def diverging(monkeypatch):
-    """Every run of `se` with seed 1 diverges in epoch 1; gives the configurations that were trained."""
-    epoch, trained = loop._epoch, []
-
-    def one(build, train_mode, state, inputs, *rest):
-        state, loss, accuracy = epoch(build, train_mode, state, inputs, *rest)
-        return state, float("nan") if diverges[-1] else loss, accuracy
-
-    def recorded(config, *rest):
-        trained.append((config.attention, config.seed))
-        diverges.append(trained[-1] == ("se", 1) and not os.environ.get("MENDED"))
-        return fit(config, *rest)
-
-    diverges = [False]
-    monkeypatch.setattr(loop, "_epoch", one)
-    monkeypatch.setattr(train, "fit", recorded)
-    return trained
-
-
-@pytest.fixture
-def warnings_printed(monkeypatch):
-    warnings = []
-    monkeypatch.setattr(Console, "warn", lambda self, text: warnings.append(text))
-    return warnings
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_a_run_that_diverges_stops_no_other_and_is_trained_again_only_where_asked(
-    tmp_path, diverging, warnings_printed, monkeypatch
-):
-    folder, call = tmp_path / "c", functools.partial(compare, ["none", "se"], 2, **FLAGS)
-    result = call(folder)
-    assert diverging == [(name, seed) for seed in range(2) for name in ("none", "se")]
-    assert {name: sorted(of) for name, of in result.failures.items()} == {"none": [], "se": [1]}
-    record = json.loads((folder / "se-s1" / "failed.json").read_text())
-    assert record["epoch"] == 1 and record["diverged"] and record["versions"]["jax"]
-    assert record["reason"].startswith("the loss stopped being finite in epoch 1")
-    assert re.search(r"se: .*, 1 of 2 seeds; seed 1 diverged in epoch 1: one seed: no spread, no verdict", str(result))
-    (warning,) = warnings_printed
-    assert warning.startswith("1 run failed (se seed 1 diverged in epoch 1). se seed 1: the loss stopped being finite")
-    text = text_of(result.page.read_text())
-    assert "1 run failed and is in no number here: se seed 1 diverged in epoch 1." in text and " 1 of 2 " in text
-    assert "se seed 1 failed: the loss stopped being finite in epoch 1" in text
-
-    diverging.clear()
-    assert str(call(folder)) == str(result) == str(show(folder)) and diverging == []
-    monkeypatch.setenv("MENDED", "1")
-    again = call(folder, retry_failed=True)
-    assert diverging == [("se", 1)] and not any(again.failures.values())
-    assert not (folder / "se-s1" / "failed.json").exists() and ", 2 seeds: " in str(again)
-
-
-@pytest.mark.usefixtures("no_figures", "warnings_printed")
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("early", [True, False])
-def test_an_exception_of_anyones_code_ends_one_run_and_its_traceback_is_kept(tmp_path, monkeypatch, threads, early):
-    build, calls = compiled.build, []
-
-    def broken(config, *sizes):
-        calls.append(config.attention)
-        if config.attention == "se" and early == (calls.count("se") == 1):  # which is before the data is loaded
-            raise ZeroDivisionError("in my module\nand more")
-        return build(config, *sizes)
-
-    monkeypatch.setattr(train, "cached_build", lambda: broken)
-    if threads > 1:
-        two = types.SimpleNamespace(device_count=lambda: 2, devices=lambda: jax.devices()[:1] * 2)
-        monkeypatch.setattr(train, "jax", two)
-    folder = tmp_path / "c"
-    result = compare(["none", "se"], 1, folder, **FLAGS)
-    assert result.failures["se"][0].reason == "ZeroDivisionError: in my module"
-    assert result.table.rows[0].variant.n == 1
-    text = (folder / "se-s0" / "error.txt").read_text()
-    assert text.startswith("Traceback") and "in broken" in text and text.endswith("in my module\nand more\n")
-    assert text.count("Traceback") == 1 and not (early and (folder / "se-s0" / "config.json").exists())
-    monkeypatch.setattr(train, "fit", None)  # nothing is trained again
-    assert compare(["none", "se"], 1, folder, **FLAGS).failures == result.failures
-    if early:  # the folder can still become the run's
-        check_folder(folder / "se-s0", read_manifest(folder / "none-s0"))
-
-
-def test_where_every_run_fails_the_first_reason_is_the_error(tmp_path, monkeypatch, warnings_printed):
-    def diverged(*arguments):
-        raise DivergenceError("the loss stopped being finite")
-
-    monkeypatch.setattr(train, "fit", diverged)
-    with pytest.raises(InputError, match="holds no finished run: the loss stopped being finite") as caught:
-        compare(["none", "se"], 1, tmp_path / "c", **FLAGS)
-    assert caught.value.setting == "retry_failed" and len(warnings_printed) == 1
-
-
-def test_a_full_disk_is_no_failure_of_a_run_and_stops_the_comparison(tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("jaxattn.runs.fit.write_metrics", full)
-    with pytest.raises(InputError, match=r"cannot write to .*none-s0: No space left on device; free space"):
-        compare(["none", "se"], 1, tmp_path / "c", **FLAGS)
-    assert not list((tmp_path / "c").glob("*/failed.json")) and not (tmp_path / "c" / "se-s0").exists()
-
-
 @pytest.mark.usefixtures("no_figures", "warnings_printed")
 @pytest.mark.parametrize("name", ["config.json", "result.json", "metrics.jsonl"])
 def test_a_damaged_file_of_one_run_costs_no_other(compared, tmp_path, name):
@@ -489,16 +297,6 @@ def test_a_damaged_file_of_one_run_costs_no_other(compared, tmp_path, name):
     result = compare(["none", "se"], 2, folder, **FLAGS)
     assert name in result.failures["se"][1].reason and "is damaged" in result.failures["se"][1].reason
     assert "1 of 2 seeds; seed 1 failed" in str(result)
-
-
-def test_a_job_on_this_machine_leaves_its_gpus_alone(tmp_path, monkeypatch):
-    settings = []
-    monkeypatch.setattr(jax.config, "update", lambda *setting: settings.append(setting))
-    monkeypatch.setattr("jaxattn.runs.fit.fit", lambda *arguments, **options: None)
-    cluster.run(Config(**FLAGS), tmp_path, on_cpu=True)
-    assert settings == [("jax_platforms", "cpu")]
-    cluster.run(Config(**FLAGS), tmp_path)
-    assert len(settings) == 1
 
 
 def test_the_live_table_is_drawn_while_another_thread_reports(quiet):

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -10,7 +9,8 @@ import shutil
 import numpy as np
 import pytest
 import tiny
-from PIL import Image
+from pages import text_of
+from published import write_published
 
 from jaxattn.comparison import other_images, results, robustness_file
 from jaxattn.comparison.compare import compare, show
@@ -19,289 +19,13 @@ from jaxattn.comparison.robustness import Robustness, Seen
 from jaxattn.comparison.statistics import welch
 from jaxattn.data import DATASETS, cifar10
 from jaxattn.data.dataset import Dataset
-from jaxattn.data.splits import stratified
 from jaxattn.errors import InputError
 from jaxattn.robustness import __main__ as command
-from jaxattn.robustness import corruptions, official
-from jaxattn.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from jaxattn.robustness.view import cross_entropy
-from jaxattn.robustness.views import find
+from jaxattn.robustness import official
 from jaxattn.runs.store import read_sealed, write_sealed
 
 pytestmark = pytest.mark.usefixtures("small_network")
-RNG = np.random.default_rng(0)
-PHASES = RNG.uniform(0, 2 * np.pi, (2, 12, 1, 1, 3))
-ROWS, COLUMNS = np.arange(32)[:, None, None] / 10, np.arange(32)[:, None] / 10
-IMAGES = (128 + 50 * np.sin(PHASES[0] + ROWS) + 50 * np.sin(PHASES[1] + COLUMNS)).astype(np.uint8)
-IMAGES += RNG.integers(0, 8, IMAGES.shape, np.uint8)  # like photographs: smooth, with a little grain
 FLAGS = tiny.CONFIG | {"epochs": 1, "dataset": "cifar10"}
-NONE = dict.fromkeys(command.FILES)
-
-
-def text_of(html):
-    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
-
-
-def grey(value, shape=(1, 16, 16, 3)):
-    return np.full(shape, value, np.uint8)
-
-
-# corruptions
-
-
-@pytest.mark.parametrize("name", CORRUPTIONS)
-@pytest.mark.parametrize("shape", [(3, 32, 32, 3), (2, 28, 28, 1), (2, 17, 40, 3), (1, 1, 1, 3), (0, 8, 8, 3)])
-def test_images_of_any_size_keep_shape_and_type_and_are_not_changed_in_place(name, shape):
-    images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-    before = images.copy()
-    for severity in SEVERITIES:
-        corrupted = corrupt(name, severity, images)
-        assert corrupted.shape == shape and corrupted.dtype == np.uint8
-        np.testing.assert_array_equal(images, before)
-
-
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_images_differ_more_with_each_severity(name):
-    distances = [np.abs(corrupt(name, one, IMAGES).astype(float) - IMAGES).mean() for one in SEVERITIES]
-    assert distances[0] > 0.1 and (np.diff(distances) > 0).all()
-
-
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_corrupted_images_are_the_same_each_time_and_in_chunks_of_any_size(name, monkeypatch):
-    first = corrupt(name, 3, IMAGES)
-    np.testing.assert_array_equal(corrupt(name, 3, IMAGES), first)
-    if name not in ("noise", "shift", "rotation"):  # these draw for all images of a chunk at once
-        monkeypatch.setattr(corruptions, "_CHUNK", 2 * IMAGES[0].size)
-        np.testing.assert_array_equal(corrupt(name, 3, IMAGES), first)
-
-
-def test_noise_has_the_stated_deviation_and_no_mean():
-    for severity, sd in zip(SEVERITIES, (0.03, 0.05, 0.07, 0.09, 0.12), strict=True):
-        added = corrupt("noise", severity, grey(128, (20, 32, 32, 3))).astype(float) - 128
-        assert abs(added.mean()) < 4 * 255 * sd / np.sqrt(added.size)  # four standard errors
-        assert added.std() == pytest.approx(255 * sd, rel=0.02)
-
-
-def test_blur_keeps_flat_images_and_spreads_a_pixel_as_a_gaussian():
-    np.testing.assert_array_equal(corrupt("blur", 5, grey(77)), grey(77))
-    image = grey(0, (1, 33, 33, 1))
-    image[0, 16, 16] = 255
-    sigma = 1.0 * 33 / 32
-    weights = np.exp(-(np.arange(-16, 17) ** 2) / (2 * sigma**2))
-    weights /= weights.sum()
-    np.testing.assert_allclose(corrupt("blur", 4, image)[0, :, :, 0], 255 * np.outer(weights, weights), atol=0.6)
-
-
-def test_brightness_adds_to_a_mid_grey_and_saturates():
-    assert [int(corrupt("brightness", one, grey(128))[0, 0, 0, 0]) for one in SEVERITIES] == [141, 154, 166, 179, 204]
-    assert (corrupt("brightness", 1, grey(250)) == 255).all()
-
-
-def test_contrast_shrinks_the_deviation_from_the_mean_of_each_channel():
-    image = np.tile(np.array([[[[40, 0, 100]], [[60, 200, 100]]]], np.uint8), (1, 1, 2, 1))
-    expected = np.array([[44, 40, 100], [56, 160, 100]])  # 50 -+ .6 * 10, 100 -+ .6 * 100, flat
-    np.testing.assert_array_equal(corrupt("contrast", 2, image)[0, :, 0], expected)
-
-
-def test_jpeg_is_what_pillow_stores_and_reads():
-    file = io.BytesIO()
-    Image.fromarray(IMAGES[4]).save(file, "JPEG", quality=40)
-    np.testing.assert_array_equal(corrupt("jpeg", 3, IMAGES)[4], np.asarray(Image.open(file)))
-
-
-def test_pixelation_leaves_few_different_rows_and_their_mean():
-    image = np.arange(0, 240, 24, dtype=np.uint8)[None, :, None, None] * np.ones((1, 1, 10, 3), np.uint8)
-    rows = corrupt("pixelation", 3, image)[0, :, 0, 0]  # 10 pixels become 5: means of pairs
-    np.testing.assert_array_equal(rows, np.repeat([12, 60, 108, 156, 204], 2))
-
-
-def test_shift_moves_every_image_by_the_stated_pixels_along_one_axis():
-    images = np.random.default_rng(2).integers(0, 256, (16, 32, 32, 3), np.uint8)
-    directions = set()
-    for image, moved in zip(images, corrupt("shift", 2, images), strict=True):
-        padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="edge")
-        found = [d for d in ((0, 4), (8, 4), (4, 0), (4, 8))
-                 if np.array_equal(padded[d[0] : d[0] + 32, d[1] : d[1] + 32], moved)]  # fmt: skip
-        directions.update(found)
-        assert len(found) == 1
-    assert len(directions) == 4
-    columns = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
-    twice = np.stack([columns, columns.T, columns], axis=2)[None]
-    change = corrupt("shift", 2, twice)[0, 32, 32].astype(int) - 32
-    assert sorted(np.abs(change[:2])) == [0, 8]  # of twice as many pixels, twice as many
-
-
-def test_rotation_turns_a_point_by_the_stated_angle_and_keeps_the_centre():
-    image = grey(0, (8, 65, 65, 1))
-    image[:, 31:34, 55:58] = 255  # 24 pixels to the right of the centre
-    turned = corrupt("rotation", 5, image)[..., 0].astype(float)
-    rows, columns = np.mgrid[:65, :65] - 32
-    weights = turned / turned.sum(axis=(1, 2), keepdims=True)
-    angles = np.degrees(np.arctan2((weights * rows).sum(axis=(1, 2)), (weights * columns).sum(axis=(1, 2))))
-    np.testing.assert_allclose(np.abs(angles), 30, atol=0.5)
-    assert set(np.sign(angles)) == {-1, 1}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (("fog", 1, IMAGES), "unknown corruption 'fog'; known are noise, blur, "),
-        (("blur", 6, IMAGES), "severity must be 1 to 5, got 6"),
-        (("blur", 1, IMAGES[..., :2]), r"images must be uint8 \[N, H, W, 1 or 3\], got uint8 \[12, 32, 32, 2\]"),
-    ],
-)
-def test_what_cannot_be_corrupted_is_refused(arguments, reason):
-    with pytest.raises(InputError, match=reason):
-        corrupt(*arguments)
-
-
-def test_cross_entropy_is_that_of_peoples_shares():
-    logits, counts = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])), np.array([[2, 2, 0], [0, 5, 0]])
-    expected = -np.mean([0.5 * np.log(0.5) + 0.5 * np.log(0.25), np.log(0.8)])
-    assert cross_entropy(logits, counts) == pytest.approx(expected)
-
-
-def test_a_sample_has_all_classes_in_proportion_and_holds_the_smaller_samples():
-    labels = np.arange(200, dtype=np.int32) % 10
-    small, large = stratified(labels, 30, 0), stratified(labels, 100, 0)
-    assert set(small) < set(large)
-    assert set(np.bincount(labels[small])) == {3} and set(np.bincount(labels[large])) == {10}
-
-
-# published files
-
-
-@pytest.fixture
-def test_split(monkeypatch):
-    """The test images of a small stand-in for CIFAR-10, whose order counts as official."""
-    test = tiny.splits().test
-    monkeypatch.setattr(official, "OFFICIAL", hashlib.sha256(test.labels.astype(np.uint8).tobytes()).hexdigest())
-    return test
-
-
-def write_published(folder, test):
-    """Small files in the formats of all that is published; the command's flags for them."""
-    for name in ("c", "new"):
-        (folder / name).mkdir(parents=True)
-    for name, change in (("fog", 20), ("snow", 40)):
-        parts = [np.clip(test.images.astype(int) + change * one, 0, 255).astype(np.uint8) for one in SEVERITIES]
-        np.save(folder / "c" / f"{name}.npy", np.concatenate(parts))
-    np.save(folder / "c" / "labels.npy", np.tile(test.labels, 5).astype(np.uint8))
-    np.save(folder / "new" / "cifar10.1_v6_data.npy", test.images[:20])
-    np.save(folder / "new" / "cifar10.1_v6_labels.npy", test.labels[:20])
-    lines = "6,7,0.1,1\n3,9,0.2,0\n3,8,0.3,2\n"
-    (folder / "duplicates.csv").write_text(f"TestID,TrainID,Distance,Judgment\n{lines}")
-    (folder / "errors.csv").write_text(f"test_index,label,guessed\n5,{test.labels[5]},1\n39,{test.labels[39]},0\n")
-    counts = np.full((len(test), 10), 0.0)
-    counts[np.arange(len(test)), test.labels] = 40
-    counts[:, 0] += 10
-    counts[1] = np.eye(10)[7]  # of one image, another label than the given one
-    np.save(folder / "people.npy", counts)
-    return {
-        "cifar10_c": str(folder / "c"),
-        "cifar10_1": str(folder / "new"),
-        "duplicates": str(folder / "duplicates.csv"),
-        "label_errors": str(folder / "errors.csv"),
-        "people": str(folder / "people.npy"),
-    }
-
-
-def test_views_are_the_images_and_labels_of_their_files(test_split, tmp_path):
-    views = {(view.name, view.severity): view for view in
-             find("cifar10", test_split, ["blur"], None, write_published(tmp_path, test_split))}  # fmt: skip
-    images, labels = views["C: snow", 2].load()
-    np.testing.assert_array_equal(images, np.clip(test_split.images.astype(int) + 80, 0, 255))
-    np.testing.assert_array_equal(labels, test_split.labels)
-    np.testing.assert_array_equal(views["blur", 4].load()[0], corrupt("blur", 4, test_split.images))
-    np.testing.assert_array_equal(views["CIFAR-10.1 v6", 0].load()[1], test_split.labels[:20])
-    for name, out in (("without near-duplicates", [3, 6]), ("without doubted labels", [5, 39])):
-        images, labels = views[name, 0].load()
-        np.testing.assert_array_equal(images, np.delete(test_split.images, out, axis=0))
-        np.testing.assert_array_equal(labels, np.delete(test_split.labels, out))
-    labels = views["people's labels", 0].load()[1]
-    assert labels[1] == 7 and np.array_equal(np.delete(labels, 1), np.delete(test_split.labels, 1))
-    assert len({view.digest for view in views.values()}) == len(views)
-
-
-def test_a_sample_takes_the_same_test_images_in_each_view(test_split, tmp_path):
-    views = {(view.name, view.severity): view for view in
-             find("cifar10", test_split, ["shift"], 20, write_published(tmp_path, test_split))}  # fmt: skip
-    images, labels = views["test images", 0].load()
-    assert len(images) == 20 and set(np.bincount(labels)) == {2}
-    np.testing.assert_array_equal(views["C: fog", 1].load()[0], np.clip(images.astype(int) + 20, 0, 255))
-    np.testing.assert_array_equal(views["shift", 1].load()[0], corrupt("shift", 1, images))
-    assert views["people's labels", 0].people.shape == (20, 10)
-
-
-def saved(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, array)
-
-
-def pickled(path):
-    np.save(path, np.array([{}], object), allow_pickle=True)
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-BAD = [
-    ("cifar10_c", lambda f, t: shutil.rmtree(f / "c"), "there is no such folder"),
-    ("cifar10_c", lambda f, t: (f / "c/labels.npy").unlink(), "cannot read .*labels.npy .*: No such file"),
-    ("cifar10_c", lambda f, t: saved(f / "c/labels.npy", np.zeros(200, int)), "test images five times"),
-    ("cifar10_c", lambda f, t: saved(f / "c/labels.npy", np.zeros(40, int)), r"integers \[200\], it is int64 \[40\]"),
-    ("cifar10_c", lambda f, t: saved(f / "c/fog.npy", t.images), r"uint8 \[200, 32, 32, 3\], it is uint8 \[40,"),
-    ("cifar10_c", lambda f, t: saved(f / "c/fog.npy", np.zeros((200, 32, 32, 3), np.float32)), "it is float32"),
-    ("cifar10_c", lambda f, t: pickled(f / "c/fog.npy"), "cannot read .*fog.npy as a NumPy array: .*Python objects"),
-    ("cifar10_c", lambda f, t: cut(f / "c/fog.npy"), "cannot read .*fog.npy as a NumPy array: "),
-    ("cifar10_c", lambda f, t: (f / "c/fog.npy").write_bytes(b"PK"), "cannot read .*fog.npy"),
-    ("cifar10_1", lambda f, t: (f / "new/cifar10.1_v6_labels.npy").unlink(), "cannot read .*v6_labels.npy"),
-    ("cifar10_1", lambda f, t: shutil.rmtree(f / "new"), "must hold cifar10.1_v6_data.npy and"),
-    ("cifar10_1", lambda f, t: saved(f / "new/cifar10.1_v6_data.npy", t.images), r"must be uint8 \[20, 32, 32, 3\]"),
-    ("cifar10_1", lambda f, t: saved(f / "new/cifar10.1_v6_labels.npy", np.arange(20)), r"labels must lie in 0\.\.9"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").unlink(), "cannot be read: No such file"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").write_text("TestID,Judgment\n40,1\n"), r"must lie in 0\.\.39"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").write_text("TestID,Judgment\n4,3\n"), r"must lie in 0\.\.2"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").write_text("TestID,Judgment\n4,1\nx,1\n"), "line 3: it must be"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").write_text("TestID,Judgment\n4\n"), "line 2: it must be"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").write_text("TestID,Judgment\n"), "it has no line"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").write_text("id\n1\n"), "TestID, Judgment.* it lacks TestID"),
-    ("duplicates", lambda f, t: (f / "duplicates.csv").write_bytes(b"\xff\xfe\xff"), "cannot be read: 'utf-8'"),
-    ("label_errors", lambda f, t: (f / "errors.csv").write_text("test_index,label\n5,9\n"), "5 of image 5, found 9"),
-    ("label_errors", lambda f, t: (f / "errors.csv").write_text("test_index,label\n-1,9\n"), r"found -1\.\.-1"),
-    ("label_errors", lambda f, t: (f / "errors.csv").write_text("test_index,label\n1_0,9\n"), "line 2: it must be"),
-    ("people", lambda f, t: saved(f / "people.npy", np.ones((40, 9))), r"numbers \[40, 10\], it is float64"),
-    ("people", lambda f, t: saved(f / "people.npy", np.zeros((40, 10))), "a label at least for each image"),
-    ("people", lambda f, t: saved(f / "people.npy", -np.eye(10)[t.labels]), "none below 0"),
-    ("people", lambda f, t: saved(f / "people.npy", np.full((40, 10), np.nan)), "must hold counts"),
-    ("people", lambda f, t: saved(f / "people.npy", np.eye(10)[t.labels[::-1]]), "for 95% of .*, it is for 0.00%"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("setting", "damage", "reason"), BAD)
-def test_files_that_cannot_be_used_are_refused_in_one_line(test_split, tmp_path, setting, damage, reason):
-    files = write_published(tmp_path, test_split)
-    damage(tmp_path, test_split)
-    with pytest.raises(InputError, match=reason) as caught:
-        find("cifar10", test_split, [], None, NONE | {setting: files[setting]})
-    assert "\n" not in str(caught.value) and caught.value.setting == setting
-
-
-def test_files_for_cifar10_are_refused_for_other_images(test_split, tmp_path, monkeypatch):
-    files = write_published(tmp_path, test_split)
-    for setting, path in files.items():
-        with pytest.raises(InputError, match="for networks trained on cifar10, the runs' data set is svhn") as caught:
-            find("svhn", test_split, [], None, NONE | {setting: path})
-        assert caught.value.setting == setting
-    monkeypatch.setattr(official, "OFFICIAL", "0" * 64)
-    with pytest.raises(InputError, match="not CIFAR-10's in their official order"):
-        find("cifar10", test_split, [], None, NONE | {"duplicates": files["duplicates"]})
-    with pytest.raises(InputError, match="images must be 1 to 40, the number of test images, got 41"):
-        find("svhn", test_split, [], 41, NONE)
-
-
-# what was measured
 
 
 def made_up(seeds=4):
@@ -343,9 +67,6 @@ def test_one_run_has_accuracies_and_no_difference():
     assert found.table()[1][-1] == f"{found.rows()[0].difference('se', 'none', 3).mean:+.2f}"
     alone = Robustness(found.views, {"none": found.measured["none"]}, {"none": found.basis["none"]})
     assert alone.table()[0] == ["view", "images", "none, 1 seed"] and "interval" not in alone.rule
-
-
-# the command
 
 
 @pytest.fixture(scope="module")

@@ -4,34 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from accuracies import trained, verdict
 
-from experiments.rule.__main__ import claimed, covered, draw, rule
 from jaxattn.comparison.sections import with_new_images
 from jaxattn.comparison.statistics import seeds_range
 from jaxattn.comparison.table import Difference, Family, difference, points, summary
-from jaxattn.comparison.verdict import Earlier, judge
+from jaxattn.comparison.verdict import judge
 from jaxattn.errors import InputError
 
-# Two variants of 8 seeds with the variance 8 / 7 s² each: Welch has 14 degrees of freedom, and the 95 %
-# interval is mean ± 2.14479 √(2 / 7) s = mean ± 1.14644 s.
-PATTERN = np.array([1, -1, 1, -1, 1, -1, 1, -1])
 ALONE = Family(1, 1, 0.05)
-
-
-def trained(spread=0.2, seeds=8, **effects):
-    """Accuracies of a baseline at 80 %, and of variants that lie so many points above it, all with the same spread."""
-    names = {"none": 0.0, **{name.replace("_", ":"): effect for name, effect in effects.items()}}
-    return {
-        name: {seed: 0.8 + (effect + spread * PATTERN[(seed + i) % 8]) / 100 for seed in range(seeds)}
-        for i, (name, effect) in zip((0, *[1] * 9), names.items(), strict=False)
-    }
-
-
-def verdict(effect, spread=0.2, seeds=8, looks=(8,), **options):
-    return judge(trained(spread, seeds, se=effect), "none", looks, **options).rows[1].verdict
-
-
-# the verdict, by hand
 
 
 def test_what_helps():
@@ -166,86 +147,6 @@ def test_the_baseline_comes_first_and_the_rest_as_given():
     assert found.rows[0][1:] == (None, None) and (found.baseline, found.looks) == ("se", (2,))
 
 
-# families
-
-
-def test_the_interval_that_is_printed_decides_and_says_what_it_is_for():
-    rows = judge(trained(0.4, se=0.5, eca=0.5, cbam=0.5, constant=0.5), "none", (8,)).rows
-    texts = {row.variant.name: row.verdict.text for row in rows if row.verdict}
-    # one control alone: 0.5 ± 0.459; three modules: t at 1 - 0.05 / 3 is 2.7178, ± 0.581
-    assert texts["constant"].startswith("helps: +0.50 points on these test images (95 % 0.04 to 0.96), 8 seeds")
-    assert texts["se"].startswith("cannot tell: +0.5 points (95 % for 3 variants together, -0.1 to 1.1), 8 seeds")
-    assert rows[1].difference.interval == pytest.approx((0.5 - 0.5811, 0.5 + 0.5811), abs=1e-3)
-
-
-@pytest.mark.parametrize("controls", [{}, {"constant": 0.0, "random": 0.1, "wide_se": -0.1}])
-def test_controls_cost_the_modules_nothing(controls):
-    row = judge(trained(0.4, se=0.5, **controls), "none", (8,)).rows[1]
-    assert row.verdict.kind == "helps" and row.difference.corrected == row.difference.p
-
-
-def test_an_unfinished_variant_counts_in_the_family():
-    table = trained(0.4, se=0.5, eca=0.5)
-    table["eca"] = {0: 0.8, 1: 0.9}
-    assert judge(table, "none", (8,)).rows[1].verdict.kind == "cannot tell"
-
-
-# controls
-
-
-def helped(**controls):
-    return judge(trained(0.2, se=0.6, **controls), "none", (8,)).rows[1].verdict
-
-
-def test_what_does_not_beat_a_control_is_said_to_be_explained_by_it():
-    assert helped(constant=0.5, wide_se=0.4, random=0.1).text == (
-        "helps: +0.6 points on these test images (95 % 0.4 to 0.8), 8 seeds, but it is not shown to beat the control "
-        "constant (+0.10 points, 95 % -0.13 to 0.33): scaling may explain it; it is not shown to beat the control "
-        "wide:se (+0.20 points, 95 % -0.03 to 0.43): capacity may explain it"
-    )
-
-
-def test_what_beats_all_controls_names_them():
-    assert helped(shuffled=0.2, wide_16=0.1).text.endswith(", 8 seeds; it also beats the controls shuffled, wide:16")
-    assert helped(wide_eca=0.1).text.endswith("; it also beats the control wide:eca (as large as eca, not as se)")
-
-
-def test_controls_that_are_not_complete_are_not_beaten():
-    table = trained(0.2, se=0.6, random=0.0)
-    table["random"] = {seed: 0.8 for seed in range(5)}
-    found = judge(table, "none", (8,)).rows[1].verdict.text
-    assert found.endswith(", 8 seeds, but it shares only 5 of 8 seeds with the control random so far")
-
-
-def test_a_control_is_compared_with_no_control():
-    found = judge(trained(constant=0.6, random=0.6), "none", (8,))
-    assert all(row.verdict.text.endswith("8 seeds") for row in found.rows[1:])
-
-
-def test_what_differs_in_settings_alone_needs_no_control():
-    table = {name: scores for name, scores in trained(0.2, se=0.6, constant=0.5).items()}
-    table["none:ema=0"] = table.pop("se")
-    found = judge(table, "none", (8,)).rows
-    assert found[2].variant.name == "none:ema=0" and found[2].verdict.text.endswith("8 seeds")
-
-
-def test_a_baseline_that_is_a_control_is_not_compared_twice():
-    table = {"constant" if name == "none" else name: scores for name, scores in trained(se=10).items()}
-    assert judge(table, "constant", (8,)).rows[1].verdict.text.endswith(", 8 seeds")
-    back = {"se" if name == "none" else "none": scores for name, scores in trained(se=10).items()}
-    assert judge(back, "se", (8,)).rows[1].verdict.text.endswith(", 8 seeds")  # nothing is added, so nothing explains
-
-
-def test_names_of_other_programs_are_no_modules():
-    table = trained(0.4, sgd=0.5, adam=0.5, random=0.0)
-    rows = judge(table, "none", (8,), modules=False).rows
-    assert all("95 % for 3 variants together" in row.verdict.text for row in rows[1:])
-    assert "control" not in judge(trained(0.2, sgd=0.6, random=0.1), "none", modules=False).rows[1].verdict.text
-
-
-# failures and outliers
-
-
 def test_a_run_that_failed_blocks_nothing():
     table = trained(0.2, se=0.6, eca=0.0)
     del table["se"][3]
@@ -256,56 +157,10 @@ def test_a_run_that_failed_blocks_nothing():
     assert judge(table, "none", (8,), failed={"none": {3}, "se": {3}}).rows[1].verdict.kind == "helps"
 
 
-def test_a_control_that_failed_once_is_compared_on_the_other_seeds():
-    table = trained(0.2, se=0.6, constant=0.0)
-    del table["constant"][5]
-    found = judge(table, "none", (8,), failed={"constant": {5}}).rows[1].verdict.text
-    assert found.endswith("; it also beats the control constant")
-    table["random"] = {seed: 0.79 + 0.001 * (-1) ** seed for seed in range(3)}
-    found = judge(table, "none", (8,), failed={"constant": {5}, "random": set(range(3, 8))}).rows[1].verdict.text
-    assert found.endswith("; it also beats the controls constant, random (3 seeds)")
-
-
 def test_an_outlier_is_named():
     table = trained(0.2, se=0.0)
     table["se"][2] = 0.1
     assert judge(table, "none", (8,)).rows[1].verdict.text.endswith("; se seed 2 (10.00 %) is an outlier")
-
-
-# looks
-
-
-def test_the_first_look_that_shows_something_decides():
-    table = trained(0.2, se=0.6)
-    table["se"].update({6: 0.75, 7: 0.75})  # later seeds change nothing
-    found = judge(table, "none", (6, 8)).rows[1]
-    wanted = (
-        "helps: +0.60 points on these test images (95 % for 2 looks together, 0.29 to 0.91), 6 seeds (a planned look"
-    )
-    assert found.difference.n == 6 and found.verdict.text.startswith(f"{wanted} before 8)")
-
-
-def test_a_look_that_shows_nothing_leaves_it_to_the_next():
-    six, seven, eight = (judge(trained(0.42, n, se=0.6), "none", (6, 8)).rows[1] for n in (6, 7, 8))
-    assert six.verdict.kind == "cannot tell" and "6 seeds (a planned look before 8)" in six.verdict.text
-    assert seven[1:] == six[1:] and seven.variant.n == 7
-    assert eight.verdict.kind == "helps" and ", 8 seeds;" in eight.verdict.text and eight.difference.n == 8
-
-
-def test_what_was_extended_without_a_plan_says_what_that_costs():
-    found = verdict(0.6, earlier=[Earlier((6,), ("none", "se"), "2026-08-01")]).text
-    assert found.endswith(
-        "; extended without a plan after 6 seeds on 2026-08-01: if there is no effect, 7.4 % of comparisons still "
-        "claim one, not 5 %"
-    )
-    many = [Earlier((4, 8)), Earlier((4, 8)), Earlier((6,), ("none", "se", "eca"))]
-    assert "after 8 seeds, then 8 seeds, then 6 seeds: if there is no effect, " in verdict(0.6, earlier=many).text
-    assert "extended" not in verdict(0.6, earlier=[Earlier(()), Earlier((12,))]).text
-    added = verdict(0.6, earlier=[Earlier((8,), ("none", "eca"))]).text
-    assert "after 8 seeds: if there is no effect, " in added
-
-
-# new images
 
 
 def test_a_claim_that_is_not_shown_for_new_images_says_so():
@@ -313,9 +168,6 @@ def test_a_claim_that_is_not_shown_for_new_images_says_so():
     found = with_new_images(table, {"se": (-0.1, 1.3), "eca": (0.1, 1.1), "cbam": (-0.5, 0.5)}).rows
     assert found[1].verdict.text.endswith("; not shown for new test images (95 % -0.1 to 1.3)")
     assert found[0::2] == table.rows[0::2] and found[3] == table.rows[3]
-
-
-# what is refused
 
 
 @pytest.mark.parametrize("value", [math.nan, -0.1, 84.3, math.inf])
@@ -337,54 +189,3 @@ def test_what_cannot_be_compared_is_refused():
     for margin in (0, -1, math.nan, 100):
         with pytest.raises(InputError, match=r"^margin must be above 0 and below 100 points, got "):
             judge(trained(se=1.0), "none", margin=margin)
-
-
-# how often the rule errs
-
-
-def test_judge_decides_as_the_simulated_rule():
-    kinds = {"helps": 1, "hurts": -1, "equivalent": 2}
-    for looks in ((8,), (5, 8)):
-        values = draw(0, 30, 3, 8) + np.array([0, 0, 0.45, -0.45])[:, None]
-        found = []
-        for one in values:
-            names = zip(("none", "a", "b", "c"), one, strict=True)
-            rows = judge({name: dict(enumerate(0.8 + v / 100)) for name, v in names}, "none", looks).rows[1:]
-            found.append([kinds.get(row.verdict.kind, 0) for row in rows])
-        np.testing.assert_array_equal(found, rule(values, looks))
-        assert {1, -1, 0} <= set(np.ravel(found).tolist())
-
-
-@pytest.mark.parametrize("noise", ["normal", "t, 3 degrees", "exponential"])
-@pytest.mark.parametrize("correlation", [0, 0.5])
-@pytest.mark.parametrize(("seeds", "variants"), [(3, 1), (6, 1), (8, 5), (8, 9)])
-def test_without_an_effect_something_is_claimed_in_5_percent_at_most(noise, correlation, seeds, variants):
-    values = draw(0, 8000, variants, seeds, noise, correlation=correlation)
-    assert claimed(rule(values)).mean() <= 0.05
-    assert covered(values).mean() >= 0.945
-
-
-@pytest.mark.parametrize("seeds", [6, 8, 12])
-def test_a_single_interval_covers_95_percent(seeds):
-    assert covered(draw(0, 20_000, 1, seeds)).mean() == pytest.approx(0.95, abs=0.015)
-
-
-def test_effects_of_other_variants_do_not_add_errors():
-    values = draw(0, 8000, 5, 8) + np.array([0, 1, 1, 1, 0, 0])[:, None]
-    assert (np.abs(rule(values)[:, 3:]) == 1).any(axis=1).mean() <= 0.05
-
-
-def test_half_a_point_is_seen():
-    assert (rule(draw(0, 8000, 1, 6, effect=0.5)) == 1).mean() >= 0.85
-    assert (rule(draw(0, 8000, 5, 8, effect=0.5))[:, 0] == 1).mean() >= 0.8
-
-
-@pytest.mark.parametrize(("variants", "looks"), [(1, (6, 9, 12)), (5, (8, 12))])
-def test_planned_looks_claim_something_in_5_percent_at_most(variants, looks):
-    assert claimed(rule(draw(0, 8000, variants, looks[-1]), looks)).mean() <= 0.05
-
-
-def test_an_effect_at_the_margin_is_called_none_in_5_percent_at_most():
-    for variants in (1, 5):
-        values = draw(0, 8000, variants, 16) + np.array([0, *[0.3] * variants])[:, None]
-        assert (rule(values) == 2).any(axis=1).mean() <= 0.05

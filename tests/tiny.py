@@ -27,6 +27,22 @@ CONFIG = {
     "keep": "best",
 }
 
+# The same with each ingredient of a recipe.
+RECIPE = {
+    **CONFIG,
+    "keep": "last",
+    "optimizer": "sgd",
+    "schedule": "linear",
+    "norm_bias_rate": 8.0,
+    "muon_rate": 0.02,
+    "muon_decay": 0.1,
+    "label_smoothing": 0.1,
+    "ema": 0.9,
+    "first_conv": "whitening",
+    "later_convs": "dirac",
+    "flips": "alternating",
+}
+
 
 def splits(train=160, test=40, seed=0, spec=SPEC):
     rng = np.random.default_rng(seed)
