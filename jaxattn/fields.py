@@ -14,7 +14,7 @@ BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "below": ("<", operator.lt),
 }
 LARGEST = 1_000_000  # for numbers without their own upper bound: steps are counted, and sums kept, in 32 bits
-LONGEST = 4096  # characters of a text: as long as a path may be
+MAX_CHARACTERS = 4096  # characters of a text: as long as a path may be
 
 
 def flag(default: Any, group: str, help: str, **rules: Any) -> Any:
@@ -69,9 +69,9 @@ def _check_text(name: str, value: str) -> None:
         value.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{name} must be text that UTF-8 can hold, got {shortened(value)}", name) from error
-    if "\0" in value or len(value) > LONGEST:
+    if "\0" in value or len(value) > MAX_CHARACTERS:
         raise InputError(
-            f"{name} must be text without NUL, of at most {LONGEST:,} characters, got {len(value):,} of them: "
+            f"{name} must be text without NUL, of at most {MAX_CHARACTERS:,} characters, got {len(value):,} of them: "
             f"{shortened(value)}",
             name,
         )

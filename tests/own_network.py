@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import flax.linen as nn
 
-from jaxattn.networks.network import Network, Place, Site, attend
+from jaxattn.networks.network import Layer, Network, Site, attend
 
 
 class Net(Network):
@@ -22,7 +22,7 @@ class Net(Network):
 
     @nn.nowrap
     def layers(self):
-        return (Place("stem", ("stem",)), Place("norm", ("norm",), mapped=True))
+        return (Layer("stem", ("stem",)), Layer("norm", ("norm",), mapped=True))
 
     @nn.compact
     def __call__(self, images, train=False):

@@ -13,7 +13,7 @@ from jaxattn.comparison import page as comparison
 from jaxattn.comparison import robustness_file
 from jaxattn.comparison.plan import Plan, run_name
 from jaxattn.comparison.results import PREDICTIONS, VERSION, Finished, accuracies, basis
-from jaxattn.comparison.robustness import Robustness, Seen
+from jaxattn.comparison.robustness import Robustness, ViewInfo
 from jaxattn.comparison.verdict import Earlier, judge
 from jaxattn.config import Config
 from jaxattn.data import shapes
@@ -66,7 +66,10 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
     names = {run_name(one, seed): one for one in variants for seed in range(seeds)}
     plan = Plan(runs["none"][0].config, variants, (seeds,), earlier=(Earlier((4,)),) if missing else ())
     table = judge(accuracies(runs), "none", (seeds,), len(test))
-    seen = (Seen("test images", 0, len(test)), *(Seen("noise", severity, len(test)) for severity in SEVERITIES))
+    seen = (
+        ViewInfo("test images", 0, len(test)),
+        *(ViewInfo("noise", severity, len(test)) for severity in SEVERITIES),
+    )
     measured = {
         one: {seed: [{"accuracy": 0.8 - 0.01 * i * seed} for i in range(6)] for seed in by_seed}
         for one, by_seed in runs.items()

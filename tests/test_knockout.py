@@ -203,7 +203,7 @@ def test_a_network_with_one_site_has_no_other_parts():
 
 
 def test_of_many_sites_those_of_a_stage_are_replaced_together(monkeypatch):
-    monkeypatch.setattr(knockout, "MOST_SITES", 1)
+    monkeypatch.setattr(knockout, "MAX_SITES", 1)
     found = knockout_predictions(*with_spec("se"), images(), by_site=True)
     assert sites_of(found) == ["stage1", "stage2"]  # of this network, each block is a stage
     for condition in CONDITIONS[1:]:

@@ -16,7 +16,7 @@ from jaxattn.comparison.result import Result
 from jaxattn.data.dataset import Dataset
 from jaxattn.data.spec import Spec
 from jaxattn.networks import NETWORKS
-from jaxattn.networks.network import Network, Place, Site, attend
+from jaxattn.networks.network import Layer, Network, Site, attend
 from jaxattn.plots import PLOTS
 from jaxattn.runs.observer import Observer
 from jaxattn.runs.run import Run
@@ -28,7 +28,7 @@ OTHERS = {
     "jaxattn.data.dataset.Dataset": Dataset,
     "jaxattn.data.spec.Spec": Spec,
     "jaxattn.networks.network.Network": Network,
-    "jaxattn.networks.network.Place": Place,
+    "jaxattn.networks.network.Layer": Layer,
     "jaxattn.networks.network.Site": Site,
     "jaxattn.networks.network.attend": attend,
     "jaxattn.runs.observer.Observer": Observer,

@@ -85,7 +85,7 @@ def test_a_gate_that_has_no_weight_for_each_channel_ranks_none(module):
 
 
 def test_of_many_sites_the_last_of_each_stage_are_shown(monkeypatch):
-    monkeypatch.setattr(module, "MOST_SITES", 2)
+    monkeypatch.setattr(module, "MAX_SITES", 2)
     monkeypatch.setattr(module, "STEPS", 2)
     model, images = create("se", 4, (8, 8, 3), "resnet20", classes=4), split(4)
     found = removal(model, tiny.SPEC, drawn(model, 0, (8, 8, 3)), images.images, images.labels)

@@ -15,7 +15,7 @@ from published import write_published
 from jaxattn.comparison import other_images, results, robustness_file
 from jaxattn.comparison.compare import compare, show
 from jaxattn.comparison.plan import read_plan
-from jaxattn.comparison.robustness import Robustness, Seen
+from jaxattn.comparison.robustness import Robustness, ViewInfo
 from jaxattn.comparison.statistics import welch
 from jaxattn.data import DATASETS, cifar10
 from jaxattn.data.dataset import Dataset
@@ -31,7 +31,12 @@ FLAGS = tiny.CONFIG | {"epochs": 1, "dataset": "cifar10"}
 def made_up(seeds=4):
     """Accuracies of two variants on two views, one of them a corruption of two severities, and nats."""
     rng = np.random.default_rng(5)
-    views = (Seen("test images", 0, 40), Seen("noise", 1, 40), Seen("noise", 2, 40), Seen("people's labels", 0, 40))
+    views = (
+        ViewInfo("test images", 0, 40),
+        ViewInfo("noise", 1, 40),
+        ViewInfo("noise", 2, 40),
+        ViewInfo("people's labels", 0, 40),
+    )
     measured = {
         name: {
             seed: [{"accuracy": float(rng.uniform(0.4, 0.5) + gain)} for _ in range(3)]

@@ -7,7 +7,8 @@ import pytest
 import tiny
 
 from jaxattn.comparison import train
-from jaxattn.comparison.plan import MAX_SEEDS, run_name
+from jaxattn.comparison.plan import run_name
+from jaxattn.comparison.statistics import MAX_SEEDS
 from jaxattn.comparison.tune import RECIPE, TUNED, compare_tuned
 from jaxattn.errors import DivergenceError, InputError
 from jaxattn.runs.fit import fit

@@ -12,7 +12,7 @@ from jaxattn.comparison import train
 from jaxattn.comparison.compare import compare, show
 from jaxattn.comparison.plan import Plan, check_variants, read_plan, run_name
 from jaxattn.comparison.table import attention_of, explains
-from jaxattn.comparison.variants import Variant, named, parse, read, told_apart, vary
+from jaxattn.comparison.variants import Variant, distinct_names, named, parse, read, vary
 from jaxattn.errors import InputError
 from jaxattn.runs.fit import fit
 
@@ -248,8 +248,8 @@ def test_existing_runs_are_told_apart_by_what_differs_between_them():
         Config(attention="none"), Config(attention="se", seed=1), Config(attention="se", attention_at="3"),
         Config(attention="se", learning_rate=0.06, data_dir="elsewhere"),
     ]  # fmt: skip
-    assert told_apart(configs) == ["none", "se", "se@3", "se:learning_rate=0.06"]
+    assert distinct_names(configs) == ["none", "se", "se@3", "se:learning_rate=0.06"]
     same = [dataclasses.replace(config, dropout=0.25) for config in configs]  # which all have in common
-    assert told_apart(same) == ["none", "se", "se@3", "se:learning_rate=0.06"]
+    assert distinct_names(same) == ["none", "se", "se@3", "se:learning_rate=0.06"]
     recipes = [Config(attention="se"), Config(attention="se", recipe="quick")]
-    assert told_apart(recipes) == ["se", "se:recipe=quick"]
+    assert distinct_names(recipes) == ["se", "se:recipe=quick"]

@@ -70,7 +70,7 @@ def test_a_small_effect_that_is_shown_is_called_small():
 
 def test_two_seeds_show_nothing():
     found = judge({"none": {0: 0.8, 1: 0.8}, "se": {0: 0.9, 1: 0.9}}, "none", (2,)).rows[1].verdict
-    wanted = "cannot tell: +10.0 points, 2 seeds, too few to show a difference of any size; at least 3 are needed"
+    wanted = "cannot tell: +10.0 points, 2 seeds, too few to show any difference; at least 3 are needed"
     assert found == ("cannot tell", wanted)
 
 

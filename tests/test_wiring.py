@@ -130,7 +130,7 @@ def trained(small_network, tmp_path_factory):
             manifest = Manifest(config, splits.spec, splits.digest())
             initial, watch = weights.find(manifest, nowhere), Observers((), quiet)
             job = Job(nowhere, manifest, built, quiet, initial, train.images, watch, (), [])
-            data = feed.placed(train)
+            data = feed.to_device(train)
             state, _ = start_state(job, lambda: None)
             for epoch in loop.train(built, config, state, data, monitored, 0, lambda *progress: None):
                 state, _ = epoch

@@ -135,7 +135,7 @@ class Subject:
             wide = CNN(widths=tuple(2 * width for width in CNN.widths), attention=resolve("se"))
             bare, init = by_hand(wide, functools.partial(runtime.jit, cpu=runtime.KEEP_BARRIERS))
         self.bare = bare
-        self.data = feed.placed(train)
+        self.data = feed.to_device(train)
         self.state, self.key = init(jax.random.key(0)), jax.random.key(1)
         self.training = None
 

@@ -38,7 +38,7 @@ def images_per_second(side, count, folder):
     split = Split(images, random.integers(0, 10, count).astype(np.int32))
     feed.CHUNK = images.nbytes // CHUNKS
     program = build(config, spec, count // config.batch_size)
-    ways = {"on the device": feed.placed(split), "fed in chunks": feed.Fed(split)}
+    ways = {"on the device": feed.to_device(split), "fed in chunks": feed.Fed(split)}
     first, key = loop.keys(config)
     states, seconds = {way: program.init(first) for way in ways}, {way: [] for way in ways}
     for number in range(ROUNDS + 1):  # the first one compiles

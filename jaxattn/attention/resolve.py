@@ -14,7 +14,7 @@ from jaxattn.attention.mode import takes
 from jaxattn.attention.registry import ATTENTION, Attention
 from jaxattn.errors import InputError, described, shortened
 
-LONGEST = 20  # modules in a chain; compiling takes seconds for each
+MAX_CHAINED = 20  # modules in a chain; compiling takes seconds for each
 
 
 def resolve(name: str, reduction: int = 16) -> Attention:
@@ -30,9 +30,9 @@ def resolve(name: str, reduction: int = 16) -> Attention:
     """
     if reduction < 1:
         raise InputError(f"reduction must be at least 1, got {reduction}", "reduction")
-    if name.count("+") >= LONGEST:
+    if name.count("+") >= MAX_CHAINED:
         raise InputError(
-            f"{name[:30]}... must chain at most {LONGEST} modules, it has {name.count('+') + 1}", "attention"
+            f"{name[:30]}... must chain at most {MAX_CHAINED} modules, it has {name.count('+') + 1}", "attention"
         )
     modules = [_resolve_one(part, reduction) for part in name.split("+")]
     if len(modules) == 1:

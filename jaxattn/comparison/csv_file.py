@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxattn.comparison.variants import LONGEST
+from jaxattn.comparison.variants import MAX_NAME
 from jaxattn.errors import InputError
 from jaxattn.limits import TEXT, read_bytes, whole_number
 
@@ -81,13 +81,14 @@ def _lines(path: Path, text: str) -> Iterator[_Line]:
         try:
             text_of = cells[2].removesuffix("%")
             variant, seed, accuracy = cells[0], whole_number(cells[1]), float(text_of.replace(",", "."))
-            if not 0 < len(variant) <= LONGEST or not variant.isprintable():
+            if not 0 < len(variant) <= MAX_NAME or not variant.isprintable():
                 raise ValueError
             if not (-(2**63) <= seed < 2**63 and 0 <= accuracy <= 100):
                 raise ValueError
         except ValueError as error:
             raise InputError(
-                f"{path}, line {number}: it must hold a variant (at most {LONGEST} characters), a seed (a whole number "
-                f"of 64 bits) and an accuracy (a fraction from 0 to 1, or percent), got {', '.join(cells)[:200]!r}"
+                f"{path}, line {number}: it must hold a variant (at most {MAX_NAME} characters), a seed (a whole "
+                "number of 64 bits) and an accuracy (a fraction from 0 to 1, or percent), "
+                f"got {', '.join(cells)[:200]!r}"
             ) from error
         yield _Line(number, variant, seed, accuracy, cells[2].endswith("%"))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxattn.comparison.statistics import ALPHA, welch
 from jaxattn.comparison.table import Scores, points
 
-MOST = 12  # variants; with more, pairs are not listed
+MAX_LISTED = 12  # variants; with more, pairs are not listed
 
 
 class Estimate(NamedTuple):
@@ -49,7 +49,7 @@ def pairs(accuracies: Mapping[str, Scores]) -> list[Estimate]:
     Args:
         accuracies: fractions by variant and seed.
     """
-    if not 2 < len(accuracies) <= MOST:
+    if not 2 < len(accuracies) <= MAX_LISTED:
         return []
     both = list(itertools.combinations(accuracies, 2))
     rows = [estimate(f"{one} – {other}", accuracies[one], accuracies[other], len(both)) for one, other in both]

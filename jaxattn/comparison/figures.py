@@ -84,7 +84,7 @@ def forest(title: str, rows: Sequence[Interval], caption: str, margin: float = 0
         margin: differences up to this size, in points, are shaded.
         x: label of the horizontal axis.
     """
-    figure = canvas.figure(title, caption, (canvas.NARROWEST, 0.8 + ROW * len(rows)))
+    figure = canvas.figure(title, caption, (canvas.MIN_WIDTH, 0.8 + ROW * len(rows)))
     axes = figure.subplots()
     axes.axvline(0, color="0.5", linewidth=1)
     if margin:
@@ -109,7 +109,7 @@ def learning_curves(
         monitored: "validation" or "test".
         caption: what was compared.
     """
-    figure = canvas.figure("Learning curves", caption, (canvas.NARROWEST, 2.8))
+    figure = canvas.figure("Learning curves", caption, (canvas.MIN_WIDTH, 2.8))
     axes = figure.subplots()
     for number, (name, runs) in enumerate(metrics.items()):
         if not runs:
@@ -191,7 +191,7 @@ def robustness(rows: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], ca
     names = list(rows[0][1])
     step = 0.7 / len(names)
     height = 0.9 + max(ROW, 0.13 * len(names)) * len(rows)
-    figure = canvas.figure("Accuracy on other images", caption, (canvas.NARROWEST, height))
+    figure = canvas.figure("Accuracy on other images", caption, (canvas.MIN_WIDTH, height))
     axes = figure.subplots()
     for number, name in enumerate(names):
         for place, (_, scores) in enumerate(rows):

@@ -2,7 +2,7 @@
 
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.sentences import EFFECT
-from jaxattn.comparison.statistics import FEWEST, power
+from jaxattn.comparison.statistics import MIN_SEEDS, power
 from jaxattn.comparison.table import explains
 from jaxattn.comparison.verdict import family_of
 
@@ -14,8 +14,8 @@ def outlook(plan: Plan) -> str:
     seeds = " or ".join(map(str, plan.looks))
     at_most = " at most" * (len(plan.looks) > 1)
     text = f"{plan.count} runs{at_most}: {len(plan.variants)} variants, {seeds} seed{'s' * (plan.seeds > 1)}"
-    if plan.seeds < FEWEST:
-        return f"{text}: too few to show a difference of any size; at least {FEWEST} are needed"
+    if plan.seeds < MIN_SEEDS:
+        return f"{text}: too few to show any difference; at least {MIN_SEEDS} are needed"
     *_, some = sorted(plan.variants[1:], key=lambda name: explains(name) is None)  # a module, if there is one
     family = family_of(some, plan.variants, plan.variants[0], plan.looks)
     seen = power(plan.seeds, USUAL_SD, EFFECT, family.alpha / family.variants)

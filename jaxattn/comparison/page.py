@@ -20,7 +20,7 @@ from jaxattn.comparison.vital_signs import vital_signs
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import Analysis
-from jaxattn.explain.groups import MOST
+from jaxattn.explain.groups import MAX_ROWS
 from jaxattn.plots import canvas, gates_by_class
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import write_text
@@ -172,7 +172,7 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
         "rows": [sections.table_row(row, table, crossed.get(row.variant.name)) for row in table.rows],
         "outcomes": outcomes(results, table.baseline, bool(table.balanced)),
         "costs": sections.costs(runs),
-        "many": len(spec.classes) > MOST,
+        "many": len(spec.classes) > MAX_ROWS,
         "superclasses": bool(spec.superclasses),
         "classes": sections.by_class(table, answers, test, spec),
         "knockout": usage.knockout(answers, test),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from jaxattn.comparison import MARGIN
+from jaxattn.comparison.statistics import MAX_SEEDS
 from jaxattn.comparison.table import Comparison
 from jaxattn.comparison.variants import config_of, parse
 from jaxattn.comparison.verdict import Earlier
@@ -22,7 +23,6 @@ from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.store import write_json
 
 FREE = {"attention", "seed", "data_dir"}  # fields in which the runs of a comparison may differ
-MAX_SEEDS = 1000  # one run each: more would never finish
 
 
 @final

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxattn.comparison import MARGIN
-from jaxattn.comparison.plan import MAX_SEEDS, Plan, check_variants
+from jaxattn.comparison.plan import Plan, check_variants
+from jaxattn.comparison.statistics import MAX_SEEDS
 from jaxattn.comparison.variants import named
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config

@@ -9,11 +9,11 @@ import numpy as np
 
 from jaxattn.array_file import parse_npz
 from jaxattn.comparison.plan import Plan
-from jaxattn.comparison.variants import told_apart
+from jaxattn.comparison.variants import distinct_names
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.explain.knockout import CONDITIONS, MOST_SITES, at, knockout_predictions, sites_of
+from jaxattn.explain.knockout import CONDITIONS, MAX_SITES, at, knockout_predictions, sites_of
 from jaxattn.limits import read_bytes
 from jaxattn.metrics import are_unequal, balanced_accuracy
 from jaxattn.runs import checkpoint
@@ -98,7 +98,7 @@ def of_folders(folders: Iterable[Path]) -> Runs:
             raise InputError(f"{folder} is of {run.config.network}, {first.folder} of {first.config.network}")
         if run.result["dataset_hash"] != first.result["dataset_hash"]:
             raise InputError(f"{folder} and {first.folder} were trained on other images (their hash differs)")
-    for name, run in zip(told_apart([run.config for run in finished]), finished, strict=True):
+    for name, run in zip(distinct_names([run.config for run in finished]), finished, strict=True):
         same = runs.setdefault(name, {})
         if run.config.seed in same:
             both = f"{run.folder} and {same[run.config.seed].folder}"
@@ -233,7 +233,7 @@ def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str
 
 def _read_predictions(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
     """The predictions in a file; None if it is missing, damaged, or of other weights or images."""
-    limit = (1 << 16) + 8 * len(CONDITIONS) * (1 + MOST_SITES) * images
+    limit = (1 << 16) + 8 * len(CONDITIONS) * (1 + MAX_SITES) * images
     try:
         arrays = parse_npz(read_bytes(path, 2 * limit), limit)
         is_current = str(arrays.pop("of")) == made_of

@@ -11,7 +11,7 @@ from jaxattn.comparison.table import Scores, points, summary
 from jaxattn.robustness.view import ACCURACY
 
 
-class Seen(NamedTuple):
+class ViewInfo(NamedTuple):
     """A view that networks were tested on, as in `robustness.json`: name, severity (0: none), number of images."""
 
     view: str
@@ -65,7 +65,7 @@ class Robustness(NamedTuple):
         basis: what each run's numbers depend on (`results.basis`), by variant and seed.
     """
 
-    views: tuple[Seen, ...]
+    views: tuple[ViewInfo, ...]
     measured: Mapping[str, Mapping[int, Sequence[Measured]]]
     basis: Mapping[str, Mapping[int, str]]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxattn.comparison.other_images import Measured
 from jaxattn.comparison.results import Runs, basis
-from jaxattn.comparison.robustness import Robustness, Seen
+from jaxattn.comparison.robustness import Robustness, ViewInfo
 from jaxattn.errors import InputError, first_line
 from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY
 from jaxattn.runs.store import read_sealed, write_sealed, write_text
@@ -60,7 +60,7 @@ def read(folder: Path, runs: Runs) -> Robustness | None:
         values = read_sealed(path)
         if values["format"] != FORMAT:
             raise ValueError(f"its format must be {FORMAT}, found {values['format']!r:.40}")
-        views = tuple(Seen(str(one["view"]), int(one["severity"]), int(one["images"])) for one in values["views"])
+        views = tuple(ViewInfo(str(one["view"]), int(one["severity"]), int(one["images"])) for one in values["views"])
         every = {(run["variant"], run["seed"]): (run["of"], _measured(run["measured"])) for run in values["runs"]}
         _check(views, [measured for _, measured in every.values()])
     except FileNotFoundError:

@@ -19,7 +19,7 @@ from jaxattn.comparison.verdict import family_of
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
-from jaxattn.explain.groups import MOST
+from jaxattn.explain.groups import MAX_ROWS
 from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
 from jaxattn.recipes import chosen_with
@@ -112,8 +112,8 @@ def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> li
         correct = _correct(answers, row.variant.name, table.baseline, test)
         means, ends = class_differences(correct[0], correct[1], test.labels, len(spec.classes))
         ends = ends.clip(-100, 100)  # no difference is larger
-        largest = np.argsort(-np.abs(means), kind="stable")[:MOST]  # NaN is last
-        shown = np.arange(len(means)) if len(means) <= MOST else largest[np.argsort(-means[largest], kind="stable")]
+        largest = np.argsort(-np.abs(means), kind="stable")[:MAX_ROWS]  # NaN is last
+        shown = np.arange(len(means)) if len(means) <= MAX_ROWS else largest[np.argsort(-means[largest], kind="stable")]
         names = class_names(spec.classes)
         rows = [Interval(names[i], float(means[i]), *map(float, ends[i])) for i in shown]
         spoken = " ".join(f"{one.label} {one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})." for one in rows)

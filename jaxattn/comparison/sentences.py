@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxattn.comparison import statistics
-from jaxattn.comparison.statistics import FEWEST, welch
+from jaxattn.comparison.statistics import MIN_SEEDS, welch
 from jaxattn.comparison.table import Family, Points, attention_of, explains
 
 EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see this effect
@@ -49,8 +49,8 @@ def no_variation(values: Points, others: Points, seeds: str) -> str:
 def cannot_tell(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
     """Says that no effect [n] is shown, and how many seeds would show half a point, or what was seen if larger."""
     mean, ends = _words(values, others, family, margin)
-    if len(values) < FEWEST:
-        return f"cannot tell: {mean}, {seeds}, too few to show a difference of any size; at least {FEWEST} are needed"
+    if len(values) < MIN_SEEDS:
+        return f"cannot tell: {mean}, {seeds}, too few to show any difference; at least {MIN_SEEDS} are needed"
     sd = float(np.sqrt((values.var(ddof=1) + others.var(ddof=1)) / 2))
     effect = max(EFFECT, round(abs((values - others).mean().item()), 1))
     least, most = statistics.seeds_range(sd, 2 * (len(values) - 1), effect, family.alpha / family.variants)
@@ -58,7 +58,9 @@ def cannot_tell(values: Points, others: Points, family: Family, margin: float, s
         needed = f"they are enough to see {effect:g} points"
     else:
         least = max(least, len(values) + 1)
-        number = f"{least} or more" if most == statistics.MOST else f"{least} to {most}" if least < most else f"{most}"
+        number = (
+            f"{least} or more" if most == statistics.MAX_SEEDS else f"{least} to {most}" if least < most else f"{most}"
+        )
         needed = f"seeing {effect:g} points takes about {number} seeds"
     return f"cannot tell: {mean} ({ends}), {seeds}; at this spread, {needed}"
 

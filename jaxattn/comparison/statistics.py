@@ -14,8 +14,8 @@ from jaxattn.errors import InputError
 from jaxattn.metrics import frequencies
 
 ALPHA, POWER = 0.05, 0.8
-FEWEST = 3  # seeds; with two, the spread is hardly known
-MOST = 1000  # seeds; the search for their number stops here
+MIN_SEEDS = 3  # with two, the spread is hardly known
+MAX_SEEDS = 1000  # a run each: more would never finish
 
 
 class Welch(NamedTuple):
@@ -95,8 +95,8 @@ def seeds_needed(sd: float, effect: float, alpha: float = ALPHA) -> int:
     if not effect > 0:
         raise InputError(f"effect must be above 0, got {effect}")
     if not sd:
-        return FEWEST
-    return next((n for n in range(FEWEST, MOST) if power(n, sd, effect, alpha) >= POWER), MOST)
+        return MIN_SEEDS
+    return next((n for n in range(MIN_SEEDS, MAX_SEEDS) if power(n, sd, effect, alpha) >= POWER), MAX_SEEDS)
 
 
 def seeds_range(sd: float, freedom: float, effect: float, alpha: float = ALPHA, level: float = 0.8) -> tuple[int, int]:

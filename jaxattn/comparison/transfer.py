@@ -99,14 +99,14 @@ def transfers(kinds: Kinds) -> str:
     if not DECIDED & set(kinds.values()):
         return f"is conclusive in none of {count}"
     if len(set(kinds.values())) == 1:
-        return f"transfers: {_said(next(iter(kinds.values())))} in all {count}"
+        return f"transfers: {_phrase(next(iter(kinds.values())))} in all {count}"
     parts = []
     for kind in ("helps", "hurts", "equivalent", "cannot tell"):
         places = [where for where, one in kinds.items() if one == kind]
         if places:
-            parts.append(f"{_said(kind)} in {len(places)} of {count} ({', '.join(places)})")
+            parts.append(f"{_phrase(kind)} in {len(places)} of {count} ({', '.join(places)})")
     return f"does not transfer: {'; '.join(parts)}"
 
 
-def _said(kind):
+def _phrase(kind):
     return {"equivalent": "has no effect", "cannot tell": "is inconclusive"}.get(kind, kind)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from jaxattn.comparison import results
 from jaxattn.comparison.compare import compare
 from jaxattn.comparison.overview import write_overview
-from jaxattn.comparison.plan import MAX_SEEDS, Plan, run_name
+from jaxattn.comparison.plan import Plan, run_name
 from jaxattn.comparison.prepare import plan_of, read_data
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
+from jaxattn.comparison.statistics import MAX_SEEDS
 from jaxattn.comparison.train import train
 from jaxattn.comparison.transfer import mirror_of
 from jaxattn.comparison.variants import parse, vary

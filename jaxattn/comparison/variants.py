@@ -19,7 +19,7 @@ from jaxattn.report.reproduce import changed
 
 SHORT = {"at": "attention_at", "position": "attention_position", "start": "attention_start"}
 COMMON = {"attention", "seed", "dataset", "network", "data_dir", "image_size", "skip_damaged"}  # shared by all variants
-MOST, LONGEST = 200, 100  # variants in a comparison, and characters of a name
+MAX_VARIANTS, MAX_NAME = 200, 100  # variants in a comparison, and characters of a name
 _SETTINGS = re.compile(r":(?=\s*[a-z_]+=)")  # a name may hold colons, too
 _NEXT = re.compile(r",(?=\s*[a-z_]+=)")  # a value may hold commas
 
@@ -60,9 +60,9 @@ def parse(text: Any) -> Variant:
     """
     if not isinstance(text, str):
         return Variant(Config(attention=text).attention, {})
-    if not text.strip().isprintable() or not 0 < len(text.strip()) <= LONGEST:
+    if not text.strip().isprintable() or not 0 < len(text.strip()) <= MAX_NAME:
         raise InputError(
-            f"a variant must be printable text of at most {LONGEST} characters, got {text!r:.80}", "attention"
+            f"a variant must be printable text of at most {MAX_NAME} characters, got {text!r:.80}", "attention"
         )
     head, *rest = _SETTINGS.split(text.strip(), maxsplit=1)
     attention, at, place = (part.strip() for part in head.partition("@"))
@@ -103,7 +103,7 @@ def config_of(variant: Variant, common: Config, seed: int) -> Config:
     return dataclasses.replace(common, seed=seed, **{**variant.settings, "attention": variant.attention})
 
 
-def told_apart(configs: Sequence[Config]) -> list[str]:
+def distinct_names(configs: Sequence[Config]) -> list[str]:
     """The name of each configuration's variant: its attention, and the settings (but the seed) in which they differ."""
     apart = {
         field.name
@@ -166,8 +166,8 @@ def named(attention: Sequence[Any], settings: Sequence[str] = (), baseline: str 
             none of them.
     """
     variants = {variant.name: variant for variant in vary(map(parse, attention), settings)}
-    if not 1 < len(variants) <= MOST:
-        raise InputError(f"a comparison takes 2 to {MOST} variants, got {len(variants)}", "attention")
+    if not 1 < len(variants) <= MAX_VARIANTS:
+        raise InputError(f"a comparison takes 2 to {MAX_VARIANTS} variants, got {len(variants)}", "attention")
     first = next(iter(variants)) if baseline is None else parse(baseline).name
     if first not in variants:
         raise InputError(f"baseline {baseline!r:.80} must be one of the variants: {', '.join(variants)}", "baseline")

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxattn.comparison import MARGIN, sentences
 from jaxattn.comparison.looks import look_alpha, real_alpha
-from jaxattn.comparison.statistics import ALPHA, FEWEST, welch
+from jaxattn.comparison.statistics import ALPHA, MIN_SEEDS, welch
 from jaxattn.comparison.table import (
     Comparison,
     Difference,
@@ -171,21 +171,21 @@ def _looks(name, rule) -> Iterator[tuple[int, list[int]]]:
 def _decided(name, look, seeds, family, rule) -> Verdict:
     """The verdict at a look."""
     values, others = points(rule.accuracies[name], rule.accuracies[rule.baseline], seeds)
-    if len(values) >= FEWEST and np.array_equal(values, others):
+    if len(values) >= MIN_SEEDS and np.array_equal(values, others):
         return Verdict("equivalent", f"identical in all {len(values)} seeds")
     test = welch(values, others)
     low, high = test.interval(family.level).tolist()
     is_small = max(abs(low), abs(high)) < rule.margin
     counted = sentences.counted(len(values), look, rule.looks[-1] if rule.looks else look)
     rest = _outliers(name, seeds, rule) + _extended(name, look, family, rule)
-    if len(values) >= FEWEST and not test.error:
+    if len(values) >= MIN_SEEDS and not test.error:
         return Verdict("cannot tell", sentences.no_variation(values, others, counted))
-    if len(values) >= FEWEST and low > 0:
+    if len(values) >= MIN_SEEDS and low > 0:
         against = _against(name, seeds, family, rule) if _is_attention(name, rule) else ""
         return Verdict("helps", sentences.shown("helps", values, others, family, rule.margin, counted) + against + rest)
-    if len(values) >= FEWEST and high < 0:
+    if len(values) >= MIN_SEEDS and high < 0:
         return Verdict("hurts", sentences.shown("hurts", values, others, family, rule.margin, counted) + rest)
-    if len(values) >= FEWEST and is_small:
+    if len(values) >= MIN_SEEDS and is_small:
         return Verdict("equivalent", sentences.equivalent(values, others, family, rule.margin, counted) + rest)
     return Verdict("cannot tell", sentences.cannot_tell(values, others, family, rule.margin, counted) + rest)
 
@@ -205,7 +205,7 @@ def _against(name, seeds, family, rule):
             continue
         values, controls = points(rule.accuracies[name], scores, seeds)
         known = set(scores) | set(rule.failed.get(other, ()))
-        if len(values) < FEWEST or not set(seeds) <= known:
+        if len(values) < MIN_SEEDS or not set(seeds) <= known:
             doubts.append(sentences.incomplete(other, len(values), len(seeds)))
         elif welch(values, controls).interval(alone.level)[0] > 0:
             beaten.append((other, len(values)))

@@ -8,7 +8,7 @@ from jaxtyping import Integer
 from jaxattn.metrics import confusion_matrix
 from jaxattn.types import Predictions
 
-MOST = 20  # rows of a figure
+MAX_ROWS = 20  # rows of a figure
 
 
 class Groups(NamedTuple):
@@ -32,7 +32,7 @@ class Groups(NamedTuple):
         return self.names if self.row.max() < len(self.names) else (*self.names, "others")
 
 
-def grouped(tested: Predictions, most: int = MOST) -> Groups:
+def grouped(tested: Predictions, most: int = MAX_ROWS) -> Groups:
     """The rows for a test set: classes, or superclasses if more than `most` classes have some.
 
     Args:

@@ -21,7 +21,7 @@ from jaxattn.runtime import KEEP_BARRIERS, jit
 
 CONDITIONS = ("intact", "one", "mean", "other image")
 MEANS = "gate_means"  # a collection, and its variable in each module with a gate: a tuple, one mean for each call
-MOST_SITES = 12  # with a gate; if there are more, those of a stage are replaced together
+MAX_SITES = 12  # with a gate; if there are more, those of a stage are replaced together
 
 
 def knockout_predictions(
@@ -78,7 +78,7 @@ def _parts(model, means):
     sites = [site for site in model.sites() if any(path[: len(site.path)] == site.path for path in gated)]
     parts: dict[str, tuple] = {}
     for site in sites:
-        name = site.name if len(sites) <= MOST_SITES else f"stage{site.stage}"
+        name = site.name if len(sites) <= MAX_SITES else f"stage{site.stage}"
         parts[name] = (*parts.get(name, ()), site.path)
     return tuple(parts.items())
 

@@ -16,7 +16,7 @@ from jaxattn.runtime import KEEP_BARRIERS, jit
 from jaxattn.types import ORDERS, Removal
 
 STEPS = 8
-MOST_SITES = 12  # if there are more, the last of each stage
+MAX_SITES = 12  # if there are more, the last of each stage
 
 
 def removal(
@@ -40,7 +40,7 @@ def removal(
     batches = list(inference.tested_batches(model, len(images)))
     gated = _gated(inference.predict(model, spec, variables, images[:1]))
     sites = [site for site in model.sites() if site.name in gated]
-    if len(sites) > MOST_SITES:
+    if len(sites) > MAX_SITES:
         sites = list({site.stage: site for site in sites}.values())
     fractions, curves = np.linspace(0, 1, STEPS + 1), {}
     for number, site in enumerate(sites):

@@ -69,7 +69,7 @@ def batch_norm(
 
 
 def _batch_norm_forward(x, scale, bias, epsilon, relu):
-    x = _computed_once(x)
+    x = _computed_once_on_cpu(x)
     mean = jnp.mean(x, axis=(0, 1, 2))
     var = jnp.mean(jnp.square(x - _broadcast(mean)), axis=(0, 1, 2))
     factor = jax.lax.rsqrt(var + epsilon)
@@ -77,7 +77,7 @@ def _batch_norm_forward(x, scale, bias, epsilon, relu):
     return (nn.relu(y) if relu else y, mean, var), (x, scale, bias, mean, factor)
 
 
-def _computed_once(x):
+def _computed_once_on_cpu(x):
     """x, behind a barrier on CPUs: otherwise XLA would recompute it in each operation that reads it."""
     return jax.lax.platform_dependent(x, cpu=jax.lax.optimization_barrier, default=lambda x: x)
 

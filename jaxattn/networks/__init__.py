@@ -11,7 +11,7 @@ from jaxattn.errors import InputError, shortened
 from jaxattn.networks.airbench import Airbench
 from jaxattn.networks.cnn import CNN
 from jaxattn.networks.network import Network
-from jaxattn.networks.placement import ANYWHERE, Placement, placed
+from jaxattn.networks.placement import DEFAULT_PLACEMENT, Placement, place_attention
 from jaxattn.networks.resnet import ResNet
 from jaxattn.networks.wide import WIDE, widened
 from jaxattn.networks.wide_resnet import wide_resnet
@@ -62,7 +62,7 @@ def create(
     reduction: int,
     shape: tuple[int, int, int],
     network: str = "cnn",
-    placement: Placement = ANYWHERE,
+    placement: Placement = DEFAULT_PLACEMENT,
     **options: Any,
 ) -> Network:
     """A network by name, with an attention module by name, or the plain network widened to match it ("wide:NAME").
@@ -72,7 +72,7 @@ def create(
         reduction: channels per hidden unit of the attention.
         shape: of an image, (H, W, 3).
         network: a name as `resolve` takes it.
-        placement: where attention is placed, and how it starts.
+        placement: where attention is place_attention, and how it starts.
         options: other fields of the network; networks without dropout also accept a dropout of 0.
 
     Raises:
@@ -82,7 +82,7 @@ def create(
     if not takes(kind, "dropout") and (dropout := options.pop("dropout", 0)):
         raise InputError(f"dropout must be 0 with the network {network}, which has none, got {dropout}", "dropout")
     module = resolve_attention(attention.removeprefix(WIDE), reduction)
-    built = placed(kind(attention=module, **options), network, placement)
+    built = place_attention(kind(attention=module, **options), network, placement)
     if not attention.startswith(WIDE):
         return built
     if module is None:

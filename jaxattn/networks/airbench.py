@@ -13,7 +13,7 @@ from jaxattn.layers import convolution, dense, init
 from jaxattn.layers.compute_dtype import ComputeDtype
 from jaxattn.layers.norm import BatchNorm
 from jaxattn.layers.pooling import max_pool_2x2
-from jaxattn.networks.network import Network, Place, Site, attend
+from jaxattn.networks.network import Layer, Network, Site, attend
 
 KEPT = 0.6  # fraction of the old running statistics that is kept in a step
 EPSILON = 1e-12  # of the norms
@@ -77,17 +77,17 @@ class Airbench(Network):
         return tuple(Site(f"group{i}", (f"group{i}", "attention"), i) for i in range(1, len(self.widths) + 1))
 
     @nn.nowrap
-    def layers(self) -> tuple[Place, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """The first convolution; the convolutions, norms, attention and output of each group."""
-        places = [Place("whiten", ("whiten",))]
+        layers = [Layer("whiten", ("whiten",))]
         for site in self.sites():
             parts = ("conv1", "norm1", "conv2", "norm2", "attention")
-            places += [Place(f"{site.name}_{part}", (site.name, part)) for part in parts]
-            places.append(Place(site.name, (site.name,), mapped=True))
-        return tuple(places)
+            layers += [Layer(f"{site.name}_{part}", (site.name, part)) for part in parts]
+            layers.append(Layer(site.name, (site.name,), mapped=True))
+        return tuple(layers)
 
     @property
-    def smallest(self) -> int:
+    def min_size(self) -> int:
         """The size that the pools need."""
         return 3 * 2 ** len(self.widths) + 1
 

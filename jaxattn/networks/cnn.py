@@ -14,7 +14,7 @@ from jaxattn.layers import convolution, dense, init
 from jaxattn.layers.compute_dtype import ComputeDtype
 from jaxattn.layers.norm import BatchNorm
 from jaxattn.layers.pooling import gated_max_pool_2x2, max_pool_2x2
-from jaxattn.networks.network import Network, Place, Site, apply
+from jaxattn.networks.network import Layer, Network, Site, apply
 
 
 @final
@@ -76,17 +76,17 @@ class CNN(Network):
         return tuple(Site(f"block{i}", (f"block_{i}", "attention"), i) for i in range(1, len(self.widths) + 1))
 
     @nn.nowrap
-    def layers(self) -> tuple[Place, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """The convolution, norm, attention and output of each block."""
-        places = []
+        layers = []
         for i in range(1, len(self.widths) + 1):
             block = f"block_{i}"
-            places += [Place(f"{part}{i}", (block, part), part == "conv") for part in ("conv", "norm", "attention")]
-            places.append(Place(f"block{i}", (block,)))
-        return tuple(places)
+            layers += [Layer(f"{part}{i}", (block, part), part == "conv") for part in ("conv", "norm", "attention")]
+            layers.append(Layer(f"block{i}", (block,)))
+        return tuple(layers)
 
     @property
-    def smallest(self) -> int:
+    def min_size(self) -> int:
         """The size that the pools need."""
         return 2 ** len(self.widths)
 

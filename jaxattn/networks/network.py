@@ -45,7 +45,7 @@ class Site(NamedTuple):
     stage: int
 
 
-class Place(NamedTuple):
+class Layer(NamedTuple):
     """A part of a network that can be captured.
 
     Attributes:
@@ -98,7 +98,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @nn.nowrap
-    def layers(self) -> tuple[Place, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """What can be captured, first to last.
 
         Raises:
@@ -135,7 +135,7 @@ class Network(nn.Module):
         return jax.tree.map_with_path(group, params)
 
     @property
-    def smallest(self) -> int:
+    def min_size(self) -> int:
         """Pixels that the shorter side of an image must have."""
         return 1
 
@@ -165,8 +165,8 @@ class Network(nn.Module):
             raise InputError(
                 f"images must be normalised floating-point numbers, got {images.dtype}; Run.predict takes uint8 images"
             )
-        if images.ndim != 4 or min(images.shape[1:3]) < self.smallest:
-            raise InputError(f"images must be [B, H, W, C] with H, W >= {self.smallest}, got {list(images.shape)}")
+        if images.ndim != 4 or min(images.shape[1:3]) < self.min_size:
+            raise InputError(f"images must be [B, H, W, C] with H, W >= {self.min_size}, got {list(images.shape)}")
         return images
 
 

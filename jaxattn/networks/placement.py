@@ -26,10 +26,10 @@ class Placement(NamedTuple):
     start: str = "usual"
 
 
-ANYWHERE = Placement()
+DEFAULT_PLACEMENT = Placement()
 
 
-def placed(network: Network, name: str, placement: Placement) -> Network:
+def place_attention(network: Network, name: str, placement: Placement) -> Network:
     """A network with its attention placed.
 
     Args:

@@ -12,7 +12,7 @@ from jaxattn.attention.registry import Attention
 from jaxattn.layers import convolution, dense, init
 from jaxattn.layers.compute_dtype import ComputeDtype
 from jaxattn.layers.norm import BatchNorm
-from jaxattn.networks.network import Network, Place, Site, attend
+from jaxattn.networks.network import Layer, Network, Site, attend
 
 POSITIONS = ("residual", "pre", "post", "identity", "inside", "conv2")
 
@@ -128,7 +128,7 @@ class ResNet(Network):
         return block_sites(self.blocks)
 
     @nn.nowrap
-    def layers(self) -> tuple[Place, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """The first convolution; the convolutions, norms, attention and output of each block."""
         return block_layers(self.blocks, ("conv1", "norm1", "conv2", "norm2", "attention"))
 
@@ -177,14 +177,14 @@ def block_sites(blocks: tuple[int, ...]) -> tuple[Site, ...]:
     return tuple(Site(block.name, (block.name, "attention"), block.stage) for block in named_blocks(blocks))
 
 
-def block_layers(blocks: tuple[int, ...], parts: tuple[str, ...]) -> tuple[Place, ...]:
+def block_layers(blocks: tuple[int, ...], parts: tuple[str, ...]) -> tuple[Layer, ...]:
     """What can be captured in a network of named blocks with these parts; the outputs of stages are mapped."""
-    places = [Place("conv", ("conv",))]
+    layers = [Layer("conv", ("conv",))]
     names = named_blocks(blocks)
     for i, (name, stage, _) in enumerate(names):
-        places += [Place(f"{name}_{part}", (name, part)) for part in parts]
-        places.append(Place(name, (name,), mapped=i + 1 == len(names) or names[i + 1].stage != stage))
-    return tuple(places)
+        layers += [Layer(f"{name}_{part}", (name, part)) for part in parts]
+        layers.append(Layer(name, (name,), mapped=i + 1 == len(names) or names[i + 1].stage != stage))
+    return tuple(layers)
 
 
 def classify(x: Float[Array, "B H W C"], classes: int, compute_dtype: ComputeDtype) -> Float[Array, "B K"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Num
 
 from jaxattn.attention.registry import Attention
 from jaxattn.layers.compute_dtype import ComputeDtype
-from jaxattn.networks.network import Network, Place, Site, attend
+from jaxattn.networks.network import Layer, Network, Site, attend
 from jaxattn.networks.resnet import POSITIONS, block_layers, block_sites, classify, conv, named_blocks, norm_relu
 
 
@@ -89,7 +89,7 @@ class WideResNet(Network):
         return block_sites(self.blocks)
 
     @nn.nowrap
-    def layers(self) -> tuple[Place, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """The first convolution; the norms, convolutions, attention and output of each block."""
         return block_layers(self.blocks, ("norm1", "conv1", "norm2", "conv2", "attention"))
 

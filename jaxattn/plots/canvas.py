@@ -26,7 +26,7 @@ FONT = "DejaVu Sans"  # comes with Matplotlib
 FALLBACK_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Emoji")
 INK, FAINT, GRID = "#222222", "#666666", "#e6e6e6"
 TITLE, SMALL = 12, 8  # points
-NARROWEST = 4.4  # inches; across a phone of 390 pixels, small text is then 9 pixels high
+MIN_WIDTH = 4.4  # inches; across a phone of 390 pixels, small text is then 9 pixels high
 COLOUR_BAR = 0.95  # inches, the width of a colour bar with its numbers and its label
 DPI = 150
 MAX_PIXELS = 60_000  # of a side, just under Matplotlib's limit
@@ -48,7 +48,7 @@ def figure(title: str, caption: str, size: tuple[float, float]) -> "Figure":
     """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    width = max(size[0], NARROWEST)
+    width = max(size[0], MIN_WIDTH)
     title, caption = _wrapped(title, width, TITLE), _wrapped(caption, width, SMALL)
     lines = 1.5 * TITLE * (1 + title.count("\n")) + 1.5 * SMALL * (1 + caption.count("\n"))
     layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05)

@@ -21,7 +21,7 @@ from jaxattn.templates import pages
 
 SCORED = 32  # test images whose maps are scored: half as many as in `visualize`, since every run ends with a report
 MAX_BYTES = 5_000_000
-LONGEST = 24  # characters of a class name under a small image
+MAX_CHARACTERS = 24  # characters of a class name under a small image
 FILES = {"css": "report.css", "js": "report.js", "table": "table.js"}
 
 
@@ -69,7 +69,7 @@ def render(runs: list[Run], test: Split) -> str:
     page = {
         "runs": [_view(*parts) for parts in zip(names, runs, analyses, strict=True)],
         "classes": runs[0].classes,
-        "short": class_names(runs[0].classes, LONGEST),
+        "short": class_names(runs[0].classes, MAX_CHARACTERS),
         "data": runs[0].spec.name,
         "frequencies": classes.images_by_class(runs, tested[0]),
         "curves": sections.curves(names, runs, plateaus),

@@ -121,7 +121,7 @@ def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Name
     views = find(every[0].manifest.data.name, test, flags.corruptions, flags.images, files)
     result = other_images.measure(runs, views, Console().line)
     basis = {name: {seed: results.basis(run) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    return robustness.Robustness(tuple(robustness.Seen(*view[:3]) for view in views), result, basis)
+    return robustness.Robustness(tuple(robustness.ViewInfo(*view[:3]) for view in views), result, basis)
 
 
 def _draw(result: "Robustness", out: Path) -> Path:

@@ -76,7 +76,7 @@ def fit(
         initial = broadcast(lambda: weights.find(manifest, folder))  # invalid ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder, config))
-        data, first = feed.placed(train), np.array(train.images[:IMAGES])
+        data, first = feed.to_device(train), np.array(train.images[:IMAGES])
         trained = frequencies(train.labels, len(splits.classes)).tolist()
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
         job = Job(folder, manifest, program, console, initial, first, watch, warnings(config, requested), trained)

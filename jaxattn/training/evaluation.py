@@ -14,7 +14,7 @@ from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
 from jaxattn.networks.network import Network
 from jaxattn.training import devices
-from jaxattn.training.feed import placed
+from jaxattn.training.feed import to_device
 
 BATCH = 248
 FILL = 8  # the fewest filler rows in a batch
@@ -65,7 +65,7 @@ def evaluate(
         fill: as in `batches`.
     """
     variables = devices.replicate(variables)
-    data = placed(split)
+    data = to_device(split)
     outputs = [
         (devices.synchronise(step(variables, *inputs[:3], devices.shard(valid))), valid)
         for rows, valid in batches(len(split), devices.count(), fill=fill)

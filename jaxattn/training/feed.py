@@ -107,7 +107,7 @@ def calls(rows: Int32[np.ndarray, "S B"], count: int) -> list[np.ndarray]:
 Data = Resident | Fed
 
 
-def placed(split: Split) -> Data:
+def to_device(split: Split) -> Data:
     """A split on the device, or fed to it if it is large."""
     if isinstance(split.images, Rows) or is_large(split.images):
         return Fed(split)
