@@ -87,7 +87,8 @@ def train(study, variant, seed, data_dir, work):
 def examine(out, seed):
     """Writes the knock-out, the vital signs and, for one seed, the weights of a run's gates."""
     from jaxattn import load_run
-    from jaxattn.comparison.results import finished_or_none, predictions
+    from jaxattn.comparison.predictions import predictions
+    from jaxattn.comparison.results import finished_or_none
     from jaxattn.comparison.vital_signs import vital_signs
     from jaxattn.explain.knockout import accuracy_lost
     from jaxattn.runs.data import read_test

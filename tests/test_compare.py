@@ -16,9 +16,10 @@ from pages import text_of
 
 from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import results, train
+from jaxattn.comparison import predictions, results, train
 from jaxattn.comparison.compare import compare, of_runs, show
-from jaxattn.comparison.plan import Plan, read_plan, run_name
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.plan_file import read_plan, write_plan
 from jaxattn.comparison.progress import Progress
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
@@ -114,7 +115,7 @@ def test_another_configuration_in_the_folder_is_refused_by_name(compared):
 @pytest.mark.usefixtures("no_figures")
 def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, tmp_path, quiet):
     folder, _ = compared
-    runs = [folder / run_name(variant, seed) for variant in ("none", "se") for seed in (0, 1)]
+    runs = [folder / f"{variant}-s{seed}" for variant in ("none", "se") for seed in (0, 1)]
     found = of_runs(runs, tmp_path / "page")
     assert found.page == tmp_path / "page" / "compare.html" and found.table.looks == ()
     fit(Config(attention="se", seed=4, **FLAGS | {"dropout": 0.25}), tmp_path / "other", quiet)
@@ -127,6 +128,43 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
         of_runs([*runs, tmp_path / "other"], tmp_path / "page")
     with pytest.raises(InputError, match="hold the same variant and seed"):
         of_runs([*runs, runs[0]], tmp_path / "page")
+
+
+def test_what_may_have_been_seen_is_recorded_when_a_plan_is_extended(compared):
+    folder, config = compared[0], read_plan(compared[0]).config
+    for variants, looks, expected in (
+        (("none", "se"), (2,), (2,)),
+        (("none", "se", "wide:se"), (2,), (2,)),  # the control's runs are missing, se has its verdict
+        (("none", "se"), (4,), (2,)),  # provisional
+        (("none", "se"), (1, 4), (1, 2)),
+        (("none", "wide:se"), (2,), ()),
+    ):
+        assert results.seen(folder, Plan(config, variants, looks)) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "seeds", "reason"),
+    [
+        (
+            ["none", "se"],
+            [2, 4],
+            "^a look at 2 seeds can no longer be planned: results of 2 seeds are in",
+        ),
+        (["se", "none"], 3, "was planned with the baseline none, got se; name the same one"),
+    ],
+)
+def test_a_plan_is_not_changed_to_what_was_seen(compared, tmp_path, names, seeds, reason):
+    config = read_plan(compared[0]).config
+    folder = shutil.copytree(compared[0], tmp_path / "c")
+    (folder / "compare.json").unlink()
+    shutil.copytree(folder, tmp_path / "runs")
+    shutil.rmtree(folder)
+    write_plan(folder, Plan(config, ("none", "se"), (3,)), "", lambda plan: ())
+    shutil.copytree(tmp_path / "runs", folder, dirs_exist_ok=True)
+    before = (folder / "compare.json").read_bytes()
+    with pytest.raises(InputError, match=reason):
+        compare(names, seeds, folder, **FLAGS)
+    assert (folder / "compare.json").read_bytes() == before
 
 
 def swapped(folder):
@@ -153,7 +191,7 @@ def wrong_accuracy(folder):
 
 def others_weights(folder):
     shutil.copy(folder / "se-s0/checkpoints/epoch-1.safetensors", folder / "se-s1/checkpoints/epoch-1.safetensors")
-    (folder / "se-s1" / results.PREDICTIONS).unlink()
+    (folder / "se-s1" / predictions.FILE).unlink()
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -192,7 +230,7 @@ def test_no_run_is_added_that_is_trained_on_other_data(compared, tmp_path, monke
 @pytest.mark.usefixtures("no_figures")
 def test_knocked_out_gates_count_where_they_are_known(compared, tmp_path):
     folder = shutil.copytree(compared[0], tmp_path / "c")
-    path = folder / "se-s1" / results.PREDICTIONS
+    path = folder / "se-s1" / predictions.FILE
     with np.load(path) as file:
         kept = {name: file[name] for name in ("of", "intact")}
     np.savez_compressed(path, **kept)
@@ -237,8 +275,8 @@ def test_pages_link_to_reports_that_are_there(compared, tmp_path):
 def test_predictions_are_kept_and_made_again_where_they_are_damaged(compared, tmp_path):
     folder = shutil.copytree(compared[0], tmp_path / "c")
     run = results.of_plan(folder, read_plan(folder))["se"][0]
-    test, path = tiny.splits().test, run.folder / results.PREDICTIONS
-    kept = results.predictions(run, test)
+    test, path = tiny.splits().test, run.folder / predictions.FILE
+    kept = predictions.predictions(run, test)
     assert np.mean(kept["intact"] == test.labels) == pytest.approx(run.result["test_accuracy"])
     content = path.read_bytes()
     with np.load(path) as file:
@@ -260,7 +298,7 @@ def test_predictions_are_kept_and_made_again_where_they_are_damaged(compared, tm
     np.savez_compressed(stream, of=of, **{name: kept[name] for name in ("intact", "mean", "other image")})
     for damage in (*damages, stream.getvalue()):
         path.write_bytes(damage)
-        chex.assert_trees_all_equal(results.predictions(run, test), kept)
+        chex.assert_trees_all_equal(predictions.predictions(run, test), kept)
         assert path.read_bytes() == content
 
 

@@ -11,9 +11,11 @@ from report_runs import QUICKLY, metrics, result, run
 
 from jaxattn.comparison import page as comparison
 from jaxattn.comparison import robustness_file
-from jaxattn.comparison.plan import Plan, run_name
-from jaxattn.comparison.results import PREDICTIONS, VERSION, Finished, accuracies, basis
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.predictions import FILE, VERSION, basis
+from jaxattn.comparison.results import Finished, accuracies
 from jaxattn.comparison.robustness import Robustness, ViewInfo
+from jaxattn.comparison.variants import file_names
 from jaxattn.comparison.verdict import Earlier, judge
 from jaxattn.config import Config
 from jaxattn.data import shapes
@@ -44,14 +46,14 @@ def finished(folder, variant, seed, test, spec=tiny.SPEC):
     """A run as its folder holds it, made up: nothing is trained."""
     random = np.random.default_rng([seed, VARIANTS.index(variant)])
     config = Config(attention=variant, seed=seed, dataset="drawn", epochs=EPOCHS)
-    folder = folder / run_name(variant, seed)
+    folder = folder / f"{file_names(VARIANTS)[variant]}-s{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     right = random.random(len(test)) < 0.8 + 0.08 * (variant == "se")
     answers = dict.fromkeys(
         CONDITIONS[: 1 if variant == "none" else None],
         np.where(right, test.labels, (test.labels + 1) % len(spec.classes)),
     )
-    np.savez(folder / PREDICTIONS, of=f"{VERSION} 0 {checkpoint.digest(folder, 2)}", **answers)
+    np.savez(folder / FILE, of=f"{VERSION} 0 {checkpoint.digest(folder, 2)}", **answers)
     made_up = {"test_accuracy": right.mean().item(), "dataset_hash": "0", "seconds": 60, "parameters": 9}
     lines = [{**line, "images_per_second": 1e3} for line in metrics(EPOCHS)]
     manifest = Manifest(config, spec, "0")
@@ -63,7 +65,7 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
     runs = {one: {seed: finished(folder, one, seed, test, spec) for seed in range(seeds)} for one in variants}
     for variant, seed in missing:
         del runs[variant][seed]
-    names = {run_name(one, seed): one for one in variants for seed in range(seeds)}
+    names = {f"{file_names(VARIANTS)[one]}-s{seed}": one for one in variants for seed in range(seeds)}
     plan = Plan(runs["none"][0].config, variants, (seeds,), earlier=(Earlier((4,)),) if missing else ())
     table = judge(accuracies(runs), "none", (seeds,), len(test))
     seen = (

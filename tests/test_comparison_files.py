@@ -14,7 +14,7 @@ from jaxattn.comparison.compare import compare
 from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.files import HEADER
 from jaxattn.comparison.numbers import of_csv
-from jaxattn.comparison.plan import read_plan
+from jaxattn.comparison.plan_file import read_plan
 from jaxattn.errors import InputError
 
 ROWS = [(name, seed, base + 0.001 * (seed % 3)) for seed in range(8) for name, base in (("plain", 0.8), ("mine", 0.81))]

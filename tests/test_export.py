@@ -16,7 +16,8 @@ from flax import linen as nn
 from jaxattn import export, load_run
 from jaxattn import predict as predict_command
 from jaxattn.comparison.compare import of_runs
-from jaxattn.comparison.plan import Plan, write_plan
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.plan_file import write_plan
 from jaxattn.data.augment import normalize
 from jaxattn.errors import InputError
 from jaxattn.explain.inference import predict

@@ -16,7 +16,7 @@ from jaxattn.attention import source
 from jaxattn.cli.command import run_command
 from jaxattn.comparison import page
 from jaxattn.comparison.compare import compare, of_runs, show
-from jaxattn.comparison.plan import run_name
+from jaxattn.comparison.variants import file_names
 from jaxattn.errors import InputError
 from jaxattn.exports import safetensors
 from jaxattn.runs import code
@@ -343,11 +343,13 @@ def test_old_and_new_code_are_never_averaged_as_one_variant(package, tmp_path, q
     assert caught.value.setting == "accept_changed_code"
     assert not (tmp_path / "compared" / "none-s1").exists()  # nothing more was trained
     result = compare(["none", name], 2, tmp_path / "compared", quiet, accept_changed_code=True, **flags)
-    note = f"{run_name(name, 0)}: the code of {name} has changed since it was trained (accepted)"
+    folder = f"{file_names([name])[name]}-s0"
+    note = f"{folder}: the code of {name} has changed since it was trained (accepted)"
     assert result.notes == (note,) and f"note: {note}" in str(result)
     assert f"{note}." in (tmp_path / "compared" / "compare.html").read_text()
     package(gates=own(imports="raise RuntimeError"))
-    for opened in (lambda: show(tmp_path / "compared"),
-                   lambda: of_runs([tmp_path / "compared" / run_name(name, 0)], tmp_path / "of")):  # fmt: skip
+    for opened in (lambda: compare(["none", "se"], 2, tmp_path / "compared", quiet, **flags),
+                   lambda: show(tmp_path / "compared"),
+                   lambda: of_runs([tmp_path / "compared" / folder], tmp_path / "of")):  # fmt: skip
         with pytest.raises(InputError, match=f"names the attention module {name}, whose code would run"):
             opened()

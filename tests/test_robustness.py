@@ -14,7 +14,7 @@ from published import write_published
 
 from jaxattn.comparison import other_images, results, robustness_file
 from jaxattn.comparison.compare import compare, show
-from jaxattn.comparison.plan import read_plan
+from jaxattn.comparison.plan_file import read_plan
 from jaxattn.comparison.robustness import Robustness, ViewInfo
 from jaxattn.comparison.statistics import welch
 from jaxattn.data import DATASETS, cifar10

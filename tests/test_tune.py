@@ -7,9 +7,9 @@ import pytest
 import tiny
 
 from jaxattn.comparison import train
-from jaxattn.comparison.plan import run_name
 from jaxattn.comparison.statistics import MAX_SEEDS
 from jaxattn.comparison.tune import RECIPE, TUNED, compare_tuned
+from jaxattn.comparison.variants import file_names
 from jaxattn.errors import DivergenceError, InputError
 from jaxattn.runs.fit import fit
 from jaxattn.runs.store import read_metrics
@@ -28,7 +28,7 @@ def test_each_variant_gets_what_is_best_for_it_on_held_out_images(trained, tmp_p
     assert {one.seed for one in fresh} == {0}
     record = json.loads((tmp_path / "tuning.json").read_text())
     for name, accuracy in record["validation_accuracy"].items():
-        folder = tmp_path / "tuning" / run_name(name, MAX_SEEDS)
+        folder = tmp_path / "tuning" / f"{file_names([name])[name]}-s{MAX_SEEDS}"
         assert accuracy == max(line["val_accuracy"] for line in read_metrics(folder, 2))
     for name, own in record["chosen"].items():
         of_variant = {one: value for one, value in record["validation_accuracy"].items() if one.startswith(f"{name}:")}
@@ -46,6 +46,8 @@ def test_each_variant_gets_what_is_best_for_it_on_held_out_images(trained, tmp_p
     trained.clear()
     compare_tuned(["se", "none"], [RATES], 1, tmp_path, baseline="none", **FLAGS)
     assert trained == []
+    with pytest.raises(InputError, match=r"-s1000 must hold a run with epochs 1, found 2; move it elsewhere"):
+        compare_tuned(["se", "none"], [RATES], 1, tmp_path, baseline="none", **FLAGS | {"epochs": 1})
 
 
 def test_nothing_is_tuned_on_test_images(trained, tmp_path):

@@ -10,7 +10,8 @@ from jaxattn import Config
 from jaxattn.attention.se import SqueezeExcitation
 from jaxattn.comparison import train
 from jaxattn.comparison.compare import compare, show
-from jaxattn.comparison.plan import Plan, check_variants, read_plan, run_name
+from jaxattn.comparison.plan import Plan, check_variants
+from jaxattn.comparison.plan_file import read_plan, write_plan
 from jaxattn.comparison.table import attention_of, explains
 from jaxattn.comparison.variants import Variant, distinct_names, named, parse, read, vary
 from jaxattn.errors import InputError
@@ -152,14 +153,52 @@ def test_a_run_is_trained_with_what_all_have_in_common_and_the_variants_own_sett
 
 
 def test_each_run_has_a_folder_of_its_own():
-    assert [run_name(name, 1) for name in ("wide:se", "se@3:reduction=4")] == ["wide-se-s1", "se-3-reduction-4-s1"]
+    names = ("wide:se", "se@3:reduction=4", "se@1,3", "se@1-3", "eca", "ECA")
+    plan = Plan(Config(dataset="shapes"), names, (1,))
+    folders = [plan.run_name(name, 1) for name in names]
+    assert folders[:3] == ["wide-se-s1", "se-3-reduction-4-s1", "se-1-3-s1"] and folders[4] == "eca-s1"
+    assert len({folder.lower() for folder in folders}) == len(names)
+
+
+def test_a_plan_depends_on_no_file_and_no_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("learning_rate = 0.5")
+    plan = Plan(Config(dataset="shapes"), ("none", "se:init=weights", "se:recipe=mine.toml"), (1,))
+    write_plan(tmp_path / "c", plan, "", lambda plan: ())
+    recipe.write_text("learning_rate = 0.25")
+    again = dataclasses.replace(plan)  # without what it has cached
+    with pytest.raises(InputError, match=r"planned with another se:recipe=mine\.toml, of learning_rate 0\.5"):
+        write_plan(tmp_path / "c", again, "", lambda plan: ())
+    recipe.unlink()
+    monkeypatch.chdir("/")
+    stored = read_plan(tmp_path / "c")
+    assert stored.runs() == plan.runs() and stored.config_of("se:recipe=mine.toml", 0).learning_rate == 0.5
+    assert stored.config_of("se:init=weights", 0).init == str(tmp_path / "weights")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda configs: configs.pop("se"), "'se'"),
+        (lambda configs: configs["se"].update(attention="eca"), "the configuration of se is not its own"),
+        (lambda configs: configs["se"].update(seed=1), "the configuration of se is not its own"),
+        (lambda configs: configs["se"].update(dataset="cifar10"), "dataset of se is not that of the other runs"),
+    ],
+)
+def test_damaged_configurations_of_a_plan_are_reported(tmp_path, change, reason):
+    write_plan(tmp_path, Plan(Config(dataset="shapes"), ("none", "se"), (1,)), "", lambda plan: ())
+    values = json.loads((tmp_path / "compare.json").read_text())
+    change(values["configs"])
+    (tmp_path / "compare.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=f"is damaged: .*{reason}"):
+        read_plan(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
         (("se", "se:reduction=16"), "^variants se and se:reduction=16 have the same settings; leave one out"),
-        (("se@1,3", "se@1-3"), "^variants se@1,3 and se@1-3 have the same folder; leave one out"),
         (("none", "none:learning_rate=-1"), "^learning_rate must be > 0, got -1"),
     ],
 )
@@ -208,7 +247,7 @@ def test_more_seeds_are_trained_only_where_something_is_left_to_tell(trained, tm
         return run
 
     monkeypatch.setattr(train, "fit", lambda config, *rest: trained.append(config) or told_apart(config, *rest))
-    monkeypatch.setattr("jaxattn.comparison.results.check_accuracy", lambda *arguments: None)
+    monkeypatch.setattr("jaxattn.comparison.predictions.check_accuracy", lambda *arguments: None)
     result = compare(["none", "se"], [3, 4, 5], tmp_path / "apart", **FLAGS)
     assert {config.seed for config in trained} == {0, 1, 2} and result.table.rows[1].verdict.kind == "helps"
     assert "every verdict is settled after 3 seeds, no more are trained" in capsys.readouterr().out

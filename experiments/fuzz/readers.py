@@ -19,9 +19,9 @@ from PIL import Image
 from safetensors.numpy import save
 
 from experiments.fuzz import tfds_folder
-from jaxattn.comparison import results, robustness_file
+from jaxattn.comparison import predictions, robustness_file
 from jaxattn.comparison.numbers import of_csv
-from jaxattn.comparison.plan import read_plan
+from jaxattn.comparison.plan_file import read_plan
 from jaxattn.config import Config
 from jaxattn.convert import load_torch, to_torch
 from jaxattn.data import cifar10, tfds
@@ -295,11 +295,16 @@ def _restore(path: Path) -> None:
 
 
 def _predictions() -> bytes:
-    return _npz(of=np.array(MADE_OF), **dict.fromkeys(results.CONDITIONS, np.arange(IMAGES) % 10))
+    return _npz(of=np.array(MADE_OF), **dict.fromkeys(predictions.CONDITIONS, np.arange(IMAGES) % 10))
 
 
 EXPORT = {"config": Config().to_json(), **MANIFEST, "epoch": 2, "result": RESULT, "code": {}}
-PLAN = {"config": Config().to_json(), "variants": ["none", "se"], "seeds": 3, "extended": [2]}
+PLAN = {
+    "config": Config().to_json(), "variants": ["none", "se"], "looks": [2, 3], "margin": 0.3,
+    "configs": {name: Config(attention=name).to_json() for name in ("none", "se")},
+    "earlier": [{"looks": [2], "variants": ["none", "se"], "date": "2026-08-01"}],
+}  # fmt: skip
+EARLIER_PLAN = {"config": Config().to_json(), "variants": ["none", "se"], "seeds": 3, "extended": [2]}
 
 READERS = {
     "cifar-python": Reader(_cifar("python", True), _read_archive, _gzip),
@@ -324,9 +329,10 @@ READERS = {
     "metrics": Reader(_file("metrics.jsonl", METRICS.encode), lambda path: store.read_metrics(path.parent, 2)),
     "result": Reader(_file("result.json", _json(RESULT)), lambda path: store.read_result(path.parent)),
     "plan": Reader(_file("compare.json", _json(PLAN)), lambda path: read_plan(path.parent).runs()),
+    "earlier plan": Reader(_file("compare.json", _json(EARLIER_PLAN)), lambda path: read_plan(path.parent).runs()),
     "export": Reader(_file("config.json", _json(EXPORT)), safetensors._read_config),
     "predictions": Reader(
-        _file("predictions.npz", _predictions), lambda path: results._read_predictions(path, MADE_OF, IMAGES, 10)
+        _file("predictions.npz", _predictions), lambda path: predictions._read_predictions(path, MADE_OF, IMAGES, 10)
     ),
     "npz": Reader(_file("model.npz", lambda: _npz(**_weights())), load_torch),
     "npy": Reader(_file("model.npz", _npy), load_torch, _zipped),

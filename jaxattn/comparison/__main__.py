@@ -50,7 +50,7 @@ def _result(own: dict[str, Any], values: dict[str, Any], code: dict[str, Any], c
     how |= {
         "executor": own["executor"] or "here",
         "vary": own["vary"] or (),
-        "accept_changed_code": code["accept_changed_code"],
+        **code,
         "margin": margin,
     }
     networks, datasets = own["network"] or ["cnn"], own["dataset"] or ["cifar10"]

@@ -11,11 +11,12 @@ from jaxattn.comparison import MARGIN, cluster, results, sections
 from jaxattn.comparison.files import write_files
 from jaxattn.comparison.outlook import outlook
 from jaxattn.comparison.page import write_page
-from jaxattn.comparison.plan import Plan, check_planned, read_plan, write_plan, write_verdicts
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.plan_file import check_planned, read_plan, write_plan, write_verdicts
+from jaxattn.comparison.predictions import balanced_accuracies, predictions
 from jaxattn.comparison.prepare import plan_of, read_data
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
-from jaxattn.comparison.results import predictions
 from jaxattn.comparison.table import DECIDED, Comparison
 from jaxattn.comparison.train import train
 from jaxattn.comparison.verdict import judge
@@ -30,7 +31,7 @@ def compare(  # noqa: PLR0913
     attention: Sequence[Any], seeds: int | Sequence[int] = 8, out: str | Path = "comparison",
     console: Console | None = None, executor: str = "here", mirror: str | Path | None = None,
     retry_failed: bool = False, *, margin: float = MARGIN, baseline: str | None = None, vary: Sequence[str] = (),
-    accept_changed_code: bool = False, **flags: Any,
+    trust_code: bool = False, accept_changed_code: bool = False, **flags: Any,
 ) -> Result:  # fmt: skip
     """Trains each variant with seeds 0, 1, ..., and judges them. The same call resumes after a stop.
 
@@ -48,6 +49,7 @@ def compare(  # noqa: PLR0913
         margin: in points; a smaller difference counts as none.
         baseline: name of a variant; by default the first.
         vary: values that each variant is trained with, such as "learning_rate=.06,.12".
+        trust_code: whether modules that only the plan in `out` names may be imported; the call's own need none.
         accept_changed_code: whether runs count, and may resume, although the code of your own module has changed.
         flags: fields of `Config` that all runs share; the data set is cifar10 by default.
 
@@ -61,8 +63,8 @@ def compare(  # noqa: PLR0913
     mirror = _mirror(mirror, executor)
     with console.showing_log():
         config, splits = read_data(plan, console)
-        seen = functools.partial(results.complete_looks, folder)
-        plan = write_plan(folder, dataclasses.replace(plan, config=config), splits.digest(), seen)
+        seen = functools.partial(results.seen, folder)
+        plan = write_plan(folder, dataclasses.replace(plan, config=config), splits.digest(), seen, trust_code)
         console.line(outlook(plan))
         results.notes(results.of_plan(folder, plan), True, accept_changed_code)  # raises before more is trained
         failures = _train(folder, plan, executor, console, mirror, retry_failed, accept_changed_code)
@@ -190,7 +192,7 @@ def _judged(
         table = _judge(plan, runs, failures, len(test))
     answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
     table = sections.with_new_images(table, sections.crossed_intervals(table, answers, test))
-    table = table._replace(balanced=results.balanced_accuracies(runs, test))
+    table = table._replace(balanced=balanced_accuracies(runs, test))
     page = write_page(folder, plan, runs, table, test, failures, notes)
     write_files(folder, table, results.accuracies(runs), runs)
     if failures is not None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxattn.comparison.results import Runs, basis
+from jaxattn.comparison.predictions import basis
+from jaxattn.comparison.results import Runs
 from jaxattn.errors import InputError
 from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY, View
 from jaxattn.runs.run import load_run

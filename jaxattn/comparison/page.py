@@ -1,7 +1,6 @@
 """The page of a comparison, `compare.html`: one file that needs nothing else, and its figures as PNG and SVG."""
 
 import importlib.resources
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,10 @@ from jaxattn.comparison.disagreement import disagreements, sentence
 from jaxattn.comparison.estimates import pairs
 from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
-from jaxattn.comparison.results import Failures, Runs, accuracies, predictions
+from jaxattn.comparison.predictions import predictions
+from jaxattn.comparison.results import Failures, Runs, accuracies
 from jaxattn.comparison.table import Comparison, Scores
+from jaxattn.comparison.variants import file_names
 from jaxattn.comparison.vital_signs import vital_signs
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
@@ -137,9 +138,9 @@ def _write(folder: Path, html: str, drawn: dict[str, "Figure"]) -> None:
         raise InputError(
             f"cannot write {folder / 'compare.html'}: {error.strerror}; choose another folder", "out"
         ) from error
-    for name, figure in drawn.items():
+    for name, file in file_names(drawn).items():
         for form in ("png", "svg"):
-            canvas.write(figure, folder / "figures" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.{form}")
+            canvas.write(drawn[name], folder / "figures" / f"{file}.{form}")
 
 
 def _common(table, accuracies, margin) -> dict[str, Any]:

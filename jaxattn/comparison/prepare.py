@@ -18,7 +18,8 @@ from jaxattn.runs.console import Console
 from jaxattn.runs.data import find, load_data, with_absolute_paths
 from jaxattn.training.program import build
 
-OTHERS = ("executor", "mirror", "retry_failed", "accept_changed_code")  # arguments of `compare`, not of a plan
+# Arguments of `compare` that are no part of a plan.
+OTHERS = ("executor", "mirror", "retry_failed", "trust_code", "accept_changed_code")
 
 
 def plan_of(

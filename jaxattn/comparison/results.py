@@ -1,31 +1,19 @@
-"""The finished runs of a comparison, and what is known of each test image."""
+"""The finished and the failed runs of a comparison."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from jaxattn.array_file import parse_npz
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.variants import distinct_names
 from jaxattn.config import Config
-from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.explain.knockout import CONDITIONS, MAX_SITES, at, knockout_predictions, sites_of
-from jaxattn.limits import read_bytes
-from jaxattn.metrics import are_unequal, balanced_accuracy
-from jaxattn.runs import checkpoint
-from jaxattn.runs.code import check_trusted, check_unchanged, digests
+from jaxattn.runs.code import check_trusted, check_unchanged
 from jaxattn.runs.failure import Failure, failure_of, read_failure
 from jaxattn.runs.manifest import Manifest, read_manifest
-from jaxattn.runs.result import check_accuracy, read_own_result
-from jaxattn.runs.run import load_run
+from jaxattn.runs.result import read_own_result
 from jaxattn.runs.store import read_metrics
-
-VERSION = "2"  # of the cached files in run folders
-PREDICTIONS = "predictions.npz"
 
 
 class Finished(NamedTuple):
@@ -60,11 +48,18 @@ def of_plan(folder: Path, plan: Plan) -> Runs:
     return runs
 
 
-def complete_looks(folder: Path, plan: Plan) -> tuple[int, ...]:
-    """The looks of a plan at which each of its runs is finished or has failed."""
+def seen(folder: Path, plan: Plan) -> tuple[int, ...]:
+    """The numbers of seeds at which results of a plan may have been seen, ascending.
+
+    They are the looks that are complete for a variant and the baseline, and the seeds, two or more, that both have
+    beyond the last of them: what was provisional then.
+    """
     finished, failed = of_plan(folder, plan), failures(folder, plan)
-    ended = [finished[name].keys() | failed[name].keys() for name in plan.variants]
-    return tuple(look for look in plan.looks if all(seeds >= set(range(look)) for seeds in ended))
+    baseline, *others = ({*finished[name], *failed[name]} for name in plan.variants)
+    looks = tuple(look for look in plan.looks if any(ended & baseline >= set(range(look)) for ended in others))
+    first, *rest = (finished[name].keys() for name in plan.variants)
+    common = max(len(seeds & first) for seeds in rest)
+    return (*looks, common) if common > max(looks, default=1) else looks
 
 
 def failures(folder: Path, plan: Plan) -> Failures:
@@ -174,76 +169,3 @@ def accuracies(runs: Runs) -> dict[str, dict[int, float]]:
         variant: {seed: run.result["test_accuracy"] for seed, run in by_seed.items()}
         for variant, by_seed in runs.items()
     }
-
-
-def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
-    """Mean balanced accuracy (fraction) of each variant with a finished run; empty if classes are of similar size.
-
-    Args:
-        runs: finished runs.
-        test: their test images.
-
-    Raises:
-        InputError: as for `predictions`.
-    """
-    if not are_unequal(np.bincount(test.labels)):
-        return {}
-    balanced = {
-        name: [balanced_accuracy(predictions(run, test)["intact"], test.labels) for run in by_seed.values()]
-        for name, by_seed in runs.items()
-    }
-    return {name: float(np.mean(values)) for name, values in balanced.items() if values}
-
-
-def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
-    """The predicted classes int [N] of the test images, with the network's gates intact and knocked out.
-
-    They are cached in the run folder, and replaced if the run is trained for more epochs.
-
-    Args:
-        run: a finished run.
-        test: its test images.
-
-    Raises:
-        InputError: if the weights cannot be read, or do not reach the test accuracy in `result.json`.
-    """
-    made_of, path = basis(run), run.folder / PREDICTIONS
-    stored = _read_predictions(path, made_of, len(test), len(run.manifest.data.classes))
-    predicted = stored or _predicted(run, test, path, made_of)
-    correct = int((predicted["intact"] == test.labels).sum())
-    check_accuracy(run.folder, run.config, run.result, correct, len(test))
-    return predicted
-
-
-def basis(run: Finished) -> str:
-    """What cached values of a run depend on: their format, the images, the weights and the code."""
-    weights = checkpoint.digest(run.folder / "checkpoints", run.result["tested_epoch"])
-    return " ".join([VERSION, run.result["dataset_hash"], weights, *digests(run.config).values()])
-
-
-def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str, np.ndarray]:
-    loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `notes` has checked the code
-    predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images, by_site=True)
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        np.savez_compressed(file, of=np.array(made_of), **predicted)  # type: ignore[arg-type]  # NumPy's stubs
-    draft.replace(path)
-    return predicted
-
-
-def _read_predictions(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
-    """The predictions in a file; None if it is missing, damaged, or of other weights or images."""
-    limit = (1 << 16) + 8 * len(CONDITIONS) * (1 + MAX_SITES) * images
-    try:
-        arrays = parse_npz(read_bytes(path, 2 * limit), limit)
-        is_current = str(arrays.pop("of")) == made_of
-    except Exception:  # NumPy and zipfile raise many types
-        return None
-    whole = [name for name in arrays if " at " not in name]
-    by_site = [at(condition, site) for site in sites_of(arrays) for condition in CONDITIONS[1:]]
-    complete = whole in (["intact"], list(CONDITIONS)) and list(arrays) == [*whole, *by_site]  # no gate: "intact"
-    possible = (
-        array.shape == (images,) and array.dtype.kind in "iu" and array.min() >= 0 and array.max() < classes
-        for array in arrays.values()
-    )
-    return arrays if is_current and complete and all(possible) else None

@@ -62,7 +62,7 @@ class Robustness(NamedTuple):
     Attributes:
         views: the views that they were tested on.
         measured: by variant and seed, for each view a dict by metric; the first variant is the baseline.
-        basis: what each run's numbers depend on (`results.basis`), by variant and seed.
+        basis: what each run's numbers depend on (`predictions.basis`), by variant and seed.
     """
 
     views: tuple[ViewInfo, ...]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxattn.comparison.other_images import Measured
-from jaxattn.comparison.results import Runs, basis
+from jaxattn.comparison.predictions import basis
+from jaxattn.comparison.results import Runs
 from jaxattn.comparison.robustness import Robustness, ViewInfo
 from jaxattn.errors import InputError, first_line
 from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY

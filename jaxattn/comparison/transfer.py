@@ -1,6 +1,5 @@
 """The same variants in several networks, on several data sets: a comparison for each, and which verdicts transfer."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from jaxattn.comparison.overview import write_overview
 from jaxattn.comparison.prepare import check_plan, plan_of
 from jaxattn.comparison.result import Result
 from jaxattn.comparison.table import DECIDED
-from jaxattn.errors import InputError
+from jaxattn.comparison.variants import file_names
 from jaxattn.paths import local_path
 from jaxattn.runs.console import Console
 
@@ -48,12 +47,11 @@ def compare_all(
         out: folder with a folder for each comparison; a mirror has the same layout.
 
     Raises:
-        InputError: as for `compare`, or if two comparisons would share a folder.
+        InputError: as for `compare`.
     """
     folder, console = local_path(out, "out"), console or Console()
-    chosen = {(network, data): _name(network, data) for network in networks for data in datasets}
-    if len(set(chosen.values())) < len(chosen):
-        raise InputError(f"two of {', '.join(chosen.values())} have one folder; rename one of them", "network")
+    pairs = [(network, data) for network in networks for data in datasets]
+    chosen = dict(zip(pairs, file_names(f"{network}-{data}" for network, data in pairs).values(), strict=True))
     for network, data in chosen:
         check_plan(plan_of(attention, seeds, network=network, dataset=data, **options))
     mirror, results = options.pop("mirror", None), {}
@@ -74,10 +72,6 @@ def mirror_of(mirror: str | Path | None, name: str) -> Path | None:
         InputError: if it is an address, not a folder.
     """
     return None if mirror is None else local_path(mirror, "mirror") / name
-
-
-def _name(network, data):
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", f"{network}-{data}")
 
 
 def kinds_of(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from jaxattn.comparison import results
 from jaxattn.comparison.compare import compare
 from jaxattn.comparison.overview import write_overview
-from jaxattn.comparison.plan import Plan, run_name
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.plan_file import check_run
 from jaxattn.comparison.prepare import plan_of, read_data
 from jaxattn.comparison.progress import Progress
 from jaxattn.comparison.result import Result
@@ -76,7 +77,7 @@ def compare_tuned(
         raise InputError("tune needs images that are held out: validation above 0, monitored", "validation")
     candidates = {name: [one.name for one in vary([parse(name)], settings)] for name in plan.variants}
     _check_same(folder / "tuning.json", candidates)
-    accuracy = _train(folder / "tuning", plan, candidates, console, options)
+    accuracy, notes = _train(folder / "tuning", plan, candidates, console, options)
     chosen = {name: _best(name, {one: accuracy[one] for one in names}) for name, names in candidates.items()}
     write_json(folder / "tuning.json", {"seed": SEED, "validation_accuracy": accuracy, "chosen": chosen})
     console.line(f"chosen on held-out images: {', '.join(chosen.values())}")
@@ -90,8 +91,9 @@ def compare_tuned(
     first, *others = chosen
     sentences = {name: f"was trained with {chosen[name]}, {first} with {chosen[first]}" for name in others}
     names = {TUNED: {own: name for name, own in chosen.items()}}
+    note = " ".join([NOTE, *(f"{one}." for one in notes)])
     title = f"{', '.join(others)} against {first}, each tuned"
-    return Tuned(comparisons, chosen, write_overview(folder / "tuned.html", title, sentences, NOTE, comparisons, names))
+    return Tuned(comparisons, chosen, write_overview(folder / "tuned.html", title, sentences, note, comparisons, names))
 
 
 def _check_same(path, candidates):
@@ -114,25 +116,32 @@ def _best(name, accuracy):
     return max(finished, key=finished.__getitem__)
 
 
-def _train(folder, plan, candidates, console, options) -> dict[str, float | None]:
-    """The validation accuracy (fraction) of each candidate, at the epoch that would be tested; None if it failed."""
+def _train(folder, plan, candidates, console, options) -> tuple[dict[str, float | None], list[str]]:
+    """The validation accuracy (fraction) of each candidate, at the epoch that would be tested; None if it failed.
+
+    Also what readers must know of the candidates, one sentence each.
+    """
+    accept_changed_code = options.get("accept_changed_code", False)
     plan = Plan(plan.config, tuple(name for names in candidates.values() for name in names), (1,))
-    config, _ = read_data(plan, console)
+    config, splits = read_data(plan, console)
     plan = Plan(config, plan.variants, plan.looks)
-    paths = {name: folder / run_name(name, SEED) for name in plan.variants}
+    paths = {name: folder / plan.run_name(name, SEED) for name in plan.variants}
+    for name, path in paths.items():
+        check_run(path, plan.config_of(name, SEED), splits.digest())
     done = {name: run for name, path in paths.items() if (run := results.finished_or_none(path)) is not None}
+    results.notes({name: {SEED: run} for name, run in done.items()}, True, accept_changed_code)  # raises before more
     progress = Progress(plan, {name: {SEED: run.result["test_accuracy"]} for name, run in done.items()}, {}, console)
     known = {*done, *(name for name, path in paths.items() if not options.get("retry_failed") and read_failure(path))}
     left = [(path, plan.config_of(name, SEED)) for name, path in paths.items() if name not in known]
     console.line(f"tuning: {len(left)} of {len(paths)} candidates are to be trained")
     with progress.shown():
-        elsewhere = train(
-            left, progress, mirror_of(options.get("mirror"), "tuning"), options.get("accept_changed_code", False)
-        )
+        elsewhere = train(left, progress, mirror_of(options.get("mirror"), "tuning"), accept_changed_code)
     if elsewhere:
         raise InputError(f"{elsewhere[0]} is being trained by another process; run the command when it has finished")
     runs = {name: results.finished_or_none(path) for name, path in paths.items()}
-    return {
+    accuracy = {
         name: None if run is None else run.metrics[run.result["tested_epoch"] - 1]["val_accuracy"]
         for name, run in runs.items()
     }
+    finished = {name: {SEED: run} for name, run in runs.items() if run is not None}
+    return accuracy, results.notes(finished, True, accept_changed_code)

@@ -5,6 +5,7 @@ all runs of a comparison share. `at`, `position` and `start` are short for `atte
 """
 
 import dataclasses
+import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -113,6 +114,20 @@ def distinct_names(configs: Sequence[Config]) -> list[str]:
     short = [Variant(config.attention, {k: v for k, v in changed(config) if k in apart}).name for config in configs]
     whole = [Variant(config.attention, {k: getattr(config, k) for k in apart}).name for config in configs]
     return short if len(set(short)) == len(set(whole)) else whole
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A name for the files and folders of each text: letters, digits, hyphens and what is safe besides.
+
+    Two texts have different names even where upper and lower case are one; a text that comes later changes no name.
+    """
+    chosen: dict[str, str] = {}
+    for text in dict.fromkeys(names):
+        name = re.sub(r"[^A-Za-z0-9_.]+", "-", text)
+        if name.lower() in {other.lower() for other in chosen.values()}:
+            name += "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+        chosen[text] = name
+    return chosen
 
 
 def vary(variants: Iterable[Variant], settings: Sequence[str]) -> list[Variant]:

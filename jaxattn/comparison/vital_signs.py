@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxattn.comparison.results import Finished, Runs, basis
+from jaxattn.comparison.predictions import basis
+from jaxattn.comparison.results import Finished, Runs
 from jaxattn.comparison.sections import Answers
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference

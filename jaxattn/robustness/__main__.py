@@ -100,8 +100,8 @@ def main(arguments: list[str]) -> None:
 
 def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Namespace) -> "Robustness":
     """The metrics of the runs on the views that the flags name."""
-    from jaxattn.comparison import other_images, results, robustness
-    from jaxattn.comparison.plan import check_planned, read_plan
+    from jaxattn.comparison import other_images, predictions, results, robustness
+    from jaxattn.comparison.plan_file import check_planned, read_plan
     from jaxattn.robustness.views import find
     from jaxattn.runs.console import Console
     from jaxattn.runs.data import read_test
@@ -120,7 +120,7 @@ def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Name
     files = {name: getattr(flags, name) for name in FILES}
     views = find(every[0].manifest.data.name, test, flags.corruptions, flags.images, files)
     result = other_images.measure(runs, views, Console().line)
-    basis = {name: {seed: results.basis(run) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
+    basis = {name: {seed: predictions.basis(run) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
     return robustness.Robustness(tuple(robustness.ViewInfo(*view[:3]) for view in views), result, basis)
 
 
