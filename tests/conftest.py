@@ -129,7 +129,7 @@ def small_network():
         for module in (compiled, run):  # what trains, what loads
             patch.setattr(module, "build", remembered)
         patch.setattr(analysis, "SCORED", 4)
-        patch.setattr(analysis, "REMOVED", 8)
+        patch.setattr(analysis, "FEW", 8)
         patch.setattr(removal, "STEPS", 2)
         patch.setitem(DATASETS, "tiny", tiny.dataset())
         yield _build

@@ -11,12 +11,17 @@ from jaxattn.attention import Gate
 from jaxattn.networks import CNN
 
 
+def marked(x):
+    """One for the channel of an image's kind, zero for the others, [B, 1, 1, 4], from x [B, H, W, 4]."""
+    return jax.nn.one_hot(jnp.round(4 * x.mean(axis=(1, 2, 3))).astype(int) - 1, 4)[:, None, None, :]
+
+
 class Marker(Gate):
     """A gate that opens the channel of an image's kind."""
 
     @nn.compact
     def gate(self, x):
-        return jax.nn.one_hot(jnp.round(4 * x.mean(axis=(1, 2, 3))).astype(int) - 1, 4)[:, None, None, :]
+        return marked(x)
 
 
 def by_hand(attention):

@@ -5,10 +5,16 @@ import json
 import numpy as np
 import pytest
 import tiny
+from report_runs import drawn
 
+from jaxattn.attention import resolve
 from jaxattn.comparison import vital_signs
 from jaxattn.comparison.compare import compare, show
+from jaxattn.data.augment import to_input
+from jaxattn.explain import inference
+from jaxattn.explain.capture import capture
 from jaxattn.explain.gates import Signs, class_means, describe, gate_limits, signs
+from jaxattn.networks import CNN
 
 
 def test_spread_by_hand():
@@ -44,6 +50,34 @@ def test_the_correlation_with_the_activation_by_hand():
     assert signs(gates, labels, activations[:, :2]).with_activation == 0 == signs(gates, labels).with_activation
 
 
+def test_a_gate_by_position_has_signs_of_all_its_weights():
+    means, labels = np.full((3, 1), 0.5, np.float32), np.array([0, 1, 1])
+    activations = np.array([[1.0, 3.0], [2.0, 4.0], [9.0, 3.0]])
+    of_positions = np.tile([0.5, 0.5, 0.25], (3, 1))  # half of the weights 0, half 1
+    one = signs(means, labels, activations, of_positions)
+    assert (one.dead, one.saturated, one.between_positions) == (0.5, 0.5, 0.5)
+    assert describe(one) == (
+        "has a mean that is one number for all channels and images; varies by 0.50 between positions; 50% of its "
+        "weights are below 0.05; 50% of its weights are above 0.95"
+    )
+    assert signs(activations.mean(axis=1, keepdims=True) / 10, labels, activations).with_activation == pytest.approx(1)
+
+
+def test_predictions_have_the_signs_of_gates_by_position():
+    model = CNN(classes=4, widths=(4,), hidden=8, attention=resolve("cbam", 4))
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    variables = drawn(model, 0, (8, 8, 3))
+    predicted = inference.predict(model, tiny.SPEC, variables, images)
+    gates = capture(model, variables, to_input(images, tiny.SPEC)).gates
+    found = predicted.signs(np.arange(6) % 2)
+    assert [str(name) for name in found] == ["block1/channel", "block1/spatial"]
+    for name, one in found.items():
+        gate = np.asarray(gates[name])
+        assert one.dead == pytest.approx((gate < 0.05).mean()) and one.saturated == pytest.approx((gate > 0.95).mean())
+        assert one.between_positions == pytest.approx(np.sqrt(gate.var(axis=(1, 2)).mean()), abs=1e-6)
+        assert one.channels == gate.shape[-1]
+
+
 def test_a_gate_in_a_sentence():
     fixed = Signs(0.5, 0.001, 0.001, 0.1, 0.9, 0.0, 0.0, 0.0, 30.0, 32.0)
     assert describe(fixed) == "is a fixed scale"
@@ -57,6 +91,10 @@ def test_a_gate_in_a_sentence():
         "depends on the image, less than half by its class; 50% of its weights are above 0.95; with its mean instead, "
         "+0.00 points"
     )
+    assert (
+        describe(fixed, 1.0, "the means of stage2")
+        == "is a fixed scale; with the means of stage2 instead, -1.00 points"
+    )
 
 
 @pytest.mark.usefixtures("small_network", "no_figures")
@@ -67,7 +105,7 @@ def test_signs_are_kept_with_a_run_and_made_again_where_they_are_damaged(tmp_pat
     values = json.loads(kept)
     assert list(values["gates"]) == ["block1", "block2", "block3"] and not (tmp_path / "none-s0" / path.name).exists()
     made = []
-    monkeypatch.setattr(vital_signs, "signs", lambda *arguments: made.append(1) or signs(*arguments))
+    monkeypatch.setattr(inference, "signs", lambda *arguments: made.append(1) or signs(*arguments))
     first = values["gates"]["block1"]
     for change in (
         {"of": "others"},

@@ -15,7 +15,7 @@ from jaxattn.attention import Gate, resolve
 from jaxattn.data.augment import to_input
 from jaxattn.explain import inference, knockout
 from jaxattn.explain.capture import capture
-from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, knockout_predictions, sites_of
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, knockout_predictions, lost_with_mean, sites_of
 from jaxattn.networks import CNN
 from jaxattn.training.evaluation import BATCH
 
@@ -200,6 +200,17 @@ def test_a_network_with_one_site_has_no_other_parts():
     one = model.clone(attention_at=(2,))
     found = knockout_predictions(one, tiny.SPEC, variables | {"params": params}, images(), by_site=True)
     assert tuple(found) == CONDITIONS
+    only = knockout_predictions(one, tiny.SPEC, variables | {"params": params}, images(), True, ("mean",))
+    assert tuple(only) == ("intact", "mean")
+    np.testing.assert_array_equal(only["mean"], found["mean"])
+
+
+def test_what_a_site_loses_is_that_of_its_means_or_of_its_stage_or_of_all():
+    assert lost_with_mean({"one": 1.0, "mean": 2.0}, "block3") == ("its mean", 2.0)
+    by_site = {"mean": 2.0, "mean at block1": 0.5, "mean at block10": 1.5}
+    assert lost_with_mean(by_site, "block10") == ("its mean", 1.5)
+    by_stage = {"mean": 2.0, "mean at stage1": 0.5, "mean at stage2": 1.5}
+    assert lost_with_mean(by_stage, "stage2_block1") == ("the means of stage2", 1.5)
 
 
 def test_of_many_sites_those_of_a_stage_are_replaced_together(monkeypatch):

@@ -1,15 +1,18 @@
 """Accuracy as channels are removed: by hand, and for modules with several gates, one for all images, or none."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 from flax import linen as nn
-from marked import Marker, by_hand, of_kinds
+from marked import Marker, by_hand, marked, of_kinds
 from report_runs import QUICKLY, drawn, split
 
 from jaxattn.attention import Gate, resolve
+from jaxattn.attention.chain import Chain
 from jaxattn.explain import removal as module
 from jaxattn.explain.removal import removal
 from jaxattn.networks import CNN, create
@@ -58,6 +61,45 @@ def test_modules_with_several_gates_and_without(name):
     for one in found.values():
         assert one.accuracy.shape == (len(ORDERS), len(one.fractions))
         assert np.ptp(one.accuracy[:, [0, -1]], axis=0).max() == 0  # nothing, and all removed
+
+
+class Half(Gate):
+    """Half a weight for the channel of an image's kind, one for the others."""
+
+    @nn.compact
+    def gate(self, x):
+        return 1 - Marker().gate(x) / 2
+
+
+class Product(Gate):
+    """Both gates at once."""
+
+    @nn.compact
+    def gate(self, x):
+        return marked(x) * (1 - marked(x) / 2)
+
+
+class NotNested(Gate):
+    """`Half` without a gate within its gate."""
+
+    @nn.compact
+    def gate(self, x):
+        return 1 - marked(x) / 2
+
+
+@pytest.mark.parametrize(("one", "same"), [(Half, NotNested), (partial(Chain, (Marker, NotNested)), Product)])
+def test_the_outermost_gates_of_a_site_rank_multiplied(monkeypatch, one, same):
+    monkeypatch.setattr(module, "STEPS", 4)
+    kinds = np.arange(20) % 4
+    results = [removal(*by_hand(attention), of_kinds(kinds), kinds)["block1"].accuracy for attention in (one, same)]
+    np.testing.assert_array_equal(*results)
+    assert len({*results[0][0]}) > 1
+
+
+@pytest.mark.parametrize("name", ["shuffle", "se+shuffle"])
+def test_a_module_that_puts_channels_in_another_order_has_no_curve(name):
+    model, images = CNN(classes=4, widths=(4,), hidden=8, attention=resolve(name, 4)), split(4)
+    assert removal(model, tiny.SPEC, drawn(model, 0, (8, 8, 3)), images.images, images.labels) == {}
 
 
 class OneNumber(Gate):

@@ -106,6 +106,17 @@ def test_every_kind_of_attention_has_a_report(name):
     assert name == "none" or f"Network with {name} attention on drawn" in text.replace("&#43;", "+")
 
 
+@pytest.mark.parametrize(
+    ("attention", "names", "lost"),
+    [("cbam", ["block1/channel", "block1/spatial", "block2/channel"], "with its mean instead, "), ("none", [], None)],
+)
+def test_a_report_says_what_each_gate_does_and_what_it_costs(attention, names, lost):
+    text = page.render([run(attention)], split())
+    assert ("What the gates do" in text) == bool(names)
+    sentences = dict(re.findall(r"<li><strong>(block.*?)</strong> (.*?)</li>", text))
+    assert set(names) <= sentences.keys() and all(lost in sentence for sentence in sentences.values())
+
+
 def test_a_report_traces_its_predictions_and_its_explanations_once(monkeypatch):
     monkeypatch.setattr(inference, "explain", chex.assert_max_traces(inference.explain, n=1))
     monkeypatch.setattr(inference, "capture", chex.assert_max_traces(inference.capture, n=1))

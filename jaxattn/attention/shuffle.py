@@ -36,6 +36,8 @@ class ShuffleAttention(nn.Module):
     formula = "shuffle(x g), half of each group g = σ(w1 mean(x) + b1), half g = σ(w2 norm(x) + b2)"
     differs = ""
 
+    permutes_channels = True  # channel c of the output is not channel c of the input
+
     groups: int = 64
 
     def gate(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:

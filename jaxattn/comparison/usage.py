@@ -1,5 +1,6 @@
 """Whether trained networks use their gates, as plain numbers and text: knock-out, and vital signs."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxattn.comparison.sections import Answers
 from jaxattn.comparison.statistics import ALPHA, t_interval
 from jaxattn.data.splits import Split
 from jaxattn.explain.gates import Signs, describe
-from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, sites_of
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, lost_with_mean, sites_of
 
 
 def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
@@ -41,9 +42,8 @@ def gates(signs: dict[str, dict[str, Signs]], answers: Answers, test: Split) -> 
     for name, by_gate in signs.items():
         lost = [accuracy_lost(predicted, test.labels) for predicted in answers[name].values() if len(predicted) > 1]
         for gate, one in by_gate.items():
-            site = at("mean", gate.partition("/")[0])
-            known = [losses[site] for losses in lost if site in losses]
-            sentence = describe(one, float(np.mean(known)) if known else None)
+            known = [lost_with_mean(losses, re.split("[/#]", gate)[0]) for losses in lost]
+            sentence = describe(one, float(np.mean([points for _, points in known])), known[0][0])
             rows.append({"name": f"{name}, {gate}", "signs": one, "sentence": sentence})
     return rows
 

@@ -9,7 +9,7 @@ from jaxattn.comparison.results import Finished, Runs
 from jaxattn.comparison.sections import Answers
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference
-from jaxattn.explain.gates import Signs, signs
+from jaxattn.explain.gates import Signs
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_sealed, write_sealed
 
@@ -41,10 +41,7 @@ def _of_run(run: Finished, test: Split) -> dict[str, Signs]:
         return stored
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `results.notes` has checked the code
     predicted = inference.predict(loaded.model, loaded.spec, loaded.variables, test.images)
-    by_gate = {
-        str(gate): signs(weights, test.labels, predicted.gate_inputs.get(gate))
-        for gate, weights in sorted(predicted.gates.items())
-    }
+    by_gate = {str(gate): one for gate, one in predicted.signs(test.labels).items()}
     values = {"of": made_of, "gates": {gate: one._asdict() for gate, one in by_gate.items()}}
     write_sealed(run.folder / KEPT, values)
     return by_gate

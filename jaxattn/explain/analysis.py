@@ -10,7 +10,8 @@ from jaxattn.data.splits import Split
 from jaxattn.explain import inference
 from jaxattn.explain.explanation import Explanation, Selection, caption
 from jaxattn.explain.gate_history import read_history
-from jaxattn.explain.gates import Signs, signs
+from jaxattn.explain.gates import Signs
+from jaxattn.explain.knockout import accuracy_lost, knockout_predictions
 from jaxattn.explain.removal import removal
 from jaxattn.explain.selection import balanced
 from jaxattn.metrics import softmax
@@ -19,7 +20,7 @@ from jaxattn.runs.run import Run
 from jaxattn.types import Layer, MapKind, Predictions, Removal, ScoredMaps
 
 SCORED = 64  # test images whose maps are scored
-REMOVED = 500  # test images that are classified with channels removed
+FEW = 500  # test images that are classified with channels removed, or gates replaced
 
 
 @final
@@ -84,14 +85,22 @@ class Analysis:
 
     @property
     def gate_profiles(self) -> dict[Layer, np.ndarray]:
-        """The weight of each channel for each test image, averaged over positions, {gate: [N, C]}."""
-        return dict(sorted(self._predicted.gates.items()))
+        """The weight of each channel for each test image, averaged over positions, {gate: [N, C]}.
+
+        Without the gates that weight positions alone.
+        """
+        predicted = self._predicted
+        by_position = {name for name, one in predicted.gate_positions.items() if one[:, 2].any()}
+        return {
+            gate: weights
+            for gate, weights in sorted(predicted.gates.items())
+            if weights.shape[1] > 1 or gate not in by_position
+        }
 
     @property
     def signs(self) -> dict[Layer, Signs]:
-        """The vital signs of each gate in `gate_profiles`."""
-        inputs = self._predicted.gate_inputs
-        return {gate: signs(one, self.test_labels, inputs.get(gate)) for gate, one in self.gate_profiles.items()}
+        """The vital signs of each gate."""
+        return self._predicted.signs(self.test_labels)
 
     @functools.cached_property
     def _predicted(self):
@@ -109,9 +118,24 @@ class Analysis:
     @functools.cached_property
     def removals(self) -> dict[str, Removal]:
         """Accuracy on some test images as channels are removed, by site."""
-        run, test = self._run, self._test
-        rows = balanced(self.test_labels, REMOVED, run.spec.superclasses)
-        return removal(run.model, run.spec, run.variables, test.images[rows], test.labels[rows])
+        run, test = self._run, self._few
+        return removal(run.model, run.spec, run.variables, test.images, test.labels)
+
+    @functools.cached_property
+    def gates_lost(self) -> dict[str, float]:
+        """Points of accuracy that are lost on some test images with mean gates, as `knockout.accuracy_lost` names it.
+
+        It is measured with all gates at once, and with those of each site alone.
+        """
+        run, test = self._run, self._few
+        predicted = knockout_predictions(run.model, run.spec, run.variables, test.images, True, ("mean",))
+        return accuracy_lost(predicted, test.labels)
+
+    @property
+    def _few(self):
+        """The test images on which changed networks are tested."""
+        rows = balanced(self.test_labels, FEW, self._run.spec.superclasses)
+        return Split(self._test.images[rows], self._test.labels[rows])
 
     @functools.cached_property
     def scored(self) -> list[ScoredMaps]:

@@ -36,14 +36,18 @@ def read_history(folder: Path, epochs: int) -> History:
 def write_history(folder: Path, history: History) -> None:
     """Writes the file, a line for each epoch."""
     lines = (
-        json.dumps({"epoch": epoch, "gates": {name: one._asdict() for name, one in gates.items()}})
+        json.dumps({"epoch": epoch, "gates": {name: _known(one) for name, one in gates.items()}})
         for epoch, gates in sorted(history.items())
     )
     write_text(folder / FILE, "".join(f"{line}\n" for line in lines))
 
 
+def _known(one: Signs) -> dict[str, float]:
+    """The signs that are known; an earlier version wrote fewer."""
+    return {name: value for name, value in one._asdict().items() if not math.isnan(value)}
+
+
 def _signs(values: dict[str, Any]) -> Signs:
-    measured = Signs(**values)
-    if not all(isinstance(value, float) and math.isfinite(value) for value in measured):
+    if not all(isinstance(value, float) and math.isfinite(value) for value in values.values()):
         raise ValueError("a sign is no number")
-    return measured
+    return Signs(**values)

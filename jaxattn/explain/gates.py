@@ -25,6 +25,8 @@ class Signs(NamedTuple):
             activation before the gate, in [-1, 1]; 0 if either does not vary.
         effective_channels: how many of the channels carry the weight: (sum w)^2 / sum w^2 of their mean weights.
         channels: how many there are.
+        between_positions: spread of one channel's weight between the positions of an image, root mean square; NaN if
+            it is not known.
     """
 
     mean: float
@@ -37,20 +39,28 @@ class Signs(NamedTuple):
     with_activation: float
     effective_channels: float
     channels: float
+    between_positions: float = float("nan")
 
 
 def signs(
     profiles: Float[np.ndarray, "N C"],
     labels: Integer[np.ndarray, " N"],
     activations: Float[np.ndarray, "N _C"] | None = None,
+    positions: Float[np.ndarray, "N 3"] | None = None,
 ) -> Signs:
     """The vital signs of a gate.
 
     Args:
-        profiles: weight of each channel for each image, [N, C].
+        profiles: weight of each channel for each image, mean over the positions, [N, C].
         labels: int [N].
-        activations: mean of each channel before the gate, [N, C]; None, or of other channels, if it is not known.
+        activations: mean of each channel before the gate, [N, C]; None, or of other channels, if it is not known. A
+            gate of one channel is compared with their mean.
+        positions: of each image's weights at all positions, the fractions below 0.05 and above 0.95, and the variance
+            of a channel's weight between positions, [N, 3]; None if all positions have the same weight.
     """
+    if positions is None:
+        zeros = np.zeros(len(profiles))
+        positions = np.stack([(profiles < DEAD).mean(axis=1), (profiles > SATURATED).mean(axis=1), zeros], axis=1)
     profiles = profiles.astype(np.float64)
     mean = profiles.mean(axis=0)
     within = sum(((profiles[labels == k] - profiles[labels == k].mean(axis=0)) ** 2).sum() for k in np.unique(labels))
@@ -62,15 +72,18 @@ def signs(
         within_class=float(np.sqrt(within / profiles.size)),
         between_channels=float(mean.std()),
         by_class=float(1 - within / total) if between > 1e-6 else 0.0,  # weights are float32: less is rounding
-        dead=float((profiles < DEAD).mean()),
-        saturated=float((profiles > SATURATED).mean()),
+        dead=float(positions[:, 0].mean()),
+        saturated=float(positions[:, 1].mean()),
         with_activation=_correlation(profiles, activations),
         effective_channels=float(mean.sum() ** 2 / squares) if squares else 0.0,
         channels=float(len(mean)),
+        between_positions=float(np.sqrt(positions[:, 2].mean())),
     )
 
 
 def _correlation(profiles, activations):
+    if activations is not None and profiles.shape[1] == 1:
+        activations = activations.mean(axis=1, keepdims=True)
     if activations is None or activations.shape != profiles.shape:
         return 0.0
     first, second = (values - values.mean(axis=0) for values in (profiles, activations.astype(np.float64)))
@@ -79,20 +92,24 @@ def _correlation(profiles, activations):
     return float(((first * second).sum(axis=0)[varies] / scale[varies]).mean()) if varies.any() else 0.0
 
 
-def describe(one: Signs, lost: float | None = None) -> str:
+def describe(one: Signs, lost: float | None = None, instead: str = "its mean") -> str:
     """A sentence on a gate from its vital signs.
 
     Args:
         one: the signs.
-        lost: points of accuracy that are lost if the gate is replaced by its mean; None if it is not known.
+        lost: points of accuracy that are lost if the gate is replaced; None if it is not known.
+        instead: what replaces it then.
     """
+    varies = one.between_positions >= CONSTANT
     if one.between_images >= CONSTANT:
         text = f"depends on the image, {'mostly' if one.by_class > 0.5 else 'less than half'} by its class"
     else:
-        text = "is a fixed scale" if one.between_channels >= CONSTANT else "is one number for all channels and images"
+        scale = "a fixed scale" if one.between_channels >= CONSTANT else "one number for all channels and images"
+        text = f"{'has a mean that is' if varies else 'is'} {scale}"
+    parts = [text, f"varies by {one.between_positions:.2f} between positions"] if varies else [text]
     ends = (("below 0.05", one.dead), ("above 0.95", one.saturated))
-    parts = [text, *(f"{share:.0%} of its weights are {where}" for where, share in ends if share > 0.1)]
-    return "; ".join(parts if lost is None else [*parts, f"with its mean instead, {-lost:+z.2f} points"])
+    parts += [f"{share:.0%} of its weights are {where}" for where, share in ends if share > 0.1]
+    return "; ".join(parts if lost is None else [*parts, f"with {instead} instead, {-lost:+z.2f} points"])
 
 
 def class_means(

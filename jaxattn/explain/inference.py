@@ -12,6 +12,7 @@ from jaxattn.data.augment import to_input
 from jaxattn.data.spec import Spec
 from jaxattn.explain.cam import explain
 from jaxattn.explain.capture import capture
+from jaxattn.explain.gates import DEAD, SATURATED, Signs, signs
 from jaxattn.networks.network import Network
 from jaxattn.runtime import KEEP_BARRIERS, QUICK_COMPILE, jit
 from jaxattn.training import evaluation
@@ -34,13 +35,22 @@ class Predicted(NamedTuple):
 
     Attributes:
         logits: [N, K].
-        gates: of each gate that weights channels, the mean weight over positions, {gate: [N, C]}.
+        gates: of each gate, the mean weight over positions, {gate: [N, C]}; C is 1 if channels have the same weight.
         gate_inputs: the mean activation from which each of them is computed, {gate: [N, C]}; some gates have none.
+        gate_positions: of each gate's weights at all positions, what `gates.signs` takes, {gate: [N, 3]}.
     """
 
     logits: np.ndarray
     gates: dict[Layer, np.ndarray]
     gate_inputs: dict[Layer, np.ndarray]
+    gate_positions: dict[Layer, np.ndarray]
+
+    def signs(self, labels: np.ndarray) -> dict[Layer, Signs]:
+        """The vital signs of each gate, for the true classes int [N]."""
+        return {
+            gate: signs(weights, labels, self.gate_inputs.get(gate), self.gate_positions[gate])
+            for gate, weights in sorted(self.gates.items())
+        }
 
 
 def predict(model: Network, spec: Spec, variables: dict[str, Any], images: np.ndarray) -> Predicted:
@@ -93,9 +103,16 @@ def _explain(model, spec, layers):
 def _predict(model, spec):
     def run(variables, images):
         captured = capture(model, variables, to_input(images, spec))
-        by_channel = {k: gate for k, gate in captured.gates.items() if gate.shape[3] > 1 or max(gate.shape[1:3]) == 1}
-        inputs = {name: one for name, one in captured.gate_inputs.items() if name in by_channel}
-        return Predicted(captured.logits, {name: gate.mean(axis=(1, 2)) for name, gate in by_channel.items()}, inputs)
+        gates = captured.gates
+        means = {name: gate.mean(axis=(1, 2)) for name, gate in gates.items()}
+        positions = {name: _positions(gate) for name, gate in gates.items()}
+        return Predicted(captured.logits, means, captured.gate_inputs, positions)
 
     compiled = jit(run, KEEP_BARRIERS)
     return lambda variables, images: compiled(variables, images.astype(np.float32))  # one program for any dtype
+
+
+def _positions(gate):
+    """Of a gate [B, h, w, C]: fractions of weights near 0 and near 1, and variance between positions, [B, 3]."""
+    near = [(gate < DEAD).mean(axis=(1, 2, 3)), (gate > SATURATED).mean(axis=(1, 2, 3))]
+    return jnp.stack([*near, gate.astype(jnp.float32).var(axis=(1, 2)).mean(axis=-1)], axis=1)

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -25,7 +25,12 @@ MAX_SITES = 12  # with a gate; if there are more, those of a stage are replaced 
 
 
 def knockout_predictions(
-    model: Network, spec: Spec, variables: dict[str, Any], images: UInt8[np.ndarray, "N H W 3"], by_site: bool = False
+    model: Network,
+    spec: Spec,
+    variables: dict[str, Any],
+    images: UInt8[np.ndarray, "N H W 3"],
+    by_site: bool = False,
+    conditions: Collection[str] = CONDITIONS[1:],
 ) -> dict[str, Integer[np.ndarray, " N"]]:
     """The predicted classes with all gates replaced at once, or those of one site, in evaluation mode.
 
@@ -44,9 +49,10 @@ def knockout_predictions(
         images: uint8 [N, H, W, 3].
         by_site: whether to also replace the gates of each site alone, if several sites have one; with more than 12
             sites, those of each stage together.
+        conditions: which of the three to test.
 
     Returns:
-        {condition: int [N]} for `CONDITIONS`; only "intact" if there is no gate. By site, also
+        {condition: int [N]} for "intact" and the conditions; only "intact" if there is no gate. By site, also
         {"mean at block2": int [N], ...}, with names by `at`.
     """
     predictions = {"intact": inference.predict(model, spec, variables, images).logits.argmax(axis=1)}
@@ -54,17 +60,23 @@ def knockout_predictions(
     means = _means(model, spec, batches, variables, images)
     if not means:
         return predictions
-    parts = _parts(model, means)
-    masks = {"": np.ones(len(parts) + 1, bool)}
-    if by_site and len(parts) > 1:
-        masks |= {name: np.arange(len(parts) + 1) == i for i, (name, _) in enumerate(parts)}
-    ones = jax.tree.map(np.ones_like, means)
-    for place, mask in masks.items():
-        for name, replace, gates in (("one", _stored, ones), ("mean", _stored, means), ("other image", _rolled, {})):
+    parts, ones = _parts(model, means), jax.tree.map(np.ones_like, means)
+    ways = {"one": (_stored, ones), "mean": (_stored, means), "other image": (_rolled, {})}
+    for place, mask in _masks(parts, by_site).items():
+        for name in conditions:
+            replace, gates = ways[name]
             knocked_out = functools.partial(_logits(model, spec, replace, parts), mask)
             logits = inference.in_batches(knocked_out, batches, variables | {MEANS: gates}, images)
             predictions[at(name, place) if place else name] = logits.argmax(axis=1)
     return predictions
+
+
+def _masks(parts, by_site):
+    """Which gates to replace: all of them (""), and those of each part alone: bool [parts and the rest]."""
+    masks = {"": np.ones(len(parts) + 1, bool)}
+    if by_site and len(parts) > 1:
+        masks |= {name: np.arange(len(parts) + 1) == i for i, (name, _) in enumerate(parts)}
+    return masks
 
 
 def at(condition: str, site: str) -> str:
@@ -93,6 +105,19 @@ def accuracy_lost(
     """
     right = {name: np.mean(predicted == labels) for name, predicted in predictions.items()}
     return {name: float(100 * (right["intact"] - one)) for name, one in right.items() if name != "intact"}
+
+
+def lost_with_mean(lost: Mapping[str, float], site: str) -> tuple[str, float]:
+    """What replaces the gates of a site, and what is lost then, in points: the site's means, or those of its stage.
+
+    Args:
+        lost: from `accuracy_lost`, with "mean" alone if only one site has gates.
+        site: its name, such as "stage2_block1".
+    """
+    for part in sites_of(lost):
+        if part == site or site.startswith(f"{part}_"):
+            return "its mean" if part == site else f"the means of {part}", lost[at("mean", part)]
+    return "its mean", lost["mean"]
 
 
 def sites_of(predictions: Iterable[str]) -> list[str]:

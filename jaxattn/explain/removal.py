@@ -1,8 +1,11 @@
 """Rank and remove: test accuracy as more and more channels behind a gate are set to zero."""
 
 import functools
+import itertools
+import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -30,13 +33,16 @@ def removal(
 
     In each image, the channels with the lowest weights are set to zero in the output of the site; or those with the
     lowest mean activation in its input; or random channels, the same in all images. If a gate identifies the channels
-    that matter, accuracy stays above that with random channels. Nothing is retrained or rescaled.
+    that matter, accuracy stays above that with random channels. Nothing is retrained or rescaled. Gates that follow one
+    another at a site are multiplied; a module that puts channels in another order has no curve.
 
     Args:
         model, spec, variables: the network, its data set, and its variables.
         images: uint8 [N, H, W, 3].
         labels: the true classes.
     """
+    if any(getattr(kind, "permutes_channels", False) for kind in _classes(model.attention)):
+        return {}
     batches = list(inference.tested_batches(model, len(images)))
     gated = _gated(inference.predict(model, spec, variables, images[:1]))
     sites = [site for site in model.sites() if site.name in gated]
@@ -56,6 +62,13 @@ def removal(
     return curves
 
 
+def _classes(module):
+    """The classes in a class, a partial of one, or several."""
+    if isinstance(module, functools.partial):
+        module = (module.func, *module.args, *module.keywords.values())
+    return itertools.chain(*map(_classes, module)) if isinstance(module, tuple) else [module]
+
+
 def _gated(predicted):
     """The names of sites with a gate that has a weight for each channel of its input."""
     return {
@@ -71,15 +84,18 @@ def _logits(model, spec, paths):
 
     def run(choice, variables, x):
         number, order, fraction = choice
-        gates = []
+        gates, inside = [], []  # the outermost gates of a site; those that are being computed
 
         def intercept(call, args, kwargs, context):
             path, is_site = context.module.path, context.method_name == "__call__" and context.module.path in paths
             if is_site:
                 gates.clear()
+            if context.method_name == "gate":
+                inside.append(path)
             output = call(*args, **kwargs)
             if context.method_name == "gate":
-                gates.append(output)
+                inside.pop()
+                gates.extend([] if inside else jax.tree.leaves(output))
             if not is_site:
                 return output
             scores = _scores(gates, args[0])[order]
@@ -97,6 +113,6 @@ def _scores(gates, x):
     """The values that rank channels in each of `ORDERS`: [O, B, C], from the input of a site [B, H, W, C]."""
     weights = [gate for gate in gates if gate.ndim == 4 and gate.shape[-1] == x.shape[-1]]
     shape = (x.shape[0], x.shape[-1])
-    gate = jnp.broadcast_to(weights[0].astype(jnp.float32).mean(axis=(1, 2)), shape)
+    gate = math.prod(jnp.broadcast_to(one.astype(jnp.float32).mean(axis=(1, 2)), shape) for one in weights)
     random = np.random.default_rng(0).permutation(shape[1])
     return jnp.stack([gate, x.astype(jnp.float32).mean(axis=(1, 2)), jnp.broadcast_to(random, shape)])

@@ -5,7 +5,6 @@ from typing import final
 from jaxattn.data.splits import Split
 from jaxattn.explain import inference
 from jaxattn.explain.gate_history import read_history, write_history
-from jaxattn.explain.gates import signs
 from jaxattn.explain.selection import balanced
 from jaxattn.runs.observer import Observer
 from jaxattn.runs.run import Run
@@ -26,8 +25,5 @@ class GateHistory(Observer):
     def epoch(self, run: Run) -> None:
         """Adds an epoch."""
         predicted = inference.predict(run.model, run.spec, run.variables, self._images)
-        self._history[run.epoch] = {
-            str(gate): signs(weights, self._labels, predicted.gate_inputs.get(gate))
-            for gate, weights in sorted(predicted.gates.items())
-        }
+        self._history[run.epoch] = {str(gate): one for gate, one in predicted.signs(self._labels).items()}
         write_history(run.folder, self._history)

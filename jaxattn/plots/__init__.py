@@ -52,7 +52,7 @@ PLOTS = {
     "heatmap": Plot("explanation", lambda x: heatmap.draw(x.predictions, x.strongest, x.caption)),
     "gates": Plot("analysis", lambda x: gate_profiles.draw(x.gate_profiles, x.test_labels, x.caption)),
     "gates-by-class": Plot("analysis", lambda x: gates_by_class.draw(x.gate_profiles, x.tested, x.caption)),
-    "gates-by-depth": Plot("analysis", lambda x: gates_by_depth.draw(_by_name(x.signs), x.gate_history, x.caption)),
+    "gates-by-depth": Plot("analysis", lambda x: gates_by_depth.draw(_of_channels(x), x.gate_history, x.caption)),
     "gates-by-image": Plot("explanation", lambda x: gates_by_image.draw(x.predictions, x.gates, x.caption)),
     "gates-by-position": Plot("explanation", lambda x: gates_by_position.draw(x.predictions, x.gate_maps, x.caption)),
     "attention-received": Plot(
@@ -66,8 +66,9 @@ PLOTS = {
 }
 
 
-def _by_name(values):
-    return {str(layer): value for layer, value in values.items()}
+def _of_channels(analysis):
+    """The vital signs of the gates that weight channels, by name."""
+    return {str(gate): analysis.signs[gate] for gate in analysis.gate_profiles}
 
 
 def draw(name: str, **sources: Any) -> "Figure":

@@ -1,12 +1,14 @@
 """The sections of a report by class: confusion matrix, a table of all classes, their frequencies, gates."""
 
+import re
 from typing import Any
 
 import numpy as np
 
 from jaxattn.explain.analysis import Analysis
-from jaxattn.explain.gates import CONSTANT, class_means, gate_limits
+from jaxattn.explain.gates import CONSTANT, class_means, describe, gate_limits
 from jaxattn.explain.groups import confusion, grouped
+from jaxattn.explain.knockout import lost_with_mean
 from jaxattn.metrics import are_unequal, frequencies, per_class_accuracy
 from jaxattn.plots.labels import class_names
 from jaxattn.report import pixels
@@ -133,8 +135,18 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
                 "limits": limits,
                 "low": float(weights.mean(axis=0).min()),
                 "high": float(weights.mean(axis=0).max()),
-                "signs": measured._asdict(),
+                "by_class": measured.by_class,
+                "between_images": measured.between_images,
                 "constant": measured.between_images < CONSTANT,
             }
         )
     return tables
+
+
+def signs(analysis: Analysis) -> list[dict[str, Any]]:
+    """The vital signs of each gate, and a sentence on them that also says what is lost with the means at its site."""
+    rows = []
+    for gate, one in analysis.signs.items():
+        instead, lost = lost_with_mean(analysis.gates_lost, re.split("[/#]", str(gate))[0])
+        rows.append({"gate": str(gate), "signs": one._asdict(), "sentence": describe(one, lost, instead)})
+    return rows

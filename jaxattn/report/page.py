@@ -8,7 +8,7 @@ from typing import Any
 from jaxattn import __version__
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
-from jaxattn.explain.analysis import Analysis, History
+from jaxattn.explain.analysis import FEW, Analysis, History
 from jaxattn.explain.explanation import Explanation
 from jaxattn.paths import local_path
 from jaxattn.plots.labels import class_names
@@ -97,6 +97,8 @@ def _view(name: str, run: Run, analysis: Analysis) -> dict[str, Any]:
         "confusion": classes.matrix(analysis.tested),
         "classes": classes.table(run, analysis.tested),
         "gates_by_class": classes.gates(analysis),
+        "signs": classes.signs(analysis),
+        "few": min(FEW, len(analysis.test_labels)),
         "mistakes": sections.mistakes(analysis.tested),
         "faithfulness": sections.faithfulness(analysis),
         "flags": reproduce.configuration(run.config, run.acts_on),
