@@ -112,8 +112,14 @@ AIRBENCH: Values = {
     "label_smoothing": 0.2,
     "ema": 0.99,
 }
-# The attention with which a recipe was chosen, by family and recipe; others are from papers, on plain networks.
-CHOSEN_WITH = {("cnn", STANDARD): "se", ("cnn", "quick"): "se"}
+# The attention for which a recipe was tuned, by family and recipe; "none" by the authors of a paper. Others were not.
+TUNED_FOR = {
+    ("cnn", STANDARD): "se",
+    ("cnn", "quick"): "se",
+    ("airbench94", STANDARD): "none",
+    ("resnet", "paper"): "none",
+    ("wrn", "paper"): "none",
+}
 FAMILIES: dict[str, dict[str, Values]] = {
     "airbench94": {STANDARD: AIRBENCH},
     "cnn": {STANDARD: CNN, "quick": QUICK, "original": ORIGINAL},
@@ -125,13 +131,17 @@ FAMILIES: dict[str, dict[str, Values]] = {
 
 def recipes(network: str) -> dict[str, Values]:
     """The recipes of a network, by name, each with all of its values."""
-    family = FAMILIES[next((name for name in FAMILIES if network.startswith(name) and ":" not in network), "other")]
+    family = FAMILIES[_family(network)]
     return {name: {**family[STANDARD], **values} for name, values in family.items()}
 
 
-def chosen_with(network: str, name: str) -> str:
-    """The attention that a recipe was made for."""
-    return CHOSEN_WITH.get((network, name), "none")
+def _family(network):
+    return next((name for name in FAMILIES if network.startswith(name) and ":" not in network), "other")
+
+
+def tuned_for(network: str, name: str) -> str | None:
+    """The attention for which a recipe was tuned, "none" for the plain network; None if it was not tuned."""
+    return TUNED_FOR.get((_family(network), name))
 
 
 def recipe(network: str, name: str) -> Values:

@@ -10,8 +10,10 @@ import pytest
 
 import jaxattn
 from jaxattn import doctor
+from jaxattn.attention import ATTENTION
 from jaxattn.cli import commands
 from jaxattn.cli.commands import COMMANDS, COMPLETION, SHELLS
+from jaxattn.cli.parser import attention
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,6 +103,24 @@ def test_words_are_completed(tmp_path, line, expected):
     }  # fmt: skip
     run("jaxattn", **environment)
     assert expected <= set((tmp_path / "out").read_text().split())
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"networks"}))  # whose package needs Flax
+def test_help_and_completion_load_nothing_that_takes_long(name):
+    """Each answers in 0.3 s, which leaves no time to import JAX or Matplotlib."""
+    code = f"""
+import importlib, sys
+parser = importlib.import_module({COMMANDS[name].module!r}).parser()
+parser.format_help()
+for action in parser._actions:
+    assert not hasattr(action, "completer") or action.completer(prefix="", action=action, parser=parser)
+assert not {{"jax", "flax", "matplotlib"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_of_attention_modules_are_those_of_the_registry():
+    assert attention() == [*ATTENTION]
 
 
 def test_the_function_compare_stays_one_whatever_was_imported_before():

@@ -9,12 +9,15 @@ import pytest
 import tiny
 
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import csv_file
+from jaxattn.comparison import csv_file, files, sections
 from jaxattn.comparison.compare import compare
 from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.files import HEADER
 from jaxattn.comparison.numbers import of_csv
 from jaxattn.comparison.plan_file import read_plan
+from jaxattn.comparison.results import Finished
+from jaxattn.comparison.verdict import judge
+from jaxattn.config import Config
 from jaxattn.errors import InputError
 
 ROWS = [(name, seed, base + 0.001 * (seed % 3)) for seed in range(8) for name, base in (("plain", 0.8), ("mine", 0.81))]
@@ -46,6 +49,18 @@ def test_numbers_are_read_as_people_write_them(tmp_path, separator, header, show
     assert list(found) == ["plain", "mine"]
     for name, seed, value in ROWS:
         assert found[name][seed] == pytest.approx(value)
+
+
+def test_numbers_of_this_packages_variants_are_judged_as_its_runs(tmp_path):
+    accuracies = {
+        name: {seed: 0.8 + gain + 0.003 * (-1) ** seed for seed in range(8)}
+        for name, gain in {"none": 0, "se@3:reduction=4": 0.004, "constant": 0, "wide:se+eca": 0, "wide:16": 0}.items()
+    }
+    lines = [f"{name},{seed},{value}" for name, scores in accuracies.items() for seed, value in scores.items()]
+    (tmp_path / "x.csv").write_text("\n".join(["variant,seed,accuracy", *lines]))
+    assert of_csv(tmp_path / "x.csv").table == judge(accuracies, "none")
+    (tmp_path / "x.csv").write_text("\n".join(["variant,seed,accuracy", *lines, "theirs,0,0.8", "theirs,1,0.81"]))
+    assert of_csv(tmp_path / "x.csv").table.rows[1].verdict != judge(accuracies, "none").rows[1].verdict
 
 
 def test_numbers_of_other_programs_are_judged(tmp_path):
@@ -191,6 +206,26 @@ def test_a_flag_that_would_be_ignored_is_refused(tmp_path, capsys, flags):
 def read_csv_rows(folder):
     with (folder / "results.csv").open() as file:
         return list(csv.reader(file))
+
+
+def test_numbers_in_the_long_file_are_all_of_the_tested_epoch():
+    result, lines = {"test_accuracy": 0.5, "tested_epoch": 1}, [{"val_loss": 3.0}, {"val_loss": 2.0}]
+    run = Finished(None, Config(), result, lines, None)
+    rows = list(files._of_runs({"se": {0: run}}))
+    assert rows == [("se", 0, "test", "accuracy", 0.5), ("se", 0, "validation", "loss", 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({}, "The recipe was tuned for se alone."),
+        ({"network": "wrn-16-4", "recipe": "paper"}, "The recipe was tuned for the network without attention alone."),
+        ({"network": "resnet20"}, "The recipe was not tuned for this network."),
+        ({"recipe": "original"}, "The recipe was not tuned for this network."),
+    ],
+)
+def test_the_page_says_for_what_the_recipe_was_tuned(flags, sentence):
+    assert sections.settings(Config(**flags), "cifar10").endswith(sentence)
 
 
 @pytest.mark.usefixtures("small_network", "no_figures")

@@ -41,7 +41,19 @@ def test_what_does_not_beat_a_control_is_said_to_be_explained_by_it():
 
 def test_what_beats_all_controls_names_them():
     assert helped(shuffled=0.2, wide_16=0.1).text.endswith(", 8 seeds; it also beats the controls shuffled, wide:16")
-    assert helped(wide_eca=0.1).text.endswith("; it also beats the control wide:eca (as large as eca, not as se)")
+
+
+@pytest.mark.parametrize(
+    ("size", "remark"),
+    [(1000, ""), (1040, ""), (999, " (999 parameters; se has 1,000)"), (1100, " (1,100 parameters; se has 1,000)")],
+)
+@pytest.mark.parametrize(
+    ("gain", "end"), [(0.1, "; it also beats the control {}"), (0.5, "not shown to beat the control {} (")]
+)
+def test_a_control_of_another_size_is_named_as_such(size, remark, gain, end):
+    sizes = {"se": 1000, "wide:eca": size}
+    table = judge(trained(0.2, se=0.6, wide_eca=gain), "none", (8,), parameters=sizes)
+    assert end.format(f"wide:eca{remark}") in table.rows[1].verdict.text
 
 
 def test_controls_that_are_not_complete_are_not_beaten():

@@ -62,7 +62,7 @@ def test_all_pairs_are_corrected_together():
     wide = half(1 - 0.05 / 3, np.sqrt(4 / 3), 4)
     assert rows[0][1:] == pytest.approx((4, -2, -2 - wide, -2 + wide))
     assert pairs({name: accuracies[name] for name in ("none", "se")}) == []
-    assert pairs({str(i): accuracies["se"] for i in range(13)}) == []
+    assert pairs({str(i): accuracies["se"] for i in range(21)}) == []
 
 
 @pytest.mark.usefixtures("small_network")

@@ -21,7 +21,7 @@ FLAGS = {name: value for name, value in tiny.CONFIG.items() if name != "dataset"
         (("helps", "hurts"), "does not transfer: helps in 1 of 2 (place 0); hurts in 1 of 2 (place 1)"),
         (
             ("helps", "cannot tell", "helps"),
-            "does not transfer: helps in 2 of 3 (place 0, place 2); is inconclusive in 1 of 3 (place 1)",
+            "is not shown to transfer: helps in 2 of 3 (place 0, place 2); is inconclusive in 1 of 3 (place 1)",
         ),
         (("helps", "provisional"), "is not judged everywhere yet (place 1)"),
         (("none", "helps"), "is not judged everywhere yet (place 0)"),

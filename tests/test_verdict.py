@@ -28,17 +28,25 @@ def test_what_hurts():
 
 
 def test_no_effect():
-    assert verdict(0.05, 0.1) == ("equivalent", "no effect larger than 0.3 points (95 % -0.1 to 0.2), 8 seeds")
+    assert verdict(0.05, 0.1) == (
+        "equivalent",
+        "no effect larger than 0.3 points on these test images (95 % -0.1 to 0.2), 8 seeds",
+    )
 
 
 def test_an_end_near_the_margin_is_not_rounded_onto_it():
-    assert verdict(0.05, 0.21).text.startswith("no effect larger than 0.3 points (95 % -0.19 to 0.29)")
+    assert verdict(0.05, 0.21).text.startswith(
+        "no effect larger than 0.3 points on these test images (95 % -0.19 to 0.29)"
+    )
     assert verdict(0.05, 0.2185).text.startswith("cannot tell: +0.0500 points (95 % -0.2005 to 0.3005)")
     assert verdict(0.0, 0.3).text.startswith("cannot tell: +0.00 points (95 % -0.34 to 0.34)")
 
 
 def test_the_margin_can_be_another():
-    assert verdict(0.0, 0.3, margin=0.5).text == "no effect larger than 0.5 points (95 % -0.3 to 0.3), 8 seeds"
+    assert (
+        verdict(0.0, 0.3, margin=0.5).text
+        == "no effect larger than 0.5 points on these test images (95 % -0.3 to 0.3), 8 seeds"
+    )
     assert verdict(0.05, 0.1, margin=0.1).kind == "cannot tell"
 
 

@@ -187,7 +187,8 @@ def _judged(
     """Judges the runs and writes the page; `failures` is None for runs that `compare` did not train."""
     _any_finished(folder, runs, failures)  # raises if there is none
     if failures is None:  # with all seeds that there are
-        table = judge(results.accuracies(runs), plan.variants[0], images=len(test), margin=plan.margin)
+        table = judge(results.accuracies(runs), plan.variants[0], images=len(test), margin=plan.margin,
+                      parameters=results.parameters(runs))  # fmt: skip
     else:
         table = _judge(plan, runs, failures, len(test))
     answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
@@ -203,7 +204,7 @@ def _judged(
 def _judge(plan: Plan, runs: results.Runs, failures: results.Failures, images: int | None = None) -> Comparison:
     return judge(
         results.accuracies(runs), plan.variants[0], plan.looks, images, margin=plan.margin, failed=failures,
-        earlier=plan.earlier,
+        earlier=plan.earlier, parameters=results.parameters(runs),
     )  # fmt: skip
 
 

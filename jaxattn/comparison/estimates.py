@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxattn.comparison.statistics import ALPHA, welch
 from jaxattn.comparison.table import Scores, points
 
-MAX_LISTED = 12  # variants; with more, pairs are not listed
+MAX_LISTED = 20  # variants; with more, pairs are not listed
 
 
 class Estimate(NamedTuple):
@@ -44,7 +44,7 @@ def estimate(name: str, scores: Scores, others: Scores, family: int, factor: flo
 
 
 def pairs(accuracies: Mapping[str, Scores]) -> list[Estimate]:
-    """Differences in accuracy of all pairs of variants, in points; none for fewer than 3 variants or more than 12.
+    """Differences in accuracy of all pairs of variants, in points; none for fewer than 3 variants or more than 20.
 
     Args:
         accuracies: fractions by variant and seed.

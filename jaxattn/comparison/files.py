@@ -55,9 +55,10 @@ def _of_runs(runs) -> Iterator[tuple[Any, ...]]:
             for metric in OF_TEST:
                 if f"test_{metric}" in run.result:
                     yield variant, seed, "test", metric, run.result[f"test_{metric}"]
+            tested = run.metrics[run.result["tested_epoch"] - 1]
             for metric in ("accuracy", "loss"):
-                if f"val_{metric}" in (last := run.metrics[-1]):
-                    yield variant, seed, run.config.monitored, metric, last[f"val_{metric}"]
+                if f"val_{metric}" in tested:
+                    yield variant, seed, run.config.monitored, metric, tested[f"val_{metric}"]
 
 
 def _cells(table: Comparison, escapes: dict[int, str], plus_minus: str) -> Iterator[list[str]]:

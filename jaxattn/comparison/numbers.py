@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from jaxattn.cli.parser import attention
 from jaxattn.comparison import MARGIN
 from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.files import write_files
 from jaxattn.comparison.page import write_numbers_page
 from jaxattn.comparison.result import Result
+from jaxattn.comparison.table import attention_of
 from jaxattn.comparison.verdict import judge
 from jaxattn.errors import InputError
 from jaxattn.paths import local_path
@@ -17,6 +19,8 @@ def of_csv(
     out: str | Path | None = None,
 ) -> Result:  # fmt: skip
     """Judges accuracies that other programs measured.
+
+    If all names are those of this package's variants, controls are a family of their own, as in `compare`.
 
     Args:
         path: a CSV file with columns variant, seed, accuracy (see `read_csv`).
@@ -32,7 +36,8 @@ def of_csv(
     folder = None if out is None else local_path(out, "out")
     accuracies = read_csv(source)
     first = next(iter(accuracies), "") if baseline is None else baseline
-    table = judge(accuracies, first, () if planned is None else (planned,), margin=margin, modules=False)
+    looks, modules = () if planned is None else (planned,), _are_modules(accuracies)
+    table = judge(accuracies, first, looks, margin=margin, modules=modules)
     ordered = {row.variant.name: accuracies[row.variant.name] for row in table.rows}
     if folder is None:
         return Result(table, None, {})
@@ -41,3 +46,9 @@ def of_csv(
     page = write_numbers_page(folder, source, table, ordered)
     write_files(page.parent, table, ordered)
     return Result(table, page, {})
+
+
+def _are_modules(names):
+    known = attention()
+    parts = (part for name in names for part in attention_of(name).removeprefix("wide:").split("+"))
+    return all(part in known or part.isdigit() for part in parts)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxattn import __version__
 from jaxattn.comparison import figures, robustness_file, sections, usage
 from jaxattn.comparison.disagreement import disagreements, sentence
-from jaxattn.comparison.estimates import pairs
+from jaxattn.comparison.estimates import MAX_LISTED, pairs
 from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.predictions import predictions
@@ -160,6 +160,7 @@ def _common(table, accuracies, margin) -> dict[str, Any]:
         "rule": sections.rule(table),
         "margin": f"{margin:g}",
         "pairs": pairs(accuracies),
+        "unlisted": len(accuracies) > MAX_LISTED,
         "unequal": bool(table.balanced),
         "version": __version__,
     }

@@ -62,6 +62,11 @@ def seen(folder: Path, plan: Plan) -> tuple[int, ...]:
     return (*looks, common) if common > max(looks, default=1) else looks
 
 
+def parameters(runs: Runs) -> dict[str, int]:
+    """The number of parameters of each variant with a finished run."""
+    return {name: run.result["parameters"] for name, by_seed in runs.items() for run in by_seed.values()}
+
+
 def failures(folder: Path, plan: Plan) -> Failures:
     """Why runs of a plan failed, by variant and seed: as recorded, or because a file is damaged."""
     failed: Failures = {variant: {} for variant in plan.variants}

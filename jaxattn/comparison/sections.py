@@ -22,7 +22,7 @@ from jaxattn.data.splits import Split
 from jaxattn.explain.groups import MAX_ROWS
 from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
-from jaxattn.recipes import chosen_with
+from jaxattn.recipes import tuned_for
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
@@ -195,8 +195,10 @@ def settings(config: Config, data: str) -> str:
     settings = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name not in NAMED]
     text = f"Network {config.network}, recipe {config.recipe}, {config.epochs} epochs, on {data}"
     text += f"; changed from the recipe: {', '.join(settings)}." if settings else "; nothing changed."
-    made_for = chosen_with(config.network, config.recipe)
-    return f"{text} The recipe was tuned for {made_for}, and for no other variant."
+    attention = tuned_for(config.network, config.recipe)
+    if attention is None:
+        return f"{text} The recipe was not tuned for this network."
+    return f"{text} The recipe was tuned for {attention.replace('none', 'the network without attention')} alone."
 
 
 def command(folder: Path, plan: Plan) -> str:

@@ -6,9 +6,10 @@ import numpy as np
 
 from jaxattn.comparison import statistics
 from jaxattn.comparison.statistics import MIN_SEEDS, welch
-from jaxattn.comparison.table import Family, Points, attention_of, explains
+from jaxattn.comparison.table import Family, Points, explains
 
 EFFECT = 0.5  # points; "cannot tell" says how many seeds it takes to see this effect
+LARGER = 1.05  # times as many parameters; a control has whole channels more
 RESOLUTION = 0.05  # points; the smallest spread that is assumed when outliers are looked for
 
 
@@ -37,7 +38,8 @@ def shown(kind: str, values: Points, others: Points, family: Family, margin: flo
 
 def equivalent(values: Points, others: Points, family: Family, margin: float, seeds: str) -> str:
     """Says that a variant [n], compared with others [n], makes no difference as large as the margin."""
-    return f"no effect larger than {margin:g} points ({_words(values, others, family, margin)[1]}), {seeds}"
+    ends = _words(values, others, family, margin)[1]
+    return f"no effect larger than {margin:g} points on these test images ({ends}), {seeds}"
 
 
 def no_variation(values: Points, others: Points, seeds: str) -> str:
@@ -83,18 +85,18 @@ def incomplete(control: str, common: int, planned: int) -> str:
     return f"it shares only {common} of {planned} seeds with the control {control} so far"
 
 
-def not_beaten(control: str, name: str, values: Points, controls: Points, family: Family, margin: float) -> str:
-    """Says that a variant [n] is not shown to be better than a control [n]."""
+def not_beaten(
+    control: str, explains: str | None, values: Points, controls: Points, family: Family, margin: float
+) -> str:
+    """Says that a variant [n] is not shown to be better than a control [n], which explains its gain by `explains`."""
     mean, ends = _words(values, controls, family, margin)
-    known = f"it is not shown to beat the control {_sized(control, name)} ({mean}, {ends})"
-    return f"{known}: {explains(control)} may explain it"
+    return f"it is not shown to beat the control {control} ({mean}, {ends}): {explains} may explain it"
 
 
-def against(name: str, beaten: Sequence[tuple[str, int]], doubts: Sequence[str], is_control: bool) -> str:
+def against(beaten: Sequence[tuple[str, int]], doubts: Sequence[str], is_control: bool) -> str:
     """The end of the sentence on a variant that helps.
 
     Args:
-        name: name of the variant.
         beaten: the controls that it beats, and with how many seeds.
         doubts: sentences on those that it does not beat.
         is_control: whether the baseline is a control itself.
@@ -104,15 +106,16 @@ def against(name: str, beaten: Sequence[tuple[str, int]], doubts: Sequence[str],
     if not beaten:
         return "" if is_control else "; no control was run: scaling or capacity may explain it"
     most = max(seeds for _, seeds in beaten)
-    names = [_sized(one, name) + (f" ({seeds} seeds)" if seeds < most else "") for one, seeds in beaten]
+    names = [one + (f" ({seeds} seeds)" if seeds < most else "") for one, seeds in beaten]
     return f"; it also beats the control{'s' * (len(beaten) > 1)} {', '.join(names)}"
 
 
-def _sized(control, name):
-    """The name of a control, with a remark if its size is that of a different module."""
-    wide, like = attention_of(control), attention_of(control).removeprefix("wide:")
-    is_other = wide != like and not like.isdigit() and like != attention_of(name)
-    return f"{control} (as large as {like}, not as {attention_of(name)})" if is_other else control
+def sized(control: str, name: str, parameters: Mapping[str, int]) -> str:
+    """The name of a control of capacity, with a remark if it has fewer parameters than a variant, or many more."""
+    if explains(control) != "capacity" or not {control, name} <= parameters.keys():
+        return control
+    one, other = parameters[control], parameters[name]
+    return control if other <= one <= LARGER * other else f"{control} ({one:,} parameters; {name} has {other:,})"
 
 
 def outliers(name: str, scores: Mapping[int, float]) -> str:

@@ -99,7 +99,8 @@ def transfers(kinds: Kinds) -> str:
         places = [where for where, one in kinds.items() if one == kind]
         if places:
             parts.append(f"{_phrase(kind)} in {len(places)} of {count} ({', '.join(places)})")
-    return f"does not transfer: {'; '.join(parts)}"
+    contradicts = len(set(kinds.values()) - {"cannot tell"}) > 1
+    return f"{'does not transfer' if contradicts else 'is not shown to transfer'}: {'; '.join(parts)}"
 
 
 def _phrase(kind):

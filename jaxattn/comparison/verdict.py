@@ -61,6 +61,7 @@ class _Rule(NamedTuple):
     earlier: tuple[Earlier, ...]
     images: int | None
     modules: bool
+    parameters: Mapping[str, int]
 
     def control(self, name: str) -> str | None:
         """What explains the gain of a control; None for other variants."""
@@ -70,7 +71,7 @@ class _Rule(NamedTuple):
 def judge(  # noqa: PLR0913
     accuracies: Mapping[str, Scores], baseline: str, looks: Sequence[int] = (), images: int | None = None, *,
     margin: float = MARGIN, failed: Failed = MappingProxyType({}), earlier: Sequence[Earlier] = (),
-    modules: bool = True,
+    modules: bool = True, parameters: Mapping[str, int] = MappingProxyType({}),
 ) -> Comparison:  # fmt: skip
     """Compares all variants with the baseline, and gives each its verdict, at the first look that is conclusive.
 
@@ -92,6 +93,7 @@ def judge(  # noqa: PLR0913
         failed: the seeds whose runs failed; a look does not wait for them.
         earlier: plans that had their verdicts before this one extended them, oldest first.
         modules: whether the names are those of attention modules; otherwise no variant is a control.
+        parameters: numbers of parameters by variant, if known: a control of another size is named as such.
 
     Raises:
         InputError: if there are fewer than two variants, the baseline is none of them, an accuracy is not a fraction,
@@ -100,7 +102,7 @@ def judge(  # noqa: PLR0913
     looks = tuple(looks)
     _check(accuracies, looks, margin)
     reference = lookup("baseline", baseline, accuracies)
-    rule = _Rule(accuracies, baseline, looks, failed, margin, tuple(earlier), images, modules)
+    rule = _Rule(accuracies, baseline, looks, failed, margin, tuple(earlier), images, modules, parameters)
     others = [name for name in accuracies if name != baseline]
     rows = [Row(summary(name, accuracies[name]), *_judged(name, rule)) for name in others]
     return Comparison(baseline, looks, margin, (Row(summary(baseline, reference), None, None), *rows))
@@ -208,10 +210,11 @@ def _against(name, seeds, family, rule):
         if len(values) < MIN_SEEDS or not set(seeds) <= known:
             doubts.append(sentences.incomplete(other, len(values), len(seeds)))
         elif welch(values, controls).interval(alone.level)[0] > 0:
-            beaten.append((other, len(values)))
+            beaten.append((sentences.sized(other, name, rule.parameters), len(values)))
         else:
-            doubts.append(sentences.not_beaten(other, name, values, controls, alone, rule.margin))
-    return sentences.against(name, beaten, doubts, explains(rule.baseline) is not None)
+            control = sentences.sized(other, name, rule.parameters)
+            doubts.append(sentences.not_beaten(control, explains(other), values, controls, alone, rule.margin))
+    return sentences.against(beaten, doubts, explains(rule.baseline) is not None)
 
 
 def _outliers(name, seeds, rule):
