@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -14,31 +15,50 @@ import pytest
 import jaxattn
 
 ROOT = Path(__file__).parent.parent
+BESIDE = ("CHANGELOG.md", "CITATION.cff", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml")
+KEPT = {
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "jaxattn").rglob("*")
+    if path.is_file() and path.suffix in (".py", ".typed", ".html", ".css", ".js", ".md")
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The built wheel; built here, so that nothing is left in the checkout."""
+def built(tmp_path_factory):
+    """The built wheel and sdist; built in a copy, so that nothing is left in the checkout."""
     pytest.importorskip("setuptools", minversion="77")
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "jaxattn", folder / "jaxattn", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "golden"))
     (folder / "experiments" / "run").mkdir(parents=True)
     (folder / "experiments" / "run" / "result.json").write_text("{}")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+    for name in BESIDE:
         shutil.copy(ROOT / name, folder)
-    code = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    return zipfile.ZipFile(folder / done.stdout.splitlines()[-1])
+    code = "from setuptools import build_meta as b; b.build_wheel('wheel'); b.build_sdist('sdist')"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (path,) = (built / "wheel").iterdir()
+    return zipfile.ZipFile(path)
+
+
+def test_the_sdist_holds_the_package_what_builds_it_and_what_describes_it(built):
+    (path,) = (built / "sdist").iterdir()
+    assert path.name == f"jaxattn-{jaxattn.__version__}.tar.gz"
+    with tarfile.open(path) as file:
+        names = {member.name.partition("/")[2] for member in file if member.isfile()}
+    package = {name for name in names if name.startswith("jaxattn/")}
+    assert package == KEPT
+    assert {name for name in names - package if ".egg-info/" not in name} == {*BESIDE, "PKG-INFO", "setup.cfg"}
 
 
 def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel):
     files = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    kept = (".py", ".typed", ".html", ".css", ".js", ".md")
-    assert files == {
-        str(path.relative_to(ROOT)) for path in (ROOT / "jaxattn").rglob("*") if path.is_file() and path.suffix in kept
-    }
+    assert files == KEPT
     assert sum(one.file_size for one in wheel.infolist()) < 3e6
 
 

@@ -2,38 +2,31 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
+import re
 import textwrap
 from pathlib import Path
 
 from flax import linen as nn
 
 import jaxattn
-from jaxattn.attention.gate import Gate
+from jaxattn import attention
 from jaxattn.attention.registry import ATTENTION
 from jaxattn.cli.commands import COMMANDS
-from jaxattn.comparison.result import Result
-from jaxattn.data.dataset import Dataset
-from jaxattn.data.spec import Spec
 from jaxattn.networks import NETWORKS
-from jaxattn.networks.network import Layer, Network, Site, attend
 from jaxattn.plots import PLOTS
-from jaxattn.runs.observer import Observer
-from jaxattn.runs.run import Run
 
-FILE = Path(__file__).with_name("public_api.txt")
-OTHERS = {
-    "jaxattn.attention.Gate": Gate,
-    "jaxattn.comparison.result.Result": Result,
-    "jaxattn.data.dataset.Dataset": Dataset,
-    "jaxattn.data.spec.Spec": Spec,
-    "jaxattn.networks.network.Network": Network,
-    "jaxattn.networks.network.Layer": Layer,
-    "jaxattn.networks.network.Site": Site,
-    "jaxattn.networks.network.attend": attend,
-    "jaxattn.runs.observer.Observer": Observer,
-    "jaxattn.runs.run.Run": Run,
-}
+ROOT, FILE = Path(__file__).parent.parent, Path(__file__).with_name("public_api.txt")
+OTHERS = (
+    "attention.Gate", "attention.resolve.resolve", "comparison.numbers.of_csv", "comparison.result.Result",
+    "convert.load_torch",
+    "data.augment.to_input", "data.dataset.Dataset", "data.spec.Spec", "data.splits.Split", "data.splits.Splits",
+    "explain.analysis.Analysis", "explain.capture.capture", "exports.safetensors.load", "networks.network.Layer", "networks.network.Network",
+    "networks.network.Site", "networks.network.attend", "networks.network.site_shapes", "observers.mirror.Mirror",
+    "observers.tensorboard.TensorBoard", "runs.data.read_test", "runs.observer.Observer", "runs.run.Run",
+    "runtime.tune", *(f"attention.{name}" for name in attention.__all__ if name[0].isupper() and name != "ATTENTION"),
+)  # fmt: skip
 REGISTRIES = {"attention modules": ATTENTION, "networks": NETWORKS, "plots": PLOTS}
 
 
@@ -52,7 +45,10 @@ def members(thing):
 
 
 def listed():
-    names = {f"jaxattn.{name}": getattr(jaxattn, name) for name in jaxattn.__all__} | OTHERS
+    names = {f"jaxattn.{name}": getattr(jaxattn, name) for name in jaxattn.__all__}
+    for path in OTHERS:
+        module, name = f"jaxattn.{path}".rsplit(".", 1)
+        names[f"jaxattn.{path}"] = getattr(importlib.import_module(module), name)
     lines = {name: [] if isinstance(thing, dict) else members(thing) for name, thing in sorted(names.items())}
     lines |= {title: [*registry] for title, registry in REGISTRIES.items()}
     for name, command in COMMANDS.items():
@@ -64,3 +60,13 @@ def listed():
 
 def test_public_names_are_those_listed():
     assert listed() == FILE.read_text(), "a change that is meant goes into this file, and into the changelog"
+
+
+def test_names_that_the_documentation_imports_are_listed():
+    public = {re.split(r"[:\s]", line)[0] for line in FILE.read_text().splitlines()}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
+    for page in pages:
+        for module, names in re.findall(r"^ *from (jaxattn[\w.]*) import ([\w, ]+)", page.read_text(), re.MULTILINE):
+            for name in (one.strip() for one in names.split(",")):
+                is_module = importlib.util.find_spec(f"{module}.{name}") if module == "jaxattn" else None
+                assert f"{module}.{name}" in public or is_module, f"{page.name}: {module}.{name}"
