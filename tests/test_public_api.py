@@ -20,11 +20,11 @@ from jaxattn.plots import PLOTS
 ROOT, FILE = Path(__file__).parent.parent, Path(__file__).with_name("public_api.txt")
 OTHERS = (
     "attention.Gate", "attention.resolve.resolve", "comparison.numbers.of_csv", "comparison.result.Result",
-    "convert.load_torch",
-    "data.augment.to_input", "data.dataset.Dataset", "data.spec.Spec", "data.splits.Split", "data.splits.Splits",
-    "explain.analysis.Analysis", "explain.capture.capture", "exports.safetensors.load", "networks.network.Layer", "networks.network.Network",
-    "networks.network.Site", "networks.network.attend", "networks.network.site_shapes", "observers.mirror.Mirror",
-    "observers.tensorboard.TensorBoard", "runs.data.read_test", "runs.observer.Observer", "runs.run.Run",
+    "convert.load_torch", "data.augment.to_input", "data.dataset.Dataset", "data.spec.Spec", "data.splits.Split",
+    "data.splits.Splits", "explain.analysis.Analysis", "explain.capture.capture", "exports.safetensors.load",
+    "networks.network.Layer", "networks.network.Network", "networks.network.Site", "networks.network.attend",
+    "networks.network.site_shapes", "observers.mirror.Mirror", "observers.tensorboard.TensorBoard",
+    "runs.data.read_test", "runs.observer.Observer", "runs.run.Run",
     "runtime.tune", *(f"attention.{name}" for name in attention.__all__ if name[0].isupper() and name != "ATTENTION"),
 )  # fmt: skip
 REGISTRIES = {"attention modules": ATTENTION, "networks": NETWORKS, "plots": PLOTS}
