@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import re
-import shlex
 import shutil
 import sys
 import types
@@ -12,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot
 import pytest
 from explained import few_scored_and_quickly_randomised  # noqa: F401
+from pages import blocks, commands
 
 from jaxattn import Config, fit
 from jaxattn.cli.commands import COMMANDS
@@ -23,32 +23,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 TUTORIAL = DOCS / "tutorial.md"
 RUN = [TUTORIAL, *sorted((DOCS / "guides").glob("*.md"))]
 PAGES = [*RUN, DOCS / "index.md", DOCS / "performance.md", *sorted((DOCS / "explanations").glob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- (?P<mark>not run: .+?) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.DOTALL)
 NAMED = re.compile(r"`((?:experiments|tests|docs)/[\w./-]+|(?:[a-z_0-9]+/)+(?:[a-z_0-9]+\.py)?)`")
 BUILT = ("modules", "reference")  # folders of pages that are generated, or by another hand
 SMALL = dataclasses.replace(shapes.SPEC, train=160, test=40)
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-
-
-def blocks(page):
-    """The code blocks of a page in order: language, code, and line of the first line of code; not those marked so."""
-    text = page.read_text()
-    for found in BLOCK.finditer(text):
-        if found["mark"] is None:
-            yield found["language"], found["code"], text.count("\n", 0, found.start("code"))
-
-
-def commands(code):
-    """The words of each command of jaxattn in a shell block, from the command's name on."""
-    for line in code.replace("\\\n", " ").splitlines():
-        words = shlex.split(re.sub(r"^([A-Z_]+=\S+ )+", "", line), comments=True)
-        if words[:1] == ["jaxattn"]:
-            yield words[1:]
-        elif words[:3] == ["python", "-m", "jaxattn"]:
-            yield words[3:]
-        else:
-            assert not " ".join(words).startswith("python -m jaxattn"), line
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from report_runs import QUICKLY, drawn
 
 from jaxattn import Config, fit, predict
 from jaxattn.comparison import page as comparison
-from jaxattn.comparison import results
+from jaxattn.comparison import predictions as compared
 from jaxattn.comparison.compare import of_runs
 from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("small_network")
 def quickly():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(canvas, "DPI", 50)
-        for module in (analysis, results):
+        for module in (analysis, compared):
             patch.setattr(module, "check_accuracy", lambda *result: None)  # those of `finished` are made up
         patch.setattr(page, "SCORED", 4)
         patch.setattr(explanation, "STEPS", 2)
