@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> None:
             print(write(drawn, out / f"{name}.{form}"))
 
 
-def figure(
+def figure(  # noqa: PLR0913
     run: "Run",
     plot: str,
     images: int = 3,

@@ -1,4 +1,4 @@
-"""`--trust-code` and `--accept-changed-code` act in each command, in a process that has not imported the user's code."""
+"""`--trust-code` and `--accept-changed-code` act in each command, in a process that has not imported the code."""
 
 import functools
 import importlib
@@ -94,9 +94,7 @@ def run(folder, line, *flags, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_code_is_imported_only_with_the_flag_and_used_when_changed_only_with_the_other(
-    copy, line, monkeypatch, capsys
-):
+def test_code_is_imported_only_with_the_flag_and_used_when_changed_only_with_the_other(copy, line, monkeypatch, capsys):
     command = functools.partial(run, copy, line, monkeypatch=monkeypatch, capsys=capsys)
     code, error = command()
     assert code == 2 and "whose code would run" in error and "(--trust-code)" in error

@@ -19,6 +19,7 @@ from jaxattn.comparison.compare import compare, of_runs, show
 from jaxattn.comparison.plan import run_name
 from jaxattn.errors import InputError
 from jaxattn.exports import safetensors
+from jaxattn.observers.mirror import Mirror
 from jaxattn.runs import code
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
@@ -248,6 +249,19 @@ def test_other_code_is_refused_by_name_wherever_a_run_is_opened_or_goes_on(train
         assert number < 3 or run.result["notes"] == [f"from epoch 2 on: other code of {config.attention}"]
         assert any("has changed since it was trained (accepted)" in note or "other code" in note for note in run.notes)
     assert [start.epoch for start in read_manifest(folder).starts] == [0, 1, 2]
+
+
+def test_changed_code_is_accepted_with_a_mirror_too(trained, tmp_path, quiet):
+    folder, config, change = trained
+    mirrored = {"observers": [Mirror(tmp_path / "mirror")]}
+    fit(config, folder, quiet, **mirrored)
+    change()
+    longer = dataclasses.replace(config, epochs=2)
+    with pytest.raises(InputError, match=f"^the code of {config.attention} has changed since"):
+        fit(longer, folder, quiet, **mirrored)
+    run = fit(longer, folder, quiet, accept_changed_code=True, **mirrored)
+    assert run.notes == (f"from epoch 2 on: other code of {config.attention}",)
+    assert (tmp_path / "mirror" / "epoch-2.sha256").exists()
 
 
 def test_code_that_was_not_recorded_is_noted(trained):
