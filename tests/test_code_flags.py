@@ -18,6 +18,7 @@ from jaxattn.errors import InputError
 from jaxattn.report import page
 from jaxattn.report.page import write_report
 from jaxattn.runs.console import Console
+from jaxattn.runs.store import read_sealed
 
 PACKAGE = "package_of_flags"
 FILES = {
@@ -104,7 +105,12 @@ def test_code_is_imported_only_with_the_flag_and_used_when_changed_only_with_the
         file.write("# changed\n")
     code, error = command("--trust-code")
     assert code == 2 and f"the code of {ATTENTION} has changed since" in error and "(--accept-changed-code)" in error
-    assert command("--trust-code", "--accept-changed-code")[0] == 0
+    code, printed = command("--trust-code", "--accept-changed-code")
+    assert code == 0
+    if line.startswith(("compare", "robustness")):
+        note = f"{RUN}: the code of {ATTENTION} has changed since it was trained (accepted)"
+        assert f"note: {note}\n" in printed
+        assert line.startswith("compare") or note in read_sealed(copy / "out" / "robustness.json")["notes"]
 
 
 def test_the_data_set_of_a_loaded_run_is_read_where_its_code_is_trusted(copy):
