@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 from jaxattn.data.augment import alternating_flips, to_input
+from jaxattn.errors import InputError
 from jaxattn.networks import CNN
 from jaxattn.networks.network import Group
 from jaxattn.training import initial, optim
@@ -64,11 +65,11 @@ def test_muon_makes_each_positions_update_about_orthogonal():
     optax's Nesterov momentum has Adam's corrections for its start.
     """
     gradients = [RNG.normal(size=(6, 4)).astype(np.float32) for _ in range(3)]
-    optimizer = muon(lambda step: 0.1, 0.5, channels=3)
-    params = {"kernel": jnp.array(RNG.normal(size=(6, 4)), jnp.float32)}
+    optimizer = muon(lambda step: 0.1, 0.5, channels={("hidden",): 3})
+    params = {"hidden": {"kernel": jnp.array(RNG.normal(size=(6, 4)), jnp.float32)}}
     state, momentum = optimizer.init(params), 0.0
     for t, gradient in enumerate(gradients, 1):
-        updates, state = optimizer.update({"kernel": jnp.array(gradient)}, state, params)
+        updates, state = optimizer.update({"hidden": {"kernel": jnp.array(gradient)}}, state, params)
         momentum = 0.6 * momentum + 0.4 * gradient
         ahead = 0.6 * momentum / (1 - 0.6 ** (t + 1)) + 0.4 * gradient / (1 - 0.6**t)
         for position in (slice(0, 3), slice(3, 6)):
@@ -76,18 +77,37 @@ def test_muon_makes_each_positions_update_about_orthogonal():
             s = s / np.linalg.norm(s)
             for _ in range(4):
                 s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
-            expected = -0.1 * (u * s @ v + 0.5 * np.asarray(params["kernel"])[position])
-            np.testing.assert_allclose(updates["kernel"][position], expected, atol=1e-4)
+            expected = -0.1 * (u * s @ v + 0.5 * np.asarray(params["hidden"]["kernel"])[position])
+            np.testing.assert_allclose(updates["hidden"]["kernel"][position], expected, atol=1e-4)
 
 
 def test_muon_of_one_position_is_that_positions():
-    gradient = RNG.normal(size=(6, 4)).astype(np.float32)
+    optimizer, gradient = muon(lambda step: 0.1, 0.0, {("hidden",): 3}), RNG.normal(size=(6, 4)).astype(np.float32)
     both, one = (
-        optimizer.update({"kernel": jnp.array(kernel)}, optimizer.init({"kernel": jnp.array(kernel)}))[0]["kernel"]
-        for optimizer in [muon(lambda step: 0.1, 0.0, channels=3)]
-        for kernel in (gradient, gradient[:3])
+        optimizer.update(kernels, optimizer.init(kernels))[0]["hidden"]["kernel"]
+        for kernels in ({"hidden": {"kernel": jnp.array(kernel)}} for kernel in (gradient, gradient[:3]))
     )
     np.testing.assert_allclose(one, both[:3], atol=1e-5)
+
+
+def test_muon_splits_only_the_kernel_that_reads_a_map():
+    """A hidden layer behind it has rows that the channels happen to divide."""
+    kernels = {name: {"kernel": jnp.array(RNG.normal(size=(6, 4)), jnp.float32)} for name in ("hidden", "second")}
+
+    def updated(channels):
+        optimizer = muon(lambda step: 0.1, 0.0, channels)
+        return optimizer.update(kernels, optimizer.init(kernels))[0]
+
+    whole, split = updated({}), updated({("hidden",): 3})
+    np.testing.assert_array_equal(split["second"]["kernel"], whole["second"]["kernel"])
+    assert not np.allclose(split["hidden"]["kernel"], whole["hidden"]["kernel"])
+
+
+def test_channels_that_do_not_divide_the_rows_are_refused_in_one_line():
+    kernels = {"deep": {"hidden": {"kernel": jnp.zeros((512, 4))}}}
+    with pytest.raises(InputError, match="must divide the rows of deep/hidden, which are 512, got 96") as caught:
+        muon(lambda step: 0.1, 0.0, {("deep", "hidden"): 96}).init(kernels)
+    assert caught.value.setting == "muon_rate"
 
 
 def test_muon_trains_the_hidden_kernel_and_nothing_else():

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxattn.errors import InputError, described
-from jaxattn.networks.network import Network, Path
+from jaxattn.networks.network import Network
 from jaxattn.training.evaluation import BATCH, fill_of
 from jaxattn.training.state import updated_collections
 from jaxattn.tree import keys_of
@@ -49,11 +49,10 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         return jax.grad(loss_of, has_aux=True)(params)[1]
 
     try:
-        sites = [site.path for site in model.sites()]
-        with _watched([], sites):
+        with _watched([], model):
             variables = jax.eval_shape(model.init, jax.random.key(0), one)
         _check_parameters(variables["params"])
-        with _watched(evaluated, sites):
+        with _watched(evaluated, model):
             evaluated += _frozen(step, variables, several)
         mode = "evaluation"
         jax.eval_shape(lambda *inputs: model.apply(*inputs, train=False), variables, tested)
@@ -80,8 +79,9 @@ def _check_parameters(params: Any) -> None:
 
 
 @contextlib.contextmanager
-def _watched(evaluated: list[str], sites: list[Path]) -> Iterator[None]:
+def _watched(evaluated: list[str], model: Network) -> Iterator[None]:
     """Adds a message for each of Flax's dropouts at a site that drops nothing; refuses unusable gates."""
+    sites = [site.path for site in model.sites()]
 
     def watch(call, args, kwargs, context):
         module, within = context.module, "/".join(map(str, context.module.path))
