@@ -92,7 +92,8 @@ def test_muon_of_one_position_is_that_positions():
 
 def test_muon_splits_only_the_kernel_that_reads_a_map():
     """A hidden layer behind it has rows that the channels happen to divide."""
-    kernels = {name: {"kernel": jnp.array(RNG.normal(size=(6, 4)), jnp.float32)} for name in ("hidden", "second")}
+    kernel = jnp.array(np.random.default_rng(1).normal(size=(6, 4)), jnp.float32)
+    kernels = {"hidden": {"kernel": kernel}, "second": {"kernel": kernel}}
 
     def updated(channels):
         optimizer = muon(lambda step: 0.1, 0.0, channels)
