@@ -8,12 +8,14 @@ import numpy as np
 import optax
 import pytest
 import tiny
+from flax import linen as nn
 
+from jaxattn import Config
 from jaxattn.data.augment import alternating_flips, to_input
 from jaxattn.errors import InputError
 from jaxattn.networks import CNN
-from jaxattn.networks.network import Group
-from jaxattn.training import initial, optim
+from jaxattn.networks.network import Group, Network
+from jaxattn.training import initial, optim, program
 from jaxattn.training.batch import make_batch
 from jaxattn.training.evaluation import averaged_accuracy
 from jaxattn.training.groups import of_group
@@ -232,3 +234,40 @@ def test_flips_and_shifts_at_test_time_count_the_unmoved_image_and_its_mirror_im
     mean = sum(weight * answers(copy) for weight, copy in zip(weights, copies, strict=True))
     expected = np.mean(mean.argmax(axis=1) == split.labels)
     assert averaged_accuracy(step, {}, split, answers(images), "flips-and-shifts") == expected
+
+
+class Bare(Network):
+    """A network without convolutions, norms and hidden matrices."""
+
+    @nn.nowrap
+    def sites(self):
+        return ()
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        return nn.Dense(self.classes, name="head")(images.mean(axis=(1, 2)))
+
+
+def ingredients(network, **settings):
+    config = Config(network=network, **settings)
+    return program.ingredients(config, program.build(config, tiny.SPEC, 1))
+
+
+@pytest.mark.parametrize(
+    ("network", "setting", "message"),
+    [
+        ("resnet20", {"muon_rate": 0.02}, "muon_rate 0.02 has no effect in the network resnet20; leave it at 0"),
+        ("airbench94", {"muon_rate": 0.02}, "muon_rate 0.02 has no effect in the network airbench94; leave it at 0"),
+        (f"{__name__}:Bare", {"first_conv": "whitening"}, r"first_conv whitening has no .*; leave it at pytorch"),
+        (f"{__name__}:Bare", {"norm_bias_rate": 2.0}, r"norm_bias_rate 2.0 has no effect in .*; leave it at 1"),
+        ("own_network:Net", {"later_convs": "dirac"}, r"later_convs dirac has no effect in .*; leave it at pytorch"),
+    ],
+)
+def test_an_ingredient_that_acts_on_nothing_is_an_error(network, setting, message):
+    with pytest.raises(InputError, match=message) as caught:
+        ingredients(network, **setting)
+    assert [caught.value.setting] == [*setting]
+
+
+def test_what_the_recipe_of_any_network_sets_acts_on_something():
+    assert ingredients(f"{__name__}:Bare") == {"weight_decay": ("head/kernel",)}
