@@ -14,8 +14,8 @@ from jaxattn.attention.cost import parameters
 from jaxattn.errors import InputError
 from jaxattn.explain.capture import capture, mapped_layers
 from jaxattn.networks import create
-from jaxattn.networks.network import Group, Network, site_shapes
-from jaxattn.networks.placement import Placement, sites_from
+from jaxattn.networks.network import Group, Network, Site, site_shapes
+from jaxattn.networks.placement import Placement, sites_from, usual_sites
 from jaxattn.networks.resnet import BasicBlock, ResNet
 from jaxattn.networks.wide_resnet import PreActivationBlock, WideResNet
 from jaxattn.runtime import QUICK_COMPILE
@@ -194,7 +194,8 @@ def test_unknown_sites_are_one_line_that_lists_the_known(text):
     ("attention", "sites", "position"),
     [
         ("se", tuple(range(1, 10)), "residual"),
-        ("bam", (3, 6, 9), "post"),
+        ("bam", (3, 6), "post"),
+        ("bam-code", (3, 6), "post"),
         ("sk", tuple(range(1, 10)), "conv2"),
         ("mhsa", (7, 8, 9), "conv2"),
         ("nonlocal", (7, 8, 9), "post"),
@@ -203,8 +204,13 @@ def test_unknown_sites_are_one_line_that_lists_the_known(text):
 def test_modules_stand_where_their_papers_have_them(attention, sites, position):
     model = network("resnet20", attention)
     assert (model.attention_at, model.position) == (sites, position)
-    assert network("cnn", attention).attention_at == (1, 2, 3)
+    assert network("cnn", attention).attention_at == network("airbench94", attention).attention_at == (1, 2, 3)
     assert network("cnn", attention).position == "before"
+
+
+def test_with_one_stage_the_end_is_where_a_map_would_become_smaller():
+    sites = [Site(name, (name,), 1) for name in ("one", "two")]
+    assert usual_sites(sites, "bottlenecks") == (2,)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ from jaxattn.errors import InputError, shortened
 from jaxattn.networks.network import Network, Site
 
 REPLACING = "conv2"  # the position at which attention stands in place of a convolution
-ENDS, LAST = "ends", "last-stage"  # values of an attention module's attribute `usual_sites`, besides "all"
+BOTTLENECKS, LAST = (
+    "bottlenecks",
+    "last-stage",
+)  # values of an attention module's attribute `usual_sites`, besides "all"
 
 
 class Placement(NamedTuple):
@@ -101,15 +104,16 @@ def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
 
 
 def usual_sites(sites: Sequence[Site], wanted: str) -> tuple[int, ...]:
-    """The default sites of a module: "all" sites, the "ends" of stages, or the "last-stage".
+    """The default sites of a module: "all" sites, the "bottlenecks", or the "last-stage".
 
-    In a network whose stages have one site each, such as the tutorial's, they are always all sites.
+    Bottlenecks are where the map becomes smaller next: the ends of all stages but the last. In a network whose stages
+    have one site each, such as the tutorial's, which also has a pool behind the last, they are always all sites.
     """
     everywhere = tuple(range(1, len(sites) + 1))
     if len({site.stage for site in sites}) == len(sites):
         return everywhere
-    if wanted == ENDS:
-        return tuple(_ends(sites))
+    if wanted == BOTTLENECKS:
+        return tuple(_ends(sites)[:-1] or _ends(sites))
     return sites_from(f"stage{sites[-1].stage}", sites) if wanted == LAST else everywhere
 
 
