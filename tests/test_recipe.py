@@ -15,6 +15,7 @@ from jaxattn.data.augment import alternating_flips, to_input
 from jaxattn.errors import InputError
 from jaxattn.networks import CNN
 from jaxattn.networks.network import Group, Network
+from jaxattn.runs.data import held_out
 from jaxattn.training import initial, optim, program
 from jaxattn.training.batch import make_batch
 from jaxattn.training.evaluation import averaged_accuracy
@@ -135,6 +136,28 @@ def test_only_the_biases_of_block_norms_get_another_rate():
     updates, _ = optimizer.update(params, optimizer.init(params))
     scaled = {"block_1": {**params["block_1"], "norm": {"scale": one, "bias": 8 * one}}, "head": params["head"]}
     assert updates == scaled
+
+
+@pytest.mark.parametrize(("network", "epochs", "validation"), [("resnet20", None, 0.1), ("resnet56b", 164, 0.0)])
+def test_the_published_recipe_of_residual_networks_takes_64_000_steps(network, epochs, validation):
+    config = Config(network=network, recipe="paper", epochs=epochs, validation=validation)
+    steps = (50_000 - held_out(config, 50_000)) // config.batch_size * config.epochs
+    assert steps == pytest.approx(64_000, rel=2e-3)
+    falls = optim.fractions(config.milestones)
+    rate = optim.learning_rate(config.schedule, config.learning_rate, steps, 0, falls, config.milestone_factor)
+    expected = {0: 0.1, 31_900: 0.1, 32_000: 0.01, 47_900: 0.01, 48_000: 0.001, steps - 1: 0.001}
+    np.testing.assert_allclose([rate(step) for step in expected], list(expected.values()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["resnet110", "resnet110b"])
+def test_only_the_deepest_of_them_warms_up(network):
+    assert round(Config(network=network, recipe="paper").warmup_epochs * 351) == 400
+    assert Config(network="resnet56", recipe="paper").warmup_epochs == 0
+
+
+def test_no_recipe_is_called_published_where_none_was():
+    with pytest.raises(InputError, match="unknown recipe 'paper'; known are standard for the network resnet18"):
+        Config(network="resnet18", recipe="paper")
 
 
 def test_the_linear_schedule_falls_to_zero():
