@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> None:
         chosen = functools.partial(_spread, count=flags.images)
         if flags.pick is not None:
             chosen = functools.partial(_picked, indices=flags.pick)
-        sources |= _from_data(run, selection, flags.data_dir, chosen)
+        sources |= _from_data(run, selection, chosen, flags.data_dir, flags.trust_code)
     out = local_path(flags.out, "out") if flags.out else run.folder / "figures"
     for name in names:
         try:
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> None:
             print(write(drawn, out / f"{name}.{form}"))
 
 
-def figure(
+def figure(  # noqa: PLR0913
     run: "Run",
     plot: str,
     images: int = 3,
@@ -106,6 +106,8 @@ def figure(
     channels: int = 9,
     target: str | None = None,
     data_dir: str | None = None,
+    *,
+    trust_code: bool = False,
 ) -> "Figure":
     """A plot of a run; a notebook shows it if it is a cell's last value.
 
@@ -117,9 +119,11 @@ def figure(
         channels: how many feature maps of each layer.
         target: the class that class activation maps explain; by default the predicted one.
         data_dir: folder of the data set; by default as in training.
+        trust_code: whether the module of your own data set may be imported, which runs its code. Not needed for one
+            that this process has imported already.
 
     Raises:
-        InputError: if a name is unknown, or the data is missing.
+        InputError: if a name is unknown, the data is missing, or its code is not trusted.
         plots.canvas.NothingToDrawError: if there is nothing to draw, such as gates in a plain network.
     """
     from jaxattn.explain.analysis import History
@@ -128,16 +132,17 @@ def figure(
     if lookup("plot", plot, PLOTS).source == "history":
         return draw(plot, history=History(run))
     selection = Selection(tuple(layers), channels, target)
-    return draw(plot, **_from_data(run, selection, data_dir, functools.partial(_spread, count=images)))
+    choose = functools.partial(_spread, count=images)
+    return draw(plot, **_from_data(run, selection, choose, data_dir, trust_code))
 
 
-def _from_data(run, selection, data_dir, choose):
+def _from_data(run, selection, choose, data_dir, trust_code):
     """The explanation of the images that are chosen by their labels, and the analysis of the whole test set."""
     from jaxattn.explain.analysis import Analysis
     from jaxattn.explain.explanation import Explanation
     from jaxattn.runs.data import read_test
 
-    analysis = Analysis(run, read_test(run.folder, data_dir), selection)
+    analysis = Analysis(run, read_test(run.folder, data_dir, trust_code), selection)
     chosen = analysis.some(choose(analysis.test_labels, run.spec.superclasses))
     return {"explanation": Explanation(run, chosen, selection), "analysis": analysis}
 

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 import tiny
 
+from jaxattn import train
+from jaxattn.comparison import __main__ as comparison
 from jaxattn.data import cache as data_cache
 from jaxattn.data import cifar, cifar10, tfds
 from jaxattn.errors import InputError
+from jaxattn.robustness import __main__ as robustness
+from jaxattn.runs import data
+from jaxattn.runs.console import Console
 
 load = cifar10.DATASET.load
 
@@ -190,6 +195,31 @@ def test_a_limit_that_is_no_size_is_refused(monkeypatch, text):
     monkeypatch.setenv("JAXATTN_CACHE_LIMIT", text)
     with pytest.raises(InputError, match=f"JAXATTN_CACHE_LIMIT must be gigabytes, 0 or more, got '{text}'"):
         data_cache.limit()
+
+
+@pytest.mark.parametrize(("flag", "entries"), [([], 1), (["--cache-limit", "0"], 0)])
+def test_the_flag_limits_what_a_run_leaves(folder, cache, monkeypatch, flag, entries):
+    monkeypatch.setenv(data_cache.LIMIT, "20")  # which the flag replaces, for this test
+    data_dir = str(folder.parents[1])
+
+    def fit(config, out, **options):
+        return data.load_data(config, data.find(config), Console(quiet=True))
+
+    monkeypatch.setattr("jaxattn.runs.fit.fit", fit)
+    train.main(["--dataset", "cifar10", "--data-dir", data_dir, "--no-report", *flag])
+    assert len(list(cache.glob("*/about.json"))) == entries
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(train, ""), (comparison, "--attention none se --out OUT"), (robustness, "RUN --out OUT")],
+    ids=["train", "compare", "robustness"],
+)
+def test_the_flag_of_each_command_sets_the_limit(command, words, tmp_path, monkeypatch):
+    monkeypatch.setenv(data_cache.LIMIT, "20")
+    words = [str(tmp_path / word) if word.isupper() else word for word in words.split()]
+    with pytest.raises(InputError, match=f"{data_cache.LIMIT} must be gigabytes, 0 or more, got 'much'"):
+        command.main([*words, "--cache-limit", "much"])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be deleted there")

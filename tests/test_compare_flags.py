@@ -75,10 +75,10 @@ ACTS = {
     "--precision": "--precision bf16",
     "--keep": "--keep best",
     "--test-augmentation": "--test-augmentation flips",
+    "--accept-changed-code": "--accept-changed-code",
 }
 INERT = {
-    "--trust-code": "test_module_code",
-    "--accept-changed-code": "test_module_code",
+    "--trust-code": "test_code_flags",
     "--traceback": "test_command",
     "--help": "test_conventions",
     "--cache-limit": "test_cache",

@@ -6,12 +6,10 @@ import shutil
 import sys
 
 import chex
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 from exported import IMAGES, RESULT, SHAPE, run_of, write
-from flax import linen as nn
 
 from jaxattn import export, load_run
 from jaxattn import predict as predict_command
@@ -131,14 +129,6 @@ def test_a_damaged_export_is_reported_in_one_line(tmp_path, kind, message):
     with pytest.raises(InputError, match=message) as caught:
         safetensors.load(folder)
     assert "\n" not in str(caught.value)
-
-
-class NeedsTheNumber(nn.Module):
-    """A module of a user's own that works for a known number of images only."""
-
-    @nn.compact
-    def __call__(self, x):
-        return x * jnp.asarray(np.ones(int(x.shape[0])))[:, None, None, None]
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -11,7 +11,7 @@ import pytest
 import tiny
 from pages import text_of
 
-from jaxattn import fit
+from jaxattn import Config, fit
 from jaxattn.comparison import train
 from jaxattn.comparison.compare import compare, show
 from jaxattn.errors import DivergenceError, InputError
@@ -116,3 +116,31 @@ def test_a_full_disk_is_no_failure_of_a_run_and_stops_the_comparison(tmp_path, m
     with pytest.raises(InputError, match=r"cannot write to .*none-s0: No space left on device; free space"):
         compare(["none", "se"], 1, tmp_path / "c", **FLAGS)
     assert not list((tmp_path / "c").glob("*/failed.json")) and not (tmp_path / "c" / "se-s0").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_refusal_is_no_failure_and_the_same_call_trains_as_soon_as_nothing_is_refused(tmp_path):
+    """A mirror of something else, and weights that are missing."""
+    folder, mirror, weights = tmp_path / "c", tmp_path / "mirror", tmp_path / "weights"
+    (mirror / "se-s0").mkdir(parents=True)
+    (mirror / "se-s0" / "holiday.jpg").touch()
+    call = functools.partial(compare, ["none", "se"], 1, folder, mirror=mirror, init=str(weights), **FLAGS)
+    for refused, mended in (
+        (r"there are no weights at .*weights", lambda: fit(Config(**FLAGS), weights)),
+        (r"se-s0 holds other files", (mirror / "se-s0" / "holiday.jpg").unlink),
+    ):
+        with pytest.raises(InputError, match=refused):
+            call()
+        assert not list(folder.glob("*/failed.json"))
+        mended()
+    assert not any(call().failures.values())
+
+
+def test_a_run_whose_code_changed_before_it_finished_is_refused_and_is_no_failure(tmp_path, monkeypatch):
+    def refused(config, folder, *rest):
+        raise InputError("the code of mine:Gate has changed", "accept_changed_code")
+
+    monkeypatch.setattr(train, "fit", refused)
+    with pytest.raises(InputError, match="the code of mine:Gate has changed") as caught:
+        compare(["none", "se"], 1, tmp_path / "c", **FLAGS)
+    assert caught.value.setting == "accept_changed_code" and not list((tmp_path / "c").glob("*/failed.json"))

@@ -38,8 +38,8 @@ ACTS = {
 INERT = {
     "--out": "where it writes: every test here gives one",
     "--data-dir": "where the data is; test_visualize and test_report give a folder without it",
-    "--trust-code": "test_module_code",
-    "--accept-changed-code": "test_module_code",
+    "--trust-code": "test_code_flags",
+    "--accept-changed-code": "test_code_flags",
     "--traceback": "test_command",
     "--help": "test_conventions",
 }

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxattn import CNN, Config, fit
 from jaxattn.attention import Gate
 from jaxattn.errors import InputError
+from jaxattn.networks.network import Network, Site, attend
 from jaxattn.training.check import check_network
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -113,11 +114,52 @@ class DropsByAnotherField(nn.Module):
         return nn.MultiHeadDotProductAttention(1, dropout_rate=0.5, deterministic=self.inference)(x, x)
 
 
-class OwnStatistics(nn.Module):
+class DropsByAnUnknownField(nn.Module):
+    still: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.MultiHeadDotProductAttention(1, dropout_rate=0.5, deterministic=self.still)(x, x)
+
+
+class IsTrain(nn.Module):
     @nn.compact
     def __call__(self, x, is_train=False):
+        return x * jax.random.bernoulli(self.make_rng("dropout"), 0.5, x.shape) if is_train else x
+
+
+class Inference(Gate):
+    def gate(self, x, inference: bool = True):
+        return jnp.ones_like(x) if inference else jax.random.uniform(self.make_rng("dropout"), x.shape)
+
+
+class InferenceRequired(nn.Module):
+    def __call__(self, x, *, inference: bool):
+        return x
+
+
+class InferenceField(nn.Module):
+    inference: bool = True
+
+    def __call__(self, x):
+        return x if self.inference else x * jax.random.uniform(self.make_rng("dropout"), x.shape)
+
+
+class Told(nn.Module):
+    """It is told, so that other Boolean values are its own."""
+
+    with_bias: bool = True
+    test_weights: bool = False
+
+    def __call__(self, x, train=False, return_weights=False):
+        return x
+
+
+class OwnStatistics(nn.Module):
+    @nn.compact
+    def __call__(self, x, mode="evaluation"):
         mean = self.variable("stats", "mean", jnp.zeros, x.shape[-1:])
-        if is_train:
+        if mode == "training":
             mean.value = x.mean(axis=(0, 1, 2))
         return x - mean.value[None, None, None]
 
@@ -227,7 +269,12 @@ class Keyed(nn.Module):
         ),
         (DropsByPosition, r"in training, block_1/attention/Dropout_0 is inactive, because the"),
         (DropsDecorated, r"in training, block_1/attention/drop is inactive, .* an argument named train"),
-        (DropsByAnotherField, r"in training, block_1/attention/MultiHeadDotProductAttention_0 is inactive"),
+        (DropsByAnotherField, "DropsByAnotherField has a field inference, which is never set"),
+        (DropsByAnUnknownField, r"in training, block_1/attention/MultiHeadDotProductAttention_0 is inactive"),
+        (IsTrain, "IsTrain takes an argument is_train, which is never given: name it train if it says whether the mod"),
+        (Inference, "Inference takes an argument inference, which is never given: name it train if it"),
+        (InferenceRequired, "InferenceRequired takes an argument inference, which is never given: name it train"),
+        (InferenceField, "InferenceField has a field inference, which is never set: name it train if"),
         (OwnStatistics, "training does not update the statistics of block_1/attention, because the module"),
         (OfThisBatch, r'fails in training: ScopeParamShapeError: For parameter "scale" in "/block_1/attention"'),
         (OfInts, r"parameters must be floating-point numbers, one or more, block_1/attention/scale is int32"),
@@ -250,6 +297,40 @@ def test_a_module_that_no_run_can_use_is_refused_in_one_line_before_anything_is_
     with pytest.raises(InputError, match=message) as caught:
         fit(Config(attention=module, **CONFIG), tmp_path / "run", quiet)
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("module", [IsTrain, Inference, InferenceField])
+@pytest.mark.parametrize("within", ["+se", "se+", "identity"])
+def test_a_part_of_a_chain_is_asked_for_its_mode_too(module, within, tmp_path, quiet):
+    own = f"{__name__}:{module.__name__}"
+    name = own if within == "identity" else own + within if within[0] == "+" else within + own
+    start = {"attention_start": "identity"} if within == "identity" else {}
+    with pytest.raises(InputError, match=f"{module.__name__} (takes|has) .* (inference|is_train), which is never"):
+        fit(Config(attention=name, **CONFIG, **start), tmp_path / "run", quiet)
+
+
+def test_a_module_that_is_told_may_have_other_boolean_values():
+    check_network(CNN(widths=(4,), hidden=8, attention=Told), "own", (8, 8, 3), 2)
+
+
+class TwoSites(Network):
+    """A network whose sites have names of its own."""
+
+    first = ("stem",)
+
+    @nn.nowrap
+    def sites(self):
+        return Site("early", ("early",), 1), Site("late", ("deep", "late"), 1)
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = attend(self.attention_of(1), nn.Conv(4, (3, 3), name="stem")(images), train, "early")
+        return nn.Dense(self.classes, name="head")(x.mean(axis=(1, 2)))
+
+
+def test_dropout_is_looked_for_at_the_sites_whatever_they_are_called():
+    with pytest.raises(InputError, match="in training, early/drop is inactive, because the module is not told"):
+        check_network(TwoSites(attention=DropsDecorated), "own", (8, 8, 3), 2)
 
 
 class State(nn.Module):

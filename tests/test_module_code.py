@@ -19,6 +19,8 @@ from jaxattn.comparison.compare import compare, of_runs, show
 from jaxattn.comparison.variants import file_names
 from jaxattn.errors import InputError
 from jaxattn.exports import safetensors
+from jaxattn.exports.folder import export
+from jaxattn.observers.mirror import Mirror
 from jaxattn.runs import code
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
@@ -218,7 +220,7 @@ def trained(trained_once, package, tmp_path):
     """A copy of the run, its configuration, and a function that changes the module's code."""
     folder, config = trained_once
     importlib.import_module(package(__init__="", gates=own()).partition(":")[0])  # as in the process that trained it
-    return shutil.copytree(folder, tmp_path / "run"), config, lambda: package(gates=own(factor=2))
+    return shutil.copytree(folder, tmp_path / "run"), config, lambda factor=2: package(gates=own(factor))
 
 
 def export_of(folder, out):
@@ -248,6 +250,39 @@ def test_other_code_is_refused_by_name_wherever_a_run_is_opened_or_goes_on(train
         assert number < 3 or run.result["notes"] == [f"from epoch 2 on: other code of {config.attention}"]
         assert any("has changed since it was trained (accepted)" in note or "other code" in note for note in run.notes)
     assert [start.epoch for start in read_manifest(folder).starts] == [0, 1, 2]
+
+
+def test_an_export_records_the_code_of_its_weights_and_says_what_was_accepted(trained, tmp_path, quiet):
+    folder, config, change = trained
+    change()
+    fit(dataclasses.replace(config, epochs=2), folder, quiet, accept_changed_code=True)
+    other = f"from epoch 2 on: other code of {config.attention}"
+    assert safetensors.load(export_of(folder, tmp_path / "resumed")).notes == (other,)  # this code is the last one's
+    change(3)
+    changed = f"the code of {config.attention} has changed since it was trained (accepted)"
+    run = load_run(folder, trust_code=True, accept_changed_code=True)
+    for to in ("safetensors", "stablehlo"):
+        export(run, to, tmp_path / to)
+        card = (tmp_path / to / "README.md").read_text().replace("\\", "")
+        assert f"Note: {other}.\nNote: {changed}.\n" in card
+    with pytest.raises(InputError, match=f"^the code of {config.attention} has changed since"):
+        safetensors.load(tmp_path / "safetensors")
+    assert safetensors.load(tmp_path / "safetensors", accept_changed_code=True).notes == (other, changed)
+    change(2)
+    assert safetensors.load(tmp_path / "safetensors", trust_code=True).notes == (other,)
+
+
+def test_changed_code_is_accepted_with_a_mirror_too(trained, tmp_path, quiet):
+    folder, config, change = trained
+    mirrored = {"observers": [Mirror(tmp_path / "mirror")]}
+    fit(config, folder, quiet, **mirrored)
+    change()
+    longer = dataclasses.replace(config, epochs=2)
+    with pytest.raises(InputError, match=f"^the code of {config.attention} has changed since"):
+        fit(longer, folder, quiet, **mirrored)
+    run = fit(longer, folder, quiet, accept_changed_code=True, **mirrored)
+    assert run.notes == (f"from epoch 2 on: other code of {config.attention}",)
+    assert (tmp_path / "mirror" / "epoch-2.sha256").exists()
 
 
 def test_code_that_was_not_recorded_is_noted(trained):

@@ -8,11 +8,15 @@ import numpy as np
 import optax
 import pytest
 import tiny
+from flax import linen as nn
 
+from jaxattn import Config
 from jaxattn.data.augment import alternating_flips, to_input
+from jaxattn.errors import InputError
 from jaxattn.networks import CNN
-from jaxattn.networks.network import Group
-from jaxattn.training import initial, optim
+from jaxattn.networks.network import Group, Network
+from jaxattn.runs.data import held_out
+from jaxattn.training import initial, optim, program
 from jaxattn.training.batch import make_batch
 from jaxattn.training.evaluation import averaged_accuracy
 from jaxattn.training.groups import of_group
@@ -64,11 +68,11 @@ def test_muon_makes_each_positions_update_about_orthogonal():
     optax's Nesterov momentum has Adam's corrections for its start.
     """
     gradients = [RNG.normal(size=(6, 4)).astype(np.float32) for _ in range(3)]
-    optimizer = muon(lambda step: 0.1, 0.5, channels=3)
-    params = {"kernel": jnp.array(RNG.normal(size=(6, 4)), jnp.float32)}
+    optimizer = muon(lambda step: 0.1, 0.5, channels={("hidden",): 3})
+    params = {"hidden": {"kernel": jnp.array(RNG.normal(size=(6, 4)), jnp.float32)}}
     state, momentum = optimizer.init(params), 0.0
     for t, gradient in enumerate(gradients, 1):
-        updates, state = optimizer.update({"kernel": jnp.array(gradient)}, state, params)
+        updates, state = optimizer.update({"hidden": {"kernel": jnp.array(gradient)}}, state, params)
         momentum = 0.6 * momentum + 0.4 * gradient
         ahead = 0.6 * momentum / (1 - 0.6 ** (t + 1)) + 0.4 * gradient / (1 - 0.6**t)
         for position in (slice(0, 3), slice(3, 6)):
@@ -76,18 +80,38 @@ def test_muon_makes_each_positions_update_about_orthogonal():
             s = s / np.linalg.norm(s)
             for _ in range(4):
                 s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
-            expected = -0.1 * (u * s @ v + 0.5 * np.asarray(params["kernel"])[position])
-            np.testing.assert_allclose(updates["kernel"][position], expected, atol=1e-4)
+            expected = -0.1 * (u * s @ v + 0.5 * np.asarray(params["hidden"]["kernel"])[position])
+            np.testing.assert_allclose(updates["hidden"]["kernel"][position], expected, atol=1e-4)
 
 
 def test_muon_of_one_position_is_that_positions():
-    gradient = RNG.normal(size=(6, 4)).astype(np.float32)
+    optimizer, gradient = muon(lambda step: 0.1, 0.0, {("hidden",): 3}), RNG.normal(size=(6, 4)).astype(np.float32)
     both, one = (
-        optimizer.update({"kernel": jnp.array(kernel)}, optimizer.init({"kernel": jnp.array(kernel)}))[0]["kernel"]
-        for optimizer in [muon(lambda step: 0.1, 0.0, channels=3)]
-        for kernel in (gradient, gradient[:3])
+        optimizer.update(kernels, optimizer.init(kernels))[0]["hidden"]["kernel"]
+        for kernels in ({"hidden": {"kernel": jnp.array(kernel)}} for kernel in (gradient, gradient[:3]))
     )
     np.testing.assert_allclose(one, both[:3], atol=1e-5)
+
+
+def test_muon_splits_only_the_kernel_that_reads_a_map():
+    """A hidden layer behind it has rows that the channels happen to divide."""
+    kernel = jnp.array(np.random.default_rng(1).normal(size=(6, 4)), jnp.float32)
+    kernels = {"hidden": {"kernel": kernel}, "second": {"kernel": kernel}}
+
+    def updated(channels):
+        optimizer = muon(lambda step: 0.1, 0.0, channels)
+        return optimizer.update(kernels, optimizer.init(kernels))[0]
+
+    whole, split = updated({}), updated({("hidden",): 3})
+    np.testing.assert_array_equal(split["second"]["kernel"], whole["second"]["kernel"])
+    assert not np.allclose(split["hidden"]["kernel"], whole["hidden"]["kernel"])
+
+
+def test_channels_that_do_not_divide_the_rows_are_refused_in_one_line():
+    kernels = {"deep": {"hidden": {"kernel": jnp.zeros((512, 4))}}}
+    with pytest.raises(InputError, match="must divide the rows of deep/hidden, which are 512, got 96") as caught:
+        muon(lambda step: 0.1, 0.0, {("deep", "hidden"): 96}).init(kernels)
+    assert caught.value.setting == "muon_rate"
 
 
 def test_muon_trains_the_hidden_kernel_and_nothing_else():
@@ -112,6 +136,28 @@ def test_only_the_biases_of_block_norms_get_another_rate():
     updates, _ = optimizer.update(params, optimizer.init(params))
     scaled = {"block_1": {**params["block_1"], "norm": {"scale": one, "bias": 8 * one}}, "head": params["head"]}
     assert updates == scaled
+
+
+@pytest.mark.parametrize(("network", "epochs", "validation"), [("resnet20", None, 0.1), ("resnet56b", 164, 0.0)])
+def test_the_published_recipe_of_residual_networks_takes_64_000_steps(network, epochs, validation):
+    config = Config(network=network, recipe="paper", epochs=epochs, validation=validation)
+    steps = (50_000 - held_out(config, 50_000)) // config.batch_size * config.epochs
+    assert steps == pytest.approx(64_000, rel=2e-3)
+    falls = optim.fractions(config.milestones)
+    rate = optim.learning_rate(config.schedule, config.learning_rate, steps, 0, falls, config.milestone_factor)
+    expected = {0: 0.1, 31_900: 0.1, 32_000: 0.01, 47_900: 0.01, 48_000: 0.001, steps - 1: 0.001}
+    np.testing.assert_allclose([rate(step) for step in expected], list(expected.values()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["resnet110", "resnet110b"])
+def test_only_the_deepest_of_them_warms_up(network):
+    assert round(Config(network=network, recipe="paper").warmup_epochs * 351) == 400
+    assert Config(network="resnet56", recipe="paper").warmup_epochs == 0
+
+
+def test_no_recipe_is_called_published_where_none_was():
+    with pytest.raises(InputError, match="unknown recipe 'paper'; known are standard for the network resnet18"):
+        Config(network="resnet18", recipe="paper")
 
 
 def test_the_linear_schedule_falls_to_zero():
@@ -211,3 +257,40 @@ def test_flips_and_shifts_at_test_time_count_the_unmoved_image_and_its_mirror_im
     mean = sum(weight * answers(copy) for weight, copy in zip(weights, copies, strict=True))
     expected = np.mean(mean.argmax(axis=1) == split.labels)
     assert averaged_accuracy(step, {}, split, answers(images), "flips-and-shifts") == expected
+
+
+class Bare(Network):
+    """A network without convolutions, norms and hidden matrices."""
+
+    @nn.nowrap
+    def sites(self):
+        return ()
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        return nn.Dense(self.classes, name="head")(images.mean(axis=(1, 2)))
+
+
+def ingredients(network, **settings):
+    config = Config(network=network, **settings)
+    return program.ingredients(config, program.build(config, tiny.SPEC, 1))
+
+
+@pytest.mark.parametrize(
+    ("network", "setting", "message"),
+    [
+        ("resnet20", {"muon_rate": 0.02}, "muon_rate 0.02 has no effect in the network resnet20; leave it at 0"),
+        ("airbench94", {"muon_rate": 0.02}, "muon_rate 0.02 has no effect in the network airbench94; leave it at 0"),
+        (f"{__name__}:Bare", {"first_conv": "whitening"}, r"first_conv whitening has no .*; leave it at pytorch"),
+        (f"{__name__}:Bare", {"norm_bias_rate": 2.0}, r"norm_bias_rate 2.0 has no effect in .*; leave it at 1"),
+        ("own_network:Net", {"later_convs": "dirac"}, r"later_convs dirac has no effect in .*; leave it at pytorch"),
+    ],
+)
+def test_an_ingredient_that_acts_on_nothing_is_an_error(network, setting, message):
+    with pytest.raises(InputError, match=message) as caught:
+        ingredients(network, **setting)
+    assert [caught.value.setting] == [*setting]
+
+
+def test_what_the_recipe_of_any_network_sets_acts_on_something():
+    assert ingredients(f"{__name__}:Bare") == {"weight_decay": ("head/kernel",)}

@@ -127,8 +127,8 @@ def test_weights_under_the_names_of_public_checkpoints_are_read(network, head, s
     kind = resolve_network(network)
     options = {"widths": kind.keywords.get("widths", (16, 32, 64)), "blocks": kind.keywords["blocks"]}
     twin = torch_networks.ResNet(**options, projection=kind.keywords.get("projection", False)).eval()
-    torch.save({"state_dict": public(twin.state_dict(), head, shortcut, prefix)}, tmp_path / "weights.th.pt")
-    variables = load_torch(tmp_path / "weights.th.pt")
+    torch.save({"state_dict": public(twin.state_dict(), head, shortcut, prefix)}, tmp_path / "weights.th")
+    variables = load_torch(tmp_path / "weights.th")
     images = RNG.normal(size=(2, 32, 32, 3)).astype(np.float32)
     with torch.no_grad():
         expected = twin(torch.tensor(images).permute(0, 3, 1, 2)).numpy()

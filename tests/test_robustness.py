@@ -212,8 +212,8 @@ ACTS = {
 INERT = {
     "--out": "where it writes: the tests here give one, or none",
     "--data-dir": "where the data is, as read_test has it",
-    "--trust-code": "as of every command that loads runs: test_module_code",
-    "--accept-changed-code": "test_module_code",
+    "--trust-code": "test_code_flags",
+    "--accept-changed-code": "test_code_flags",
     "--cache-limit": "test_cache",
     "--traceback": "test_command",
     "--help": "test_conventions",

@@ -5,9 +5,11 @@ import sys
 import textwrap
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from exported import IMAGES, SHAPE, python_block, run_of, write
+from flax import linen as nn
 
 from jaxattn.errors import InputError
 from jaxattn.explain.inference import predict
@@ -75,6 +77,14 @@ def test_weights_are_inside():
     run = run_of("none")
     size = sum(array.nbytes for array in named(run.variables).values())
     assert len(stablehlo.contents(run, SHAPE)["model.stablehlo"]) > size
+
+
+class NeedsTheNumber(nn.Module):
+    """A module of a user's own that works for a known number of images only."""
+
+    @nn.compact
+    def __call__(self, x):
+        return x * jnp.asarray(np.ones(int(x.shape[0])))[:, None, None, None]
 
 
 def test_a_module_that_must_know_the_number_of_images_is_reported():

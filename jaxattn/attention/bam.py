@@ -39,12 +39,13 @@ class BottleneckAttention(nn.Module):
 
     Source: arXiv:1807.06514, equations 1-4. The equations have no activation between the layers. The code has ReLU
     there; without it each branch would be one linear map. The authors' code multiplies the branches: `bam-code`. As in
-    the paper, its default sites in a residual network are the ends of the stages.
+    both, it stands before each downsampling: its default sites in a residual network are the ends of all stages but
+    the last.
     """
 
     paper = "arXiv:1807.06514"
     formula = "x + x σ(norm(mlp(mean(x))) + norm(convs(x)))"
-    usual_sites, usual_position = "ends", "post"
+    usual_sites, usual_position = "bottlenecks", "post"
     differs = "paper: branches added, BatchNorm at their ends; code: multiplied, BatchNorm in the hidden layers"
 
     reduction: int = 16

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from jaxattn.attention.gate import Gate
 from jaxattn.errors import InputError
 
+WORDS = {"train", "training", "eval", "evaluation", "evaluating", "inference", "test", "testing", "deterministic"}
+
 
 def takes(function: Callable[..., Any], name: str) -> bool:
     """Whether a Linen class, a partial of one, or a method accepts this argument."""
@@ -24,9 +26,39 @@ def create(module: Callable[..., nn.Module], train: bool, name: str) -> nn.Modul
     """A module from a Linen class or a partial of one, with the fields that tell it whether it trains.
 
     What its call takes as an argument is not also set as a field: Flax's modules refuse both.
+
+    Raises:
+        InputError: if it seems to ask for that under another name.
     """
-    called = _method(module.func if isinstance(module, functools.partial) else module)
-    return module(**_mode(module, train, without=_mode(called, train)), name=name)
+    kind = module.func if isinstance(module, functools.partial) else module
+    called = _method(kind)
+    given = _mode(called, train)
+    fields = _mode(module, train, without=given)
+    if not given and not fields:
+        _check_asks_nothing(kind, called)
+    return module(**fields, name=name)
+
+
+def _check_asks_nothing(kind, called):
+    """Checks that a module which is not told whether it trains does not ask for it: it would always be evaluated."""
+    for name, parameter in inspect.signature(called).parameters.items():
+        if _is_boolean(parameter):
+            raise InputError(
+                f"{kind.__name__} takes an argument {name}, which is never given: name it train if it says whether "
+                "the module trains, or make it a field",
+                "attention",
+            )
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if _is_boolean(parameter) and WORDS & set(name.lower().split("_")):
+            raise InputError(
+                f"{kind.__name__} has a field {name}, which is never set: name it train if it says whether the module "
+                "trains, or give it another name",
+                "attention",
+            )
+
+
+def _is_boolean(parameter):
+    return isinstance(parameter.default, bool) or str(parameter.annotation) in ("bool", "<class 'bool'>", "bool | None")
 
 
 def attend(module: nn.Module, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "..."]:

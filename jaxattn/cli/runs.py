@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from jaxattn.runs.run import Run
 
 CODE_FLAGS = {
-    "trust_code": "import the module or network of your own that a run names, which runs its code; only for runs whose "
-    "author you trust",
+    "trust_code": "import the module, network or data set of your own that a run names, which runs its code; only for "
+    "runs whose author you trust",
     "accept_changed_code": "use a module of your own whose code has changed since training; every page says so",
 }
 

@@ -96,7 +96,8 @@ def show(
     plan = read_plan(folder)
     check_planned(folder, plan)
     runs, failures = results.of_plan(folder, plan), results.failures(folder, plan)
-    return _from_runs(folder, plan, runs, data_dir, failures, results.notes(runs, trust_code, accept_changed_code))
+    notes = results.notes(runs, trust_code, accept_changed_code)
+    return _from_runs(folder, plan, runs, data_dir, failures, notes, trust_code)
 
 
 def of_runs(
@@ -122,7 +123,7 @@ def of_runs(
     first = next(run for by_seed in runs.values() for run in by_seed.values())
     plan = Plan(first.config, tuple(runs), (max(map(len, runs.values())),))
     notes = results.notes(runs, trust_code, accept_changed_code)
-    return _from_runs(out, plan, runs, data_dir, None, notes)
+    return _from_runs(out, plan, runs, data_dir, None, notes, trust_code)
 
 
 def _train(
@@ -175,10 +176,10 @@ def _train_look(folder, plan, executor, console, mirror, retry_failed, accept_ch
 
 def _from_runs(
     folder: Path, plan: Plan, runs: results.Runs, data_dir: str | None, failures: results.Failures | None,
-    notes: list[str],
+    notes: list[str], trust_code: bool,
 ) -> Result:  # fmt: skip
     run = _any_finished(folder, runs, failures)
-    return _judged(folder, plan, runs, read_test(run.folder, data_dir), failures, notes)
+    return _judged(folder, plan, runs, read_test(run.folder, data_dir, trust_code), failures, notes)
 
 
 def _judged(

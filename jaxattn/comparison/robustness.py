@@ -63,11 +63,13 @@ class Robustness(NamedTuple):
         views: the views that they were tested on.
         measured: by variant and seed, for each view a dict by metric; the first variant is the baseline.
         basis: what each run's numbers depend on (`predictions.basis`), by variant and seed.
+        notes: what readers must know about the data and about single runs, one sentence each (`results.notes`).
     """
 
     views: tuple[ViewInfo, ...]
     measured: Mapping[str, Mapping[int, Sequence[Measured]]]
     basis: Mapping[str, Mapping[int, str]]
+    notes: Sequence[str] = ()
 
     @property
     def baseline(self) -> str:

@@ -41,7 +41,7 @@ def write(folder: Path, robustness: Robustness) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "robustness.csv", text.getvalue())
         views = [seen._asdict() for seen in robustness.views]
-        write_sealed(folder / FILE, {"format": FORMAT, "views": views, "runs": runs})
+        write_sealed(folder / FILE, {"format": FORMAT, "notes": list(robustness.notes), "views": views, "runs": runs})
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; choose another folder", "out") from error
 
@@ -63,6 +63,7 @@ def read(folder: Path, runs: Runs) -> Robustness | None:
             raise ValueError(f"its format must be {FORMAT}, found {values['format']!r:.40}")
         views = tuple(ViewInfo(str(one["view"]), int(one["severity"]), int(one["images"])) for one in values["views"])
         every = {(run["variant"], run["seed"]): (run["of"], _measured(run["measured"])) for run in values["runs"]}
+        notes = [str(note) for note in values.get("notes", [])]  # earlier versions wrote none
         _check(views, [measured for _, measured in every.values()])
     except FileNotFoundError:
         return None
@@ -78,7 +79,7 @@ def read(folder: Path, runs: Runs) -> Robustness | None:
     }
     measured = {name: {seed: one for seed, (_, one) in by_seed.items()} for name, by_seed in kept.items()}
     basis_of = {name: {seed: one for seed, (one, _) in by_seed.items()} for name, by_seed in kept.items()}
-    return Robustness(views, measured, basis_of) if any(measured.values()) else None
+    return Robustness(views, measured, basis_of, notes) if any(measured.values()) else None
 
 
 def _measured(values: Any) -> list[Measured]:

@@ -33,8 +33,8 @@ def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, An
     "ema"), else the first, and the log says which.
 
     Args:
-        path: `.npz` or `.safetensors` with one array per tensor, or what `torch.save` wrote (`.pt`, `.pth`, `.pth.tar`,
-            `.bin`, `.ckpt`; needs torch): a state dict, at the top or anywhere in a checkpoint.
+        path: `.npz` or `.safetensors` with one array per tensor, or what `torch.save` wrote (`.pt`, `.pth`, `.th`,
+            `.pth.tar`, `.bin`, `.ckpt`; needs torch): a state dict, at the top or anywhere in a checkpoint.
         image_shape: (H, W, 3) of the network that receives the weights; None for a square image.
 
     Returns:
@@ -45,7 +45,7 @@ def load_torch(path: str | Path, image_shape: ImageShape = None) -> dict[str, An
     """
     path = local_path(path)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors} | dict.fromkeys(
-        (".pt", ".pth", ".tar", ".bin", ".ckpt"), _read_pickle
+        (".pt", ".pth", ".th", ".tar", ".bin", ".ckpt"), _read_pickle
     )
     if path.suffix not in readers:
         raise InputError(f"{path}: weights must be one of {', '.join(readers)}, got {path.suffix or 'no suffix'!r}")

@@ -20,7 +20,7 @@ from jaxattn.exports.card import card, data_name
 from jaxattn.limits import read_json
 from jaxattn.paths import local_path
 from jaxattn.runs.checkpoint import name_of, named
-from jaxattn.runs.code import Code, check_trusted, check_unchanged, digests
+from jaxattn.runs.code import Code, check_trusted, check_unchanged
 from jaxattn.runs.formats import completed
 from jaxattn.runs.manifest import Manifest
 from jaxattn.runs.run import Run
@@ -42,6 +42,7 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     """
     from safetensors.numpy import save
 
+    of_code = check_unchanged(run.code, run.config, run.folder, accept_changed_code=True)  # which `load` finds again
     config = run.config.to_json()
     del config["data_dir"]
     config["dataset"] = data_name(run)
@@ -49,7 +50,8 @@ def contents(run: Run, shape: tuple[int, int, int]) -> dict[str, bytes]:
     values = {
         "jaxattn": __version__,
         "config": config,
-        "code": digests(run.config),
+        "code": run.code,
+        "notes": [note for note in run.notes if note not in of_code],
         "data": run.spec.to_json(),
         "epoch": run.epoch,
         "result": run.result,
@@ -77,9 +79,9 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
             attention is not trusted or has changed.
     """
     folder = local_path(folder)
-    manifest, epoch, result, code = _read_config(folder / "config.json")
+    manifest, epoch, result, code, notes = _read_config(folder / "config.json")
     check_trusted(manifest.config, folder, trust_code)
-    notes = check_unchanged(code, manifest.config, folder, accept_changed_code)
+    notes += check_unchanged(code, manifest.config, folder, accept_changed_code)
     arrays, like = read_safetensors(folder / FILE), shapes(manifest)
     wanted = {name_of(path): leaf for path, leaf in jax.tree.leaves_with_path(like)}
     for name in sorted(wanted.keys() | arrays.keys()):
@@ -88,23 +90,25 @@ def load(folder: str | Path, *, trust_code: bool = False, accept_changed_code: b
             raise InputError(f"{folder / FILE} is of another network or version: {name:.80} is {stored}, not {needed}")
     variables = jax.tree.map_with_path(lambda path, leaf: jnp.asarray(arrays[name_of(path)], leaf.dtype), like)
     model = network(manifest.config, manifest.data)
-    return Run(folder, manifest.config, manifest.data, model, variables, epoch, [], result, tuple(notes))
+    about = manifest.config, manifest.data, model
+    return Run(folder, *about, variables, epoch, [], result, tuple(notes), code=code)
 
 
 def _kind(array: Any) -> str:
     return f"{array.shape} {array.dtype}"
 
 
-def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code]:
+def _read_config(path: Path) -> tuple[Manifest, int, dict[str, Any] | None, Code, list[str]]:
     try:
         values = read_json(path)
         config = Config.from_json({"data_dir": Config.data_dir, **completed(values["config"])})
         facts = values.get("data") or _of_version_1(values, config)
         result, epoch, code = values["result"], values["epoch"], values["code"]
+        notes = [str(note) for note in values.get("notes", [])]  # earlier versions wrote none
         if type(epoch) is not int or not (result is None or isinstance(result, dict)) or not isinstance(code, dict):
             raise ValueError(f"epoch must be a whole number, result and code objects, found {epoch!r:.40}")
         manifest = Manifest(config, Spec.from_json(facts), dataset_hash="")
-        return manifest, epoch, result, code
+        return manifest, epoch, result, code, notes
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} holds no export: there is no config.json in it") from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:

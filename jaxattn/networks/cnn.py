@@ -14,7 +14,7 @@ from jaxattn.layers import convolution, dense, init
 from jaxattn.layers.compute_dtype import ComputeDtype
 from jaxattn.layers.norm import BatchNorm
 from jaxattn.layers.pooling import gated_max_pool_2x2, max_pool_2x2
-from jaxattn.networks.network import Layer, Network, Site, apply
+from jaxattn.networks.network import Layer, Network, Path, Site, apply
 
 
 @final
@@ -91,9 +91,9 @@ class CNN(Network):
         return 2 ** len(self.widths)
 
     @property
-    def hidden_channels(self) -> int:
-        """Channels of the last block."""
-        return self.widths[-1]
+    def hidden_channels(self) -> dict[Path, int]:
+        """Channels of the last block, whose map the hidden layer reads."""
+        return {("hidden",): self.widths[-1]}
 
     @nn.compact
     def __call__(self, images: Num[Array, "B H W 3"], train: bool = False) -> Float[Array, "B K"]:

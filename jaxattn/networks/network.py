@@ -145,9 +145,9 @@ class Network(nn.Module):
         return self.attention_position or self.positions[0]
 
     @property
-    def hidden_channels(self) -> int | None:
-        """C of the flattened map [H, W, C] that a hidden matrix [H W C, F] reads; None if it reads none."""
-        return None
+    def hidden_channels(self) -> dict[Path, int]:
+        """C of the flattened map [H, W, C] that a hidden matrix [H W C, F] reads, by the path of its layer."""
+        return {}
 
     @nn.nowrap
     def attention_of(self, number: int) -> Attention:

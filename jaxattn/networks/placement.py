@@ -9,7 +9,11 @@ from jaxattn.attention.blend import blended
 from jaxattn.errors import InputError, shortened
 from jaxattn.networks.network import Network, Site
 
-ENDS, LAST = "ends", "last-stage"  # values of an attention module's attribute `usual_sites`, besides "all"
+REPLACING = "conv2"  # the position at which attention stands in place of a convolution
+BOTTLENECKS, LAST = (
+    "bottlenecks",
+    "last-stage",
+)  # values of an attention module's attribute `usual_sites`, besides "all"
 
 
 class Placement(NamedTuple):
@@ -18,7 +22,8 @@ class Placement(NamedTuple):
     Attributes:
         at: the sites, as `sites_from` takes them; None for the module's usual ones.
         position: where in a block; None for the module's usual one, if the network has it, else the network's.
-        start: "identity" for attention that starts as the identity (`attention.blend`), else "usual".
+        start: "identity" for attention that starts as the identity (`attention.blend`), else "usual". It cannot stand
+            in place of a convolution: the network would not start as it was.
     """
 
     at: str | None = None
@@ -38,21 +43,29 @@ def place_attention(network: Network, name: str, placement: Placement) -> Networ
         placement: where to place the attention.
 
     Raises:
-        InputError: if the network has no such site or position.
+        InputError: if the network has no such site or position, or the attention cannot start so there.
     """
     module, sites, position = network.attention, network.sites(), placement.position
+    is_identity = placement.start == "identity"
     kind = module.func if isinstance(module, functools.partial) else module
     if position is None:
         usual = getattr(kind, "usual_position", None)
-        position = usual if usual in network.positions else network.positions[0]
+        fits = usual in network.positions and not (is_identity and usual == REPLACING)
+        position = usual if fits else network.positions[0]
     if position not in network.positions:
         raise InputError(
             f"attention_position must be {', '.join(network.positions)} in the network {name}, got {position!r}",
             "attention_position",
         )
+    if is_identity and position == REPLACING:
+        raise InputError(
+            f"attention_start identity needs another position than {REPLACING}, where attention stands in place of a "
+            f"convolution; choose {network.positions[0]}",
+            "attention_position",
+        )
     usual = usual_sites(sites, getattr(kind, "usual_sites", "all"))
     return network.clone(
-        attention=blended(module) if placement.start == "identity" else module,
+        attention=blended(module) if is_identity else module,
         attention_at=usual if placement.at is None else sites_from(placement.at, sites),
         attention_position=position,
     )
@@ -91,15 +104,16 @@ def sites_from(text: str, sites: Sequence[Site]) -> tuple[int, ...]:
 
 
 def usual_sites(sites: Sequence[Site], wanted: str) -> tuple[int, ...]:
-    """The default sites of a module: "all" sites, the "ends" of stages, or the "last-stage".
+    """The default sites of a module: "all" sites, the "bottlenecks", or the "last-stage".
 
-    In a network whose stages have one site each, such as the tutorial's, they are always all sites.
+    Bottlenecks are where the map becomes smaller next: the ends of all stages but the last. In a network whose stages
+    have one site each, such as the tutorial's, which also has a pool behind the last, they are always all sites.
     """
     everywhere = tuple(range(1, len(sites) + 1))
     if len({site.stage for site in sites}) == len(sites):
         return everywhere
-    if wanted == ENDS:
-        return tuple(_ends(sites))
+    if wanted == BOTTLENECKS:
+        return tuple(_ends(sites)[:-1] or _ends(sites))
     return sites_from(f"stage{sites[-1].stage}", sites) if wanted == LAST else everywhere
 
 

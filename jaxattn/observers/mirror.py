@@ -70,7 +70,7 @@ class Mirror(Observer):
             return
         self._held, files = copy
         mirrored = _manifest(files, self._root)
-        check_folder(folder, manifest or mirrored)
+        check_folder(folder, manifest or mirrored, accept_changed_code=True)  # `claim` checks the code
         if manifest:
             check_continues(self._root, mirrored, manifest, "mirror")
         if self._held > max(checkpoint.epochs(folder / "checkpoints"), default=0):

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     from jaxattn.report.page import write_report
 
     runs = [load(folder, flags) for folder in flags.runs]
-    print(write_report(runs, flags.out, flags.data_dir))
+    print(write_report(runs, flags.out, flags.data_dir, trust_code=flags.trust_code))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ MAX_CHARACTERS = 24  # characters of a class name under a small image
 FILES = {"css": "report.css", "js": "report.js", "table": "table.js"}
 
 
-def write_report(runs: Sequence[Run], out: str | Path | None = None, data_dir: str | None = None) -> Path:
+def write_report(
+    runs: Sequence[Run], out: str | Path | None = None, data_dir: str | None = None, *, trust_code: bool = False
+) -> Path:
     """Writes a report atomically.
 
     Args:
@@ -33,12 +35,15 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None, data_dir: s
         out: the file; by default `report.html` in the run folder; for several runs, `report-of-N.html` in that of
             the first.
         data_dir: where the data is, if it has moved since training.
+        trust_code: whether the module of your own data set may be imported, which runs its code. Not needed for one
+            that this process has imported already.
 
     Returns:
         The file.
 
     Raises:
-        InputError: if the data is not available or differs between runs, or the file cannot be written.
+        InputError: if the data is not available or differs between runs, its code is not trusted, or the file cannot be
+            written.
     """
     if len({read_manifest(run.folder).dataset_hash for run in runs}) > 1:
         raise InputError("runs side by side must be of the same images, these are not; report on each by itself")
@@ -46,7 +51,7 @@ def write_report(runs: Sequence[Run], out: str | Path | None = None, data_dir: s
     path = local_path(out, "out") if out is not None else runs[0].folder / name
     if path.is_dir():
         raise InputError(f"{path} is a folder; choose a file", "out")
-    html = render(list(runs), read_test(runs[0].folder, data_dir))
+    html = render(list(runs), read_test(runs[0].folder, data_dir, trust_code))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, html)

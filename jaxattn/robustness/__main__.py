@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> None:
     result = _measured(comparison, folders, flags)
     robustness_file.write(out, result)
     print(columns(result.table(), range(1, len(result.table()[0]))))
-    print(result.rule)
+    print("\n".join([result.rule, *(f"note: {note}" for note in result.notes)]))
     if comparison and out == comparison:
         code = {"trust_code": flags.trust_code, "accept_changed_code": flags.accept_changed_code}
         print(f"page: {compare.show(comparison, flags.data_dir, **code).page}")
@@ -115,13 +115,13 @@ def _measured(comparison: Path | None, folders: list[Path], flags: argparse.Name
     every = [run for by_seed in runs.values() for run in by_seed.values()]
     if not every:
         raise InputError(f"{comparison} holds no finished run; run the command that made it first")
-    results.notes(runs, flags.trust_code, flags.accept_changed_code)  # raises for code that is not trusted
+    notes = results.notes(runs, flags.trust_code, flags.accept_changed_code)
     test = read_test(every[0].folder, flags.data_dir, flags.trust_code)
     files = {name: getattr(flags, name) for name in FILES}
     views = find(every[0].manifest.data.name, test, flags.corruptions, flags.images, files)
     result = other_images.measure(runs, views, Console().line)
     basis = {name: {seed: predictions.basis(run) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    return robustness.Robustness(tuple(robustness.ViewInfo(*view[:3]) for view in views), result, basis)
+    return robustness.Robustness(tuple(robustness.ViewInfo(*view[:3]) for view in views), result, basis, notes)
 
 
 def _draw(result: "Robustness", out: Path) -> Path:

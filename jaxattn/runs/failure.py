@@ -17,6 +17,8 @@ from jaxattn.runs.store import write_json, write_text
 from jaxattn.training.processes import is_first
 
 FILE, TRACEBACK = FAILED
+# Settings whose refusal is no failure of a run: it can start as soon as they are right.
+NOT_OF_A_RUN = {"out", "resume", "data_dir", "mirror", "init", "trust_code", "accept_changed_code"}
 
 
 class Failure(NamedTuple):
@@ -85,8 +87,8 @@ def forget(folder: Path) -> None:
 
 
 def is_of_this_run(error: Exception) -> bool:
-    """Whether the run itself caused an error, and not a folder that is in use, missing or not writable."""
-    return not isinstance(error, OSError) and getattr(error, "setting", None) not in ("out", "resume", "data_dir")
+    """Whether the run itself caused an error, and not a folder, a file or code that cannot be used now."""
+    return not isinstance(error, OSError) and getattr(error, "setting", None) not in NOT_OF_A_RUN
 
 
 def failure_of(error: Exception, folder: Path) -> Failure:

@@ -151,7 +151,7 @@ def _finished(job: Job) -> Run:
 
 def _run_of(job: Job, *state: Any) -> Run:
     run = Run(job.folder, job.manifest.config, job.manifest.data, job.program.model, *state)
-    return dataclasses.replace(run, acts_on=job.manifest.acts_on)
+    return dataclasses.replace(run, acts_on=job.manifest.acts_on, code=job.manifest.code)
 
 
 def _notify(job: Job, method: Callable[..., None], state: TrainState, metrics: Metrics, *more: Any) -> None:

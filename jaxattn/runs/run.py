@@ -16,7 +16,7 @@ from jaxattn.metrics import softmax
 from jaxattn.networks.network import Network
 from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, html
-from jaxattn.runs.code import check_trusted, check_unchanged
+from jaxattn.runs.code import Code, check_trusted, check_unchanged
 from jaxattn.runs.manifest import Manifest, read_manifest
 from jaxattn.runs.result import read_own_result
 from jaxattn.runs.store import read_metrics
@@ -40,6 +40,7 @@ class Run:
         result: as in `result.json`; None if the run has not finished.
         notes: what readers of its numbers must know, one sentence each (`Manifest.notes`).
         acts_on: the parameters that each ingredient of its recipe acts on (`Manifest.acts_on`).
+        code: digests of your own modules when it was trained (`Manifest.code`).
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Run:
     result: dict[str, Any] | None
     notes: tuple[str, ...] = ()
     acts_on: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, repr=False)
+    code: Code = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -126,7 +128,7 @@ def load_run(
     about = manifest.config, manifest.data, program.model
     result = read_own_result(folder, manifest)
     notes = *manifest.notes(), *changed
-    return Run(folder, *about, variables, epoch, metrics, result, notes, manifest.acts_on)
+    return Run(folder, *about, variables, epoch, metrics, result, notes, manifest.acts_on, manifest.code)
 
 
 def _choose(folder: Path, manifest: Manifest, which: str, complete: list[int]) -> tuple[int, list[dict[str, Any]]]:

@@ -49,10 +49,10 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         return jax.grad(loss_of, has_aux=True)(params)[1]
 
     try:
-        with _watched([]):
+        with _watched([], model):
             variables = jax.eval_shape(model.init, jax.random.key(0), one)
         _check_parameters(variables["params"])
-        with _watched(evaluated):
+        with _watched(evaluated, model):
             evaluated += _frozen(step, variables, several)
         mode = "evaluation"
         jax.eval_shape(lambda *inputs: model.apply(*inputs, train=False), variables, tested)
@@ -79,12 +79,13 @@ def _check_parameters(params: Any) -> None:
 
 
 @contextlib.contextmanager
-def _watched(evaluated: list[str]) -> Iterator[None]:
-    """Adds a message for each of Flax's dropouts in the attention that drops nothing; refuses unusable gates."""
+def _watched(evaluated: list[str], model: Network) -> Iterator[None]:
+    """Adds a message for each of Flax's dropouts at a site that drops nothing; refuses unusable gates."""
+    sites = [site.path for site in model.sites()]
 
     def watch(call, args, kwargs, context):
         module, within = context.module, "/".join(map(str, context.module.path))
-        if context.method_name == "__call__" and "attention" in module.path:
+        if context.method_name == "__call__" and any(module.path[: len(site)] == site for site in sites):
             rate = getattr(module, "rate", None) or getattr(module, "dropout_rate", None)
             given = inspect.signature(type(module).__call__).bind_partial(module, *args, **kwargs).arguments
             given_value = given.get("deterministic", getattr(module, "deterministic", None))

@@ -1,6 +1,6 @@
-"""Optax's Muon, for a dense layer over the positions of a map."""
+"""Optax's Muon, for dense layers, also over the positions of a map."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
+from jaxattn.errors import InputError
+from jaxattn.networks.network import Path
+from jaxattn.tree import keys_of
 
-def muon(rate: optax.Schedule, weight_decay: float, channels: int | None) -> optax.GradientTransformation:
-    """Muon with decoupled decay, for kernels [H W C, F] of dense layers whose input is a map [H, W, C], flattened.
+
+def muon(rate: optax.Schedule, weight_decay: float, channels: Mapping[Path, int]) -> optax.GradientTransformation:
+    """Muon with decoupled decay, for kernels [C, F] of dense layers, or [H W C, F] whose input is a map, flattened.
 
     Nesterov momentum .6, then four Newton-Schulz iterations make the update of each position's [C, F] about
     orthogonal. Muon proper does this to the whole kernel; by position it takes a quarter of the multiply-adds.
@@ -18,7 +22,7 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int | None) -> opt
     Args:
         rate: learning rate by step.
         weight_decay: multiplied by the rate, as in AdamW.
-        channels: C; None for kernels whose input is not a map, [C, F].
+        channels: C of the kernels whose input is a map [H, W, C], by the path of their layers.
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; momentum as in arXiv:2404.00498's code.
     """
@@ -28,9 +32,7 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int | None) -> opt
     )
 
     def split(kernels: Any) -> Any:
-        return jax.tree.map(
-            lambda kernel: _halves(kernel.reshape(-1, channels or len(kernel), kernel.shape[-1])), kernels
-        )
+        return jax.tree.map_with_path(lambda path, kernel: _halves(_by_position(path, kernel, channels)), kernels)
 
     def update(updates, state, params=None):
         scaled, state = scale.update(split(updates), state)
@@ -41,6 +43,18 @@ def muon(rate: optax.Schedule, weight_decay: float, channels: int | None) -> opt
         optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity(),
         optax.scale_by_learning_rate(rate),
     )
+
+
+def _by_position(path, kernel, channels):
+    """A kernel [P C, F] as [P, C, F], with P = 1 if its input is not a map."""
+    *module, _ = keys_of(path)
+    size = channels.get(tuple(module), len(kernel))
+    if len(kernel) % size:
+        raise InputError(
+            f"hidden_channels must divide the rows of {'/'.join(module)}, which are {len(kernel)}, got {size}",
+            "muon_rate",
+        )
+    return kernel.reshape(-1, size, kernel.shape[-1])
 
 
 def _halves(blocks):
