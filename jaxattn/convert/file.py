@@ -14,7 +14,7 @@ from jaxattn.array_file import parse_npz, parse_safetensors
 from jaxattn.convert.exported import ImageShape, from_exported
 from jaxattn.convert.residual import from_residual
 from jaxattn.convert.tutorial import from_torch
-from jaxattn.errors import InputError, first_line
+from jaxattn.errors import InputError, described, first_line
 from jaxattn.limits import WEIGHTS, open_file, read_bytes
 from jaxattn.paths import local_path
 
@@ -107,6 +107,8 @@ def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> di
             fitting[place] = from_exported(state, image_shape) or from_residual(state) or from_torch(state, image_shape)
         except InputError as error:
             failures[len(state), place] = error
+        except Exception as error:  # names of this network with the arrays of another raise many types
+            failures[len(state), place] = InputError(f"the weights are of another network ({described(error)})")
     if not fitting and failures:
         (_, place), largest = max(failures.items())
         raise InputError(f"{path}{f', {place}' if place else ''}: {largest}") from largest
