@@ -169,14 +169,14 @@ def test_names_of_any_length_give_a_short_line(tmp_path):
 
 def test_files_of_phones_cameras_and_systems_are_left_out_and_counted(tmp_path):
     root = make(tmp_path / "set", "{c}/{i}.png")
-    for name in (".DS_Store", "._0.png", "Thumbs.db", "IMG_1.HEIC", "IMG_2.heic", "MVI_3.MOV", "notes"):
+    for name in (".DS_Store", "._0.png", "Icon\r", "IMG_1.HEIC", "IMG_2.heic", "MVI_3.MOV", "notes"):
         (root / "ant" / name).write_bytes(b"x")
-    for name in ("__MACOSX", "@eaDir", ".git"):
+    for name in ("__MACOSX", "@eaDir", ".git", "Network Trash Folder"):
         put(root / name / "ant" / "0.png")
     splits = load(root)
     assert splits.classes == ("ant", "bee") and len(splits.train) + len(splits.test) == 8
     assert splits.spec.notes[0] == (
-        "10 files or folders were left out of set: 6 hidden, 2 .heic, 1 .mov, 1 without ending"
+        "11 files or folders were left out of set: 7 hidden, 2 .heic, 1 .mov, 1 without ending"
     )
 
 

@@ -13,8 +13,8 @@ from jaxattn.errors import InputError
 
 OUTSIDE = "outside a class folder"
 _SYSTEM = frozenset((
-    *("__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"),
-    *("thumbs.db", "desktop.ini"),
+    *("__macosx", "network trash folder", "temporary items", "icon\r", "@eadir", "#recycle", "#snapshot", "~snapshot"),
+    *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"),
 ))  # fmt: skip
 
 
