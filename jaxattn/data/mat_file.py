@@ -33,7 +33,7 @@ def parse_mat(content: bytes, names: Collection[str], limit: int) -> dict[str, n
         if kind == COMPRESSED:
             data = _decompressed(data, limit)  # noqa: PLW2901
             limit -= len(data)
-            ((kind, data),) = _elements(data, order)  # noqa: PLW2901
+            kind, data = next(_elements(data, order), (kind, data))  # noqa: PLW2901
         parts = list(_elements(data, order)) if kind == MATRIX else []
         if len(parts) == 4 and parts[3][0] in TYPES:  # others are complex, sparse, or cells
             _, (_, shape), (_, characters), (number, values) = parts
