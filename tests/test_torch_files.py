@@ -201,12 +201,18 @@ def exported(*without, **instead):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (lambda: residual(5), r"'conv1.weight', \[4, 4, 3, 3, 3\], is not part of a residual network"),
-        (lambda: residual(3), r"'conv1.weight', \[4, 4, 3\], is not part of a residual network"),
-        (lambda: residual(4) | {"bn1.weight": torch.ones(())}, r"'bn1.weight', \[\], is not part of a residual"),
+        (lambda: residual(5), r"'conv1.weight' is not part of a residual network .* \[4, 4, 3, 3, 3\]"),
+        (lambda: residual(3), r"'conv1.weight' is not part of a residual network .* \[4, 4, 3\]"),
+        (
+            lambda: residual(4) | {"bn1.weight": torch.ones(())},
+            r"'bn1.weight' is not part of a residual network .* \[\]",
+        ),
         (lambda: exported("block2.conv.weight"), "are of 2 blocks but lack block2.conv.weight"),
-        (lambda: exported(extra_weight=()), r"'extra.weight', \[\], is not part of this network"),
-        (lambda: exported(extra_weight=(2, 2, 3, 3, 3)), r"'extra.weight', \[2, 2, 3, 3, 3\], is not part"),
+        (lambda: exported(extra_weight=()), r"'extra.weight' is not part of this network, its shape is \[\]"),
+        (
+            lambda: exported(extra_weight=(2, 2, 3, 3, 3)),
+            r"'extra.weight' is not part of this network, its shape is \[2, 2, 3, 3, 3\]",
+        ),
         (lambda: exported(block3_conv_weight=(0, 4, 3, 3)), r"of another network \(ZeroDivisionError"),
         (lambda: exported(head_kernel_weight=(2,)), r"of another network \("),
         (lambda: state() | {"conv1.weight": torch.ones(0, 3, 3, 3)}, "a norm of 0 channels"),
