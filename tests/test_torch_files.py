@@ -208,10 +208,10 @@ def exported(*without, **instead):
             r"'bn1.weight' is not part of a residual network .* \[\]",
         ),
         (lambda: exported("block2.conv.weight"), "are of 2 blocks but lack block2.conv.weight"),
-        (lambda: exported(extra_weight=()), r"'extra.weight' is not part of this network, its shape is \[\]"),
+        (lambda: exported(extra_weight=()), r"'extra.weight' is not part of this network; it is \[\]"),
         (
             lambda: exported(extra_weight=(2, 2, 3, 3, 3)),
-            r"'extra.weight' is not part of this network, its shape is \[2, 2, 3, 3, 3\]",
+            r"'extra.weight' is not part of this network; it is \[2, 2, 3, 3, 3\]",
         ),
         (lambda: exported(block3_conv_weight=(0, 4, 3, 3)), r"of another network \(ZeroDivisionError"),
         (lambda: exported(head_kernel_weight=(2,)), r"of another network \("),

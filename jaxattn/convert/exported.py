@@ -72,7 +72,7 @@ def from_exported(state: Mapping[str, np.ndarray], image_shape: ImageShape = Non
         if part not in NAMES.values() or not layer:  # a counter, or a constant of the training program
             continue
         if value.ndim not in ORDER:
-            raise InputError(f"layer {name!r} is not part of this network, its shape is {list(value.shape)}")
+            raise InputError(f"layer {name!r} is not part of this network; it is {list(value.shape)}")
         if part.startswith("running_"):
             variables["batch_stats", *layer, part.removeprefix("running_")] = value
         elif value.ndim == 1:

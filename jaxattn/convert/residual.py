@@ -44,7 +44,7 @@ def from_residual(state: Mapping[str, Any]) -> dict[str, Any] | None:
             value = np.asarray(value)  # noqa: PLW2901
             if path is None or part not in ("weight", "bias", "running_mean", "running_var") or value.ndim not in ORDER:
                 raise InputError(
-                    f"layer {name!r} is not part of a residual network of basic blocks, its shape is {list(value.shape)}"
+                    f"layer {name!r} is not part of a residual network of basic blocks; it is {list(value.shape)}"
                 )
             _add(variables, path, part, value)
     return unflatten_dict(variables)
