@@ -394,6 +394,15 @@ def test_the_second_start_reads_no_file_unless_one_has_changed(tmp_path, monkeyp
         load(root, "16" if change == "size" else None)
 
 
+def test_few_images_are_decoded_at_once_however_many_cores_there_are(tmp_path, monkeypatch):
+    pool, workers = folders.reading.ThreadPoolExecutor, []
+    monkeypatch.setattr(folders.reading, "ThreadPoolExecutor", lambda count: workers.append(count) or pool(count))
+    for cores in (64, 1, None):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        load(make(tmp_path / str(cores)))
+    assert workers == [4, 1, 1]  # each may take 2 GB
+
+
 def test_a_folder_that_has_moved_is_the_same_data(tmp_path):
     first = load(make(tmp_path / "a"))
     shutil.move(tmp_path / "a", tmp_path / "b")
