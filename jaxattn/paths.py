@@ -56,4 +56,6 @@ def readable(path: str | os.PathLike[str], setting: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InputError(f"cannot read {error.filename or path}: {reason}; choose another folder", setting) from error
+        raise InputError(
+            f"cannot read {error.filename or path!s:.300}: {reason}; choose another folder", setting
+        ) from error

@@ -1,12 +1,15 @@
 """Small files that hold or state gigabytes, each given to its reader, which may take so many megabytes more."""
 
 import gzip
+import importlib.util
 import pickle
 import re
 import resource
 import struct
 import sys
 import tarfile
+import traceback
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -14,9 +17,10 @@ import cifar10_files as cifar
 import numpy as np
 
 from jaxattn.convert import load_torch
-from jaxattn.data import cifar10, png, tfds
+from jaxattn.data import cifar10, png, svhn, tfds
 from jaxattn.data.cifar import archives
 from jaxattn.errors import InputError
+from jaxattn.runs import checkpoint
 
 CHUNK = bytes(1 << 24)
 
@@ -68,6 +72,64 @@ def pickles():
     yield "shared", pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [(0,) * 1000] * 99_999})
 
 
+def checkpoint_file(path):
+    """Its header has 30 MB of empty lists."""
+    header = b'{"a":[' + b"[]," * 10_000_000 + b"0]}"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    return path
+
+
+def mat_file(path):
+    """It holds labels of twenty images, and states 300 MB of pixels."""
+
+    def element(kind, content, size=None):
+        return struct.pack("<2I", kind, size or len(content)) + content + bytes(-len(content) % 8)
+
+    def matrix(name, shape, values):
+        about = element(6, struct.pack("<2I", 9, 0)) + element(5, struct.pack(f"<{len(shape)}i", *shape))
+        return element(14, about + element(1, name) + values)
+
+    labels = matrix(b"y", (20, 1), element(2, bytes([1] * 20)))
+    packed = zlib.compress(matrix(b"X", (32, 32, 3, 20), element(2, bytes(20 * 3072), 300 << 20)))
+    header = b"MATLAB 5.0".ljust(124) + b"\0\1IM"
+    path.write_bytes(header + labels + struct.pack("<2I", 15, len(packed)) + packed)
+    return path
+
+
+def torch_files(root):
+    import torch
+
+    def stored(name, tensor, change=lambda member, content: content, **options):
+        torch.save({"w": tensor}, root / name, **options)
+        if zipfile.is_zipfile(root / name):
+            with zipfile.ZipFile(root / name) as file:
+                contents = {member: file.read(member) for member in file.namelist()}
+            with zipfile.ZipFile(root / name, "w", zipfile.ZIP_DEFLATED) as file:
+                for member, content in contents.items():
+                    file.writestr(member, change(member, content))
+        return root / name
+
+    dicts = b"\x80\2" + b"}" * 5_000_000 + b"."
+    yield stored("expanded.pt", torch.zeros(1, dtype=torch.bfloat16).expand(10**10))
+    yield stored("values.pt", torch.zeros(80 << 20))
+    yield stored("dicts.pt", torch.zeros(1), lambda name, content: dicts if name.endswith("data.pkl") else content)
+    legacy = stored("legacy.pt", torch.zeros(1), _use_new_zipfile_serialization=False)
+    with legacy.open("rb+") as file:
+        for _ in range(3):
+            pickle.load(file)  # the version and the system
+        file.truncate()
+        file.write(dicts)
+    yield legacy
+
+
+def read_svhn(path):
+    return svhn._read(path, "train", lambda part, shape: np.empty(shape, np.uint8))
+
+
+def read_checkpoint(path):
+    return checkpoint.read(path.parent, 1)
+
+
 def read_archive(path):
     return archives.read(cifar10.PUBLISHED, path)
 
@@ -85,6 +147,11 @@ def bombs(root):
     yield read_archive, archive(root / "other.tar.gz", "other")
     for name, content in pickles():
         yield read_archive, batch(root / name, content)
+    yield read_svhn, mat_file(root / "train_32x32.mat")
+    yield read_checkpoint, checkpoint_file(root / "epoch-1.safetensors")
+    if importlib.util.find_spec("torch"):
+        for path in torch_files(root):
+            yield load_torch, path
 
 
 def main(root, megabytes):
@@ -97,7 +164,8 @@ def main(root, megabytes):
             read(path)
             print("read", path)
         except InputError as error:
-            print("out of memory" if re.search("MemoryError|allocate", str(error)) else "refused", path, error)
+            reasons = "".join(traceback.format_exception(error))
+            print("out of memory" if re.search("MemoryError|allocate", reasons) else "refused", path, error)
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 

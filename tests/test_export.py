@@ -156,10 +156,14 @@ def test_a_notebook_shows_an_export_that_was_loaded(tmp_path):
     assert "<svg" not in html and "report" not in html
 
 
-LEFT = (".DS_Store", "Thumbs.db", "desktop.ini", "lost+found", ".ipynb_checkpoints", "._x", ".directory", "@eaDir")
+LEFT = (
+    *(".DS_Store", "Thumbs.db", "desktop.ini", "lost+found", ".ipynb_checkpoints", "._x", ".directory", "@eaDir"),
+    *(".AppleDouble", ".TemporaryItems", ".DocumentRevisions-V100", ".fuse_hidden0000a1", ".snapshot", "Icon\r"),
+    *("Network Trash Folder", "ehthumbs.db", ".apdisk", "#snapshot"),
+)
 
 
-@pytest.mark.parametrize("name", [*LEFT, "notes.txt", ".git"])
+@pytest.mark.parametrize("name", [*LEFT, "notes.txt", ".git", "snapshot", "Icon", ".fuse_hidden"])
 def test_a_folder_with_what_systems_leave_in_it_is_empty(tmp_path, unfinished, name):
     (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).touch()
     calls = [

@@ -61,9 +61,42 @@ def test_splits_classes_and_order_are_those_of_the_paths(tmp_path):
     np.testing.assert_array_equal(splits.train.images[:, 20, 20, 1], [0, 20, 40, 60] * 3)
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "validation", "Test"])
-def test_the_test_folder_has_several_names(tmp_path, name):
-    assert len(load(make(tmp_path, f"train/{{c}}/{{i}}.png {name}/{{c}}/{{i}}.png")).test) == 8
+@pytest.mark.parametrize("train", ["train", "Training"])
+@pytest.mark.parametrize("test", ["val", "valid", "validation", "Test", "TESTING"])
+def test_the_folders_of_splits_have_several_names(tmp_path, train, test):
+    splits = load(make(tmp_path, f"{train}/{{c}}/{{i}}.png {test}/{{c}}/{{i}}.png"))
+    assert len(splits.test) == 8 and splits.classes == ("ant", "bee") and splits.spec.notes == ()
+
+
+def test_beside_a_test_set_the_validation_images_are_not_used_and_said(tmp_path):
+    root = make(tmp_path / "set", "train/{c}/{i}.png val/{c}/{i}.png test/{c}/{i}.png")
+    note = "the 8 validation images of set are not used"
+    splits = load(root)
+    assert (len(splits.train), len(splits.test)) == (8, 8) and splits.spec.notes == (note,)
+    rows = [(path.relative_to(root), path.parent.name, path.parts[-3]) for path in sorted(root.rglob("*.png"))]
+    write_labels(root, [(*row[:2], row[2].title()) for row in rows])
+    assert load(root).spec.notes == (note,) and load(root).digest() == splits.digest()
+    write_labels(root, [row for row in rows if row[2] != "test"])
+    assert load(root).spec.notes == () and len(load(root).test) == 8
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("train/{c}/{i}.png", "has a folder train of class folders and none of test, testing, val, valid, validation;"),
+        ("Training/{c}/{i}.png eval/{c}/{i}.png", "has a folder Training of class folders and none of test"),
+        ("test/{c}/{i}.png", "has a folder test of class folders and none of train, training; add one, or name .*test"),
+        ("test/{c}/{i}.png val/{c}/{i}.png", "has a folder test of class folders and none of train"),
+        ("train/{c}/{i}.png Training/{c}/{i}.png test/{c}/{i}.png", "has Training and train; delete or rename one"),
+    ],
+)
+def test_the_folder_of_a_split_without_its_partner_is_refused(tmp_path, layout, message):
+    refused(make(tmp_path, layout), message)
+
+
+def test_a_class_may_have_the_name_of_a_split(tmp_path):
+    assert load(make(tmp_path / "a", "{c}/{i}.png", classes=("train", "bus"))).classes == ("bus", "train")
+    assert load(make(tmp_path / "b", "{c}/{i}.png", classes=("Test", "ant"))).classes == ("Test", "ant")
 
 
 def test_without_a_test_folder_a_fifth_of_each_class_is_drawn_and_said(tmp_path):
@@ -120,19 +153,53 @@ def test_a_table_that_cannot_be_used_is_refused_by_its_line(tmp_path, rows, colu
 
 def test_a_table_that_is_no_text_is_refused(tmp_path):
     make(tmp_path)
-    (tmp_path / "labels.csv").write_bytes(b"file,label\n\xff\xfe,1\n")
-    refused(tmp_path, "cannot be read as CSV in UTF-8")
+    for content in (b"file,label\n\xff\xfe,1\n", b"file,label\na\0.png,y\n", b"file,label\na.png,y\0\n"):
+        (tmp_path / "labels.csv").write_bytes(content)
+        refused(tmp_path, "cannot be read as CSV in UTF-8")
+
+
+def test_names_of_any_length_give_a_short_line(tmp_path):
+    root = make(tmp_path)
+    for row in (("a" * 9999, "ant"), ("train/ant/0.png", "b" * 9999)):
+        write_labels(root, [row], ("file", "label"))
+        with pytest.raises(InputError) as caught:
+            load(root)
+        assert len(str(caught.value)) < 600
 
 
 def test_files_of_phones_cameras_and_systems_are_left_out_and_counted(tmp_path):
     root = make(tmp_path / "set", "{c}/{i}.png")
-    for name in (".DS_Store", "._0.png", "Thumbs.db", "IMG_1.HEIC", "IMG_2.heic", "MVI_3.MOV", "notes"):
+    for name in (".DS_Store", "._0.png", "Icon\r", "IMG_1.HEIC", "IMG_2.heic", "MVI_3.MOV", "notes"):
         (root / "ant" / name).write_bytes(b"x")
-    for name in ("__MACOSX", "@eaDir", ".git"):
+    for name in ("__MACOSX", "@eaDir", ".git", "Network Trash Folder"):
         put(root / name / "ant" / "0.png")
     splits = load(root)
     assert splits.classes == ("ant", "bee") and len(splits.train) + len(splits.test) == 8
-    assert splits.spec.notes[0] == "4 files of set were skipped because of their endings: 2 .heic, 1 .mov, 1 none"
+    assert splits.spec.notes[0] == (
+        "11 files or folders were left out of set: 7 hidden, 2 .heic, 1 .mov, 1 without ending"
+    )
+
+
+@pytest.mark.parametrize("splits", ["", "train/ test/"])
+def test_what_lies_outside_the_folders_of_classes_is_counted(tmp_path, splits):
+    parts = splits.split() or [""]
+    root = make(tmp_path / "set", " ".join(f"{part}{{c}}/{{i}}.png" for part in parts))
+    for part in parts:
+        put(root / part / "loose.jpg")
+    if splits:
+        put(root / "annotations" / "0.png")
+    (root / "README.md").write_text("x")
+    (root / ".hidden").write_text("x")
+    outside = 4 if splits else 2
+    assert load(root).spec.notes[0] == (
+        f"{outside + 1} files or folders were left out of set: {outside} outside a class folder, 1 hidden"
+    )
+
+
+def test_one_file_that_is_left_out_is_one_file(tmp_path):
+    root = make(tmp_path / "set")
+    (root / "train" / "ant" / ".hidden").write_text("x")
+    assert load(root).spec.notes == ("1 file or folder was left out of set: 1 hidden",)
 
 
 def test_folders_within_a_class_and_odd_names_are_read(tmp_path):
@@ -261,8 +328,6 @@ def test_damage_that_leaves_too_few_images_is_refused(tmp_path):
         (lambda root: [path.unlink() for path in (root / "bee").iterdir()], "bee holds no image; add some, or delete"),
         (lambda root: shutil.rmtree(root / "bee"), "must hold 2 classes or more, it holds only 'ant'"),
         (lambda root: [(root / "bee" / f"{i}.png").unlink() for i in (1, 2, 3)], "'bee' of .* has only one image"),
-        (lambda root: make(root, "train/{c}/{i}.png") and [shutil.rmtree(root / c) for c in ("ant", "bee")],
-         "has a folder train and none of test, val, valid, validation"),
         (lambda root: make(root, "train/{c}/{i}.png test/{c}/{i}.png test/cat/{i}.png"),
          "the class 'cat' of .* has test images and no training images"),
     ],
@@ -277,8 +342,34 @@ def test_a_link_that_leaves_the_folder_is_refused_and_one_within_is_read(tmp_pat
     root = make(tmp_path / "set", "{c}/{i}.png")
     (root / "ant" / "again.png").symlink_to(root / "ant" / "0.png")
     assert sum(map(len, (load(root).train, load(root).test))) == 9
+    (root / "ant" / "more").symlink_to(root / "bee")  # links to folders may form a cycle
+    shutil.rmtree(data_cache.folder())
+    splits = load(root)
+    assert sum(map(len, (splits.train, splits.test))) == 9
+    assert splits.spec.notes[0] == "1 file or folder was left out of set: 1 linked"
     (root / "ant" / "out.png").symlink_to(put(tmp_path / "elsewhere.png"))
-    refused(root, r"out\.png is a link that leaves")
+    refused(root, r"out\.png is a link that leaves .*; put what it names there, or delete the link")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links")
+@pytest.mark.parametrize("link", ["train", "test", "train/cat", "test/ant", "readme", "labels.csv"])
+def test_a_folder_that_is_a_link_out_is_refused(tmp_path, link):
+    root, out = make(tmp_path / "set"), make(tmp_path / "out")
+    out = out / link if link.startswith("test") else out / "train"
+    if (root / link).exists():
+        shutil.rmtree(root / link)
+    (root / link).symlink_to(out)
+    refused(root, f"{link} is a link that leaves")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links")
+@pytest.mark.parametrize("table", [False, True])
+def test_links_that_form_a_cycle_are_refused(tmp_path, table):
+    root = make(tmp_path / "set", "{c}/{i}.png")
+    (root / "ant" / "loop.png").symlink_to(root / "ant" / "loop.png")
+    if table:
+        write_labels(root, [("ant/loop.png", "ant")], ("file", "label"))
+    refused(root, r"there is no file ant/loop\.png" if table else r"cannot read .*loop\.png: ")
 
 
 def test_images_of_both_splits_are_counted(tmp_path):
@@ -301,6 +392,15 @@ def test_the_second_start_reads_no_file_unless_one_has_changed(tmp_path, monkeyp
         (root / "train" / "ant" / "0.png").unlink()
     with pytest.raises(TypeError):
         load(root, "16" if change == "size" else None)
+
+
+def test_few_images_are_decoded_at_once_however_many_cores_there_are(tmp_path, monkeypatch):
+    pool, workers = folders.reading.ThreadPoolExecutor, []
+    monkeypatch.setattr(folders.reading, "ThreadPoolExecutor", lambda count: workers.append(count) or pool(count))
+    for cores in (64, 1, None):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        load(make(tmp_path / str(cores)))
+    assert workers == [4, 1, 1]  # each may take 2 GB
 
 
 def test_a_folder_that_has_moved_is_the_same_data(tmp_path):

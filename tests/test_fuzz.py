@@ -2,13 +2,15 @@
 
 import json
 import random
+import re
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.fuzz.readers import READERS, mutated
+from experiments.fuzz.readers import IMAGES_OF, READERS, mutated
 from jaxattn.errors import InputError
 
 JSON = st.recursive(
@@ -16,7 +18,12 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-AS_JSON = ("config", "result", "plan", "export", "tfds-info", "tfds-features")
+AS_JSON = (
+    *("config", "result", "plan", "export", "tfds-info", "tfds-features"),
+    *("tuning", "failure", "other images", "gates", "robustness"),
+)
+MEMORY, OF_IMAGES = 512 << 20, 2 << 30  # bytes that a reader may take for these small files
+PEAK = Path("/proc/self/clear_refs")
 EXAMPLES = settings.default.max_examples  # of the profile, in conftest.py
 
 
@@ -26,6 +33,23 @@ def subject(request, tmp_path_factory):
     reader = READERS[request.param]
     path = reader.write(tmp_path_factory.mktemp("fuzz"))
     return request.param, reader, path.read_bytes(), path
+
+
+@pytest.fixture(autouse=True)
+def peak(subject):
+    """No reader takes more memory than that, where Linux measures it."""
+    try:
+        PEAK.write_text("5")  # resets the peak to the memory that is used now
+    except OSError:
+        yield
+        return
+    before = peak_memory()
+    yield
+    assert peak_memory() - before < (OF_IMAGES if subject[0] in IMAGES_OF else MEMORY)
+
+
+def peak_memory():
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
 
 def assert_read_or_refused(reader, path, content):

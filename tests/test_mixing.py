@@ -1,12 +1,18 @@
 """Crops of larger images, cutout and mixup: values worked out by hand, and how they are drawn."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxattn.data import augment, mixing, resized_crop
+from jaxattn.config import Config
+from jaxattn.data import augment, cifar10, mixing, resized_crop
+from jaxattn.errors import InputError
+from jaxattn.runs import compiled
+from jaxattn.training.program import build
 
 KEY = jax.random.key(0)
 
@@ -82,6 +88,15 @@ def test_cutout_hides_another_square_of_each_image_and_any_pixel_may_be_its_cent
     assert (hidden.sum((1, 2, 3)) == 3).all()  # one pixel
     counts = hidden[..., 0].sum(0)
     assert counts.min() > 0.5 * 2000 / 54 and counts.max() < 1.6 * 2000 / 54
+
+
+@pytest.mark.parametrize("side", [24, 40])
+def test_a_square_as_large_as_the_image_is_refused(side):
+    config, spec = Config(cutout=side), dataclasses.replace(cifar10.SPEC, image_shape=(24, 40, 3))
+    with pytest.raises(InputError, match="cutout must be less than the 24 pixels of an image's shorter side") as caught:
+        compiled.check(config, build(config, spec, 1), spec.image_shape)
+    assert caught.value.setting == "cutout"
+    compiled.check(Config(cutout=23), build(config, spec, 1), spec.image_shape)
 
 
 def test_mixup_blends_each_image_with_the_one_before_and_keeps_the_larger_share():

@@ -187,6 +187,48 @@ def test_weights_of_another_network_are_named_by_their_place(tmp_path):
         load_torch(saved(tmp_path / "a.pt", {"run": {"net": {"fc.weight": torch.ones(2, 2)}, "epoch": 3}}))
 
 
+def residual(axes):
+    """The state dict of a residual network whose kernels have so many axes: of sound, images or films."""
+    kernel = torch.ones(4, 4, *[3] * (axes - 2))
+    return {"conv1.weight": kernel, "layer1.0.conv1.weight": kernel, "fc.weight": torch.ones(2, 4)}
+
+
+def exported(*without, **instead):
+    weights = {name: torch.tensor(value) for name, value in to_exported(VARIABLES).items() if name not in without}
+    return weights | {name.replace("_", "."): torch.ones(shape) for name, shape in instead.items()}
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (lambda: residual(5), r"'conv1.weight' is not part of a residual network .* \[4, 4, 3, 3, 3\]"),
+        (lambda: residual(3), r"'conv1.weight' is not part of a residual network .* \[4, 4, 3\]"),
+        (
+            lambda: residual(4) | {"bn1.weight": torch.ones(())},
+            r"'bn1.weight' is not part of a residual network .* \[\]",
+        ),
+        (lambda: exported("block2.conv.weight"), "are of 2 blocks but lack block2.conv.weight"),
+        (lambda: exported(extra_weight=()), r"'extra.weight' is not part of this network; it is \[\]"),
+        (
+            lambda: exported(extra_weight=(2, 2, 3, 3, 3)),
+            r"'extra.weight' is not part of this network; it is \[2, 2, 3, 3, 3\]",
+        ),
+        (lambda: exported(block3_conv_weight=(0, 4, 3, 3)), r"of another network \(ZeroDivisionError"),
+        (lambda: exported(head_kernel_weight=(2,)), r"of another network \("),
+        (lambda: state() | {"conv1.weight": torch.ones(0, 3, 3, 3)}, "a norm of 0 channels"),
+    ],
+)
+def test_names_of_this_network_with_arrays_of_another_are_refused(tmp_path, weights, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_torch(saved(tmp_path / "model.pt", weights()))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bias_of_another_shape_is_left_to_the_network_that_takes_the_weights_over(tmp_path):
+    variables = load_torch(saved(tmp_path / "model.pt", state() | {"conv1.bias": torch.ones(())}))
+    assert variables["params"]["block_1"]["conv"]["bias"].shape == ()
+
+
 @pytest.mark.parametrize("name", ["none", "se", "channel", "eca", "cbam", "spatial", "simam"])
 def test_exported_names_come_back_with_every_parameter_of_any_attention(name):
     variables = variables_of(name)

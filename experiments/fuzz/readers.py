@@ -8,33 +8,38 @@ import json
 import pickle
 import random
 import shutil
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 from safetensors.numpy import save
+from scipy import io as matlab
 
 from experiments.fuzz import tfds_folder
-from jaxattn.comparison import predictions, robustness_file
+from jaxattn.comparison import other_images, predictions, robustness_file, tune, variants, vital_signs
 from jaxattn.comparison.numbers import of_csv
 from jaxattn.comparison.plan_file import read_plan
 from jaxattn.config import Config
 from jaxattn.convert import load_torch, to_torch
-from jaxattn.data import cifar10, tfds
+from jaxattn.data import cifar10, fashion_mnist, mat_file, svhn, tfds
 from jaxattn.data.cifar import archives
+from jaxattn.data.folder.listing import list_images
 from jaxattn.data.image_file import read_image
 from jaxattn.data.splits import Split, Splits
 from jaxattn.explain import gate_history
 from jaxattn.explain.gates import Signs
 from jaxattn.exports import safetensors
 from jaxattn.observers import archive, mirror
-from jaxattn.robustness import official
-from jaxattn.runs import store
+from jaxattn.robustness import official, published
+from jaxattn.runs import checkpoint, store
 from jaxattn.runs.console import Console
+from jaxattn.runs.failure import read_failure
 from jaxattn.runs.formats import FORMAT
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.weights import read_safetensors
@@ -84,10 +89,74 @@ def _split(count: int) -> Split:
     return Split(RNG.integers(0, 256, (count, 32, 32, 3), np.uint8), np.arange(count, dtype=np.int32) % 10)
 
 
+def _allocate(part: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.uint8)
+
+
+def _idx() -> bytes:
+    return struct.pack(">HBB3I", 0, 8, 3, 2, 28, 28) + RNG.integers(0, 256, 2 * 28 * 28, np.uint8).tobytes()
+
+
+def _mat(**arrays: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    matlab.savemat(stream, arrays)
+    return stream.getvalue()
+
+
+def _pixels() -> bytes:
+    return _mat(X=TWO.images.transpose(1, 2, 3, 0))
+
+
+def _with_labels(content: bytes, path: Path) -> bytes:
+    """A MATLAB file of pixels with their labels."""
+    return content + _mat(y=TWO.labels[:, None] + 1)[mat_file.HEADER :]
+
+
+def _compressed(content: bytes, path: Path) -> bytes:
+    """The same with pixels that are compressed, so that mutations get past the checksum."""
+    packed = zlib.compress(content[mat_file.HEADER :], 1)
+    element = struct.pack("<2I", mat_file.COMPRESSED, len(packed)) + packed
+    return _with_labels(content[: mat_file.HEADER] + element, path)
+
+
+def _read_mat(path: Path) -> Split:
+    return svhn._read(path, "train", _allocate)
+
+
+def _labels_csv(folder: Path) -> Path:
+    rows = [f"{label}/{i}.png,{label},{split}" for label in "ab" for i, split in enumerate(("train", "test"))]
+    for row in rows:
+        _file(row.partition(",")[0], bytes)(folder)
+    return _file("labels.csv", "\n".join(["file,label,split", *rows, ""]).encode)(folder)
+
+
+def _corruptions(folder: Path) -> Path:
+    for name, values in (("labels", np.tile(TWO.labels, 5)), ("fog", np.tile(TWO.images, (5, 1, 1, 1)))):
+        np.save(folder / f"{name}.npy", values)
+    return folder / "fog.npy"
+
+
+def _read_corruptions(path: Path) -> Any:
+    return [view.load() for view in published.read_corruptions(path.parent, TWO, np.arange(len(TWO)))]
+
+
+def _digested(content: bytes, path: Path) -> bytes:
+    """A safetensors file with its digest in its header, as in a checkpoint."""
+    try:
+        header = checkpoint._header(content) | {"__metadata__": {"sha256": checkpoint._digest(content, {})}}
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + content[8 + int.from_bytes(content[:8], "little") :]
+    except (ValueError, TypeError, AttributeError):
+        return content
+
+
 def _people() -> bytes:
     stream = io.BytesIO()
     np.save(stream, 50 * np.eye(10)[np.arange(IMAGES) % 10])
     return stream.getvalue()
+
+
+TWO = _split(2)
 
 
 def _tfds(name: str) -> Callable[[Path], Path]:
@@ -305,6 +374,15 @@ PLAN = {
     "earlier": [{"looks": [2], "variants": ["none", "se"], "date": "2026-08-01"}],
 }  # fmt: skip
 EARLIER_PLAN = {"config": Config().to_json(), "variants": ["none", "se"], "seeds": 3, "extended": [2]}
+FAILURE = {"reason": "the loss is nan", "epoch": 2, "diverged": True, "versions": {"jax": "0.7"}}
+TUNING = {"seed": 1000, "validation_accuracy": {"none": 0.5, "se": None}, "chosen": {"none": "none"}}
+
+# Formats of images, with the mode of the one that is written.
+IMAGES_OF = {
+    **{"png": "RGBA", "jpeg": "RGB", "webp": "RGB", "gif": "P", "tiff": "RGB", "bmp": "RGB"},
+    **{"jpeg2000": "RGB", "ppm": "RGB", "tga": "RGBA", "ico": "RGBA"},
+    **({"avif": "RGB"} if features.check("avif") else {}),
+}
 
 READERS = {
     "cifar-python": Reader(_cifar("python", True), _read_archive, _gzip),
@@ -338,12 +416,43 @@ READERS = {
     "npy": Reader(_file("model.npz", _npy), load_torch, _zipped),
     "safetensors": Reader(_file("model.safetensors", _safetensors), load_torch),
     "own-safetensors": Reader(_file("model.safetensors", _safetensors), read_safetensors),
-    "png": Reader(_file("x.png", _image("png", "RGBA")), lambda path: read_image(path, 8, 8)),
-    "jpeg": Reader(_file("x.jpeg", _image("jpeg")), lambda path: read_image(path, 8, 8)),
-    "webp": Reader(_file("x.webp", _image("webp")), lambda path: read_image(path, 8, 8)),
-    "gif": Reader(_file("x.gif", _image("gif", "P")), lambda path: read_image(path, 8, 8)),
-    "tiff": Reader(_file("x.tiff", _image("tiff")), lambda path: read_image(path, 8, 8)),
-    "bmp": Reader(_file("x.bmp", _image("bmp")), lambda path: read_image(path, 8, 8)),
+    **{
+        form: Reader(_file(f"x.{form}", _image(form, mode)), lambda path: read_image(path, 8, 8))
+        for form, mode in IMAGES_OF.items()
+    },
+    "idx": Reader(_file("x", _idx), lambda path: fashion_mnist._idx(path, 3)),
+    "idx-gzip": Reader(_gzipped(_file("x", _idx)), lambda path: fashion_mnist._idx(path, 3)),
+    "idx-in-gzip": Reader(_file("x", _idx), lambda path: fashion_mnist._idx(path, 3), _gzip),
+    "mat": Reader(_file("x.mat", _pixels), _read_mat, _with_labels),
+    "mat-in-zlib": Reader(_file("x.mat", _pixels), _read_mat, _compressed),
+    "labels": Reader(_labels_csv, lambda path: list_images(path.parent)),
+    "recipe": Reader(_file("x.toml", lambda: b'parent = "quick"\nepochs = 3\n'), lambda path: Config(recipe=str(path))),
+    "variants": Reader(
+        _file("x.toml", lambda: b'variants = ["none", "se@3:reduction=4"]\n'),
+        lambda path: variants.named(variants.read(path)),
+    ),
+    "checkpoint": Reader(
+        _file("epoch-1.safetensors", _safetensors), lambda path: checkpoint.read(path.parent, 1), _digested
+    ),
+    "tuning": Reader(
+        _file("tuning.json", _json(TUNING)), lambda path: tune._check_same(path, {"none": ["none"], "se": ["se"]})
+    ),
+    "failure": Reader(_file("failed.json", _json(FAILURE)), lambda path: read_failure(path.parent)),
+    "other images": Reader(
+        _file("other_images.json", _json({"of": MADE_OF, "measured": {"x": {"accuracy": 0.5}}})),
+        lambda path: other_images._read(path, MADE_OF),
+        _sealed,
+    ),
+    "gates": Reader(
+        _file("gates.json", _json({"of": MADE_OF, "gates": {"block1": dict.fromkeys(Signs._fields, 0.5)}})),
+        lambda path: vital_signs._read(path, MADE_OF),
+        _sealed,
+    ),
+    "duplicates": Reader(
+        _file("x.csv", lambda: b"TestID,Judgment\n3,0\n17,2\n"),
+        lambda path: official.read_duplicates(path, _split(IMAGES)),
+    ),
+    "corruptions": Reader(_corruptions, _read_corruptions),
     "robustness": Reader(
         _file("robustness.json", _json(ROBUSTNESS)), lambda path: robustness_file.read(path.parent, {}), _sealed
     ),

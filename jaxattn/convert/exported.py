@@ -11,6 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxattn.convert.flat import from_chw, map_side, to_chw
+from jaxattn.errors import InputError
 
 NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 ORDER = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # of an array's axes in PyTorch, by their number
@@ -54,19 +55,24 @@ def from_exported(state: Mapping[str, np.ndarray], image_shape: ImageShape = Non
         {"params": ..., "batch_stats": ...} in Flax's layouts.
 
     Raises:
-        InputError: if the hidden layer does not read such an image.
+        InputError: if a block is missing, or an array is of no layer of this network.
     """
     prefix = next((name.removesuffix(FIRST) for name in state if re.search(rf"(^|\.){FIRST}$", name)), None)
     if prefix is None or prefix + HIDDEN not in state:
         return None
     named = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     blocks = sum(re.fullmatch(r"block\d+\.conv\.weight", name) is not None for name in named)
-    channels, side = len(named[f"block{blocks}.conv.weight"]), map_side(image_shape, blocks)
+    last = f"block{blocks}.conv.weight"
+    if last not in named:
+        raise InputError(f"the weights are of {blocks} blocks but lack {last}; they are from another network")
+    channels, side = len(named[last]), map_side(image_shape, blocks)
     variables: dict[tuple[str, ...], np.ndarray] = {}
     for name, value in named.items():
         *layer, part = re.sub(r"^block(\d+)\.", r"block_\1.", name).split(".")
         if part not in NAMES.values() or not layer:  # a counter, or a constant of the training program
             continue
+        if value.ndim not in ORDER:
+            raise InputError(f"layer {name!r} is not part of this network; it is {list(value.shape)}")
         if part.startswith("running_"):
             variables["batch_stats", *layer, part.removeprefix("running_")] = value
         elif value.ndim == 1:

@@ -1,6 +1,8 @@
 """Files of PyTorch weights, as training programs save them: the state dict may be anywhere in a checkpoint."""
 
+import io
 import logging
+import pickletools
 import re
 import warnings
 import zipfile
@@ -14,7 +16,7 @@ from jaxattn.array_file import parse_npz, parse_safetensors
 from jaxattn.convert.exported import ImageShape, from_exported
 from jaxattn.convert.residual import from_residual
 from jaxattn.convert.tutorial import from_torch
-from jaxattn.errors import InputError, first_line
+from jaxattn.errors import InputError, described, first_line
 from jaxattn.limits import WEIGHTS, open_file, read_bytes
 from jaxattn.paths import local_path
 
@@ -22,6 +24,8 @@ Arrays = dict[str, np.ndarray]
 
 SAVE = "save the weights alone: torch.save(model.state_dict(), 'weights.pt')"
 DEPTH = 4  # of dicts in dicts
+MAX_PICKLE = 2 << 20  # bytes of objects other than values, which take up to 70 times that; of 10,000 tensors 1.4 MB
+MAX_TENSORS = 2 * WEIGHTS  # bytes of all tensors, those of half precision as float32; several may share their memory
 AVERAGE = re.compile("ema|swa|averag", re.IGNORECASE)
 _LOG = logging.getLogger("jaxattn")
 
@@ -80,15 +84,11 @@ def _read_pickle(path):
     """
     import torch
 
-    open_file(path, WEIGHTS).close()
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                raise InputError(f"{path} is a TorchScript archive, a program; {SAVE}")
     try:
+        _check_pickles(path)
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+    except (InputError, OSError):
         raise
     except Exception as error:
         name = re.search(r"GLOBAL ([\w.]+)", str(error))  # the first that is more than a tensor
@@ -96,6 +96,32 @@ def _read_pickle(path):
             raise InputError(f"{path} holds an object, {name[1]}, as well as or instead of weights; {SAVE}") from error
         reason = "it is damaged, or torch.save did not write it"
         raise InputError(f"{path} cannot be read as {path.suffix}: {reason}; {SAVE}") from error
+
+
+def _check_pickles(path):
+    """Checks how much memory a file of `torch.save` takes: what its archive unpacks to, and the pickles of its objects.
+
+    Raises:
+        InputError: if it is too large, or a program.
+        Exception: of many types, if it is damaged.
+    """
+    with open_file(path, WEIGHTS) as file:
+        head = file.read(MAX_PICKLE)
+        if head.startswith(b"PK\3\4"):
+            with zipfile.ZipFile(file) as archive:
+                sizes = [(member.filename, member.file_size) for member in archive.infolist()]
+            if any(name.endswith("/constants.pkl") for name, _ in sizes):
+                raise InputError(f"{path} is a TorchScript archive, a program; {SAVE}")
+            pickles = sum(size for name, size in sizes if name.endswith(".pkl"))
+            if sum(size for _, size in sizes) > WEIGHTS or pickles > MAX_PICKLE:
+                raise InputError(
+                    f"{path} must unpack to at most {WEIGHTS:,} bytes and {MAX_PICKLE:,} of pickled objects; {SAVE}"
+                )
+        else:
+            objects = io.BytesIO(head)
+            for _ in range(5):  # of versions before 1.6: version, protocol, system, contents and names of tensors
+                for _ in pickletools.genops(objects):
+                    pass
 
 
 def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> dict[str, Any]:
@@ -107,6 +133,8 @@ def _fitting_variables(path: Path, contents: Any, image_shape: ImageShape) -> di
             fitting[place] = from_exported(state, image_shape) or from_residual(state) or from_torch(state, image_shape)
         except InputError as error:
             failures[len(state), place] = error
+        except Exception as error:  # names of this network with the arrays of another raise many types
+            failures[len(state), place] = InputError(f"the weights are of another network ({described(error)})")
     if not fitting and failures:
         (_, place), largest = max(failures.items())
         raise InputError(f"{path}{f', {place}' if place else ''}: {largest}") from largest
@@ -130,9 +158,9 @@ def _state_dicts(contents: Any) -> Iterator[tuple[str, Arrays]]:
     """Each dict of arrays by name in nested dicts and lists, once, with its place, such as "checkpoint.model".
 
     Raises:
-        InputError: if a tensor cannot be an array of real numbers.
+        InputError: if a tensor cannot be an array of real numbers, or all together are too large.
     """
-    level, seen = [("", contents)], set()  # one dict or list may be in many others
+    level, seen, size = [("", contents)], set(), 0  # one dict or list may be in many others
     for _ in range(DEPTH):
         below = []
         for place, values in level:
@@ -141,6 +169,9 @@ def _state_dicts(contents: Any) -> Iterator[tuple[str, Arrays]]:
             seen.add(id(values))
             if not isinstance(values, Mapping):
                 values = {str(i): value for i, value in enumerate(values) if isinstance(value, Mapping)}  # noqa: PLW2901
+            size += sum(4 * value.numel() for value in values.values() if hasattr(value, "numel"))
+            if size > MAX_TENSORS:
+                raise InputError(f"its tensors must have at most {MAX_TENSORS:,} bytes, they have {size:,}; {SAVE}")
             arrays = {name: _array(name, value) for name, value in values.items() if isinstance(name, str)}
             if arrays := {name: array for name, array in arrays.items() if array is not None}:
                 yield place, arrays

@@ -17,6 +17,7 @@ from jaxattn.errors import InputError
 
 MARK = re.compile(r"(.*?)layer1\.0\.conv1\.weight")
 BLOCK = re.compile(r"layer(\d+)\.(\d+)\.(conv1|conv2|bn1|bn2|(?:downsample|shortcut)\.[01])")
+ORDER = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}  # of an array's axes in Flax, by their number
 SHORTCUT = {"0": "shortcut_conv", "1": "shortcut_norm"}
 
 
@@ -40,9 +41,12 @@ def from_residual(state: Mapping[str, Any]) -> dict[str, Any] | None:
         if name.startswith(prefixes[0]) and not name.endswith("num_batches_tracked"):
             layer, _, part = name.removeprefix(prefixes[0]).rpartition(".")
             path = _path(layer)
-            if path is None or part not in ("weight", "bias", "running_mean", "running_var"):
-                raise InputError(f"layer {name!r} is not part of a residual network of basic blocks")
-            _add(variables, path, part, np.asarray(value))
+            value = np.asarray(value)  # noqa: PLW2901
+            if path is None or part not in ("weight", "bias", "running_mean", "running_var") or value.ndim not in ORDER:
+                raise InputError(
+                    f"layer {name!r} is not part of a residual network of basic blocks; it is {list(value.shape)}"
+                )
+            _add(variables, path, part, value)
     return unflatten_dict(variables)
 
 
@@ -61,4 +65,4 @@ def _add(variables: dict[tuple[str, ...], np.ndarray], path: tuple[str, ...], pa
     elif value.ndim == 1:
         variables["params", *path, "scale"] = value
     else:
-        variables["params", *path, "kernel"] = value.transpose((2, 3, 1, 0) if value.ndim == 4 else (1, 0))
+        variables["params", *path, "kernel"] = value.transpose(ORDER[value.ndim])

@@ -46,7 +46,7 @@ def from_torch(state: Mapping[str, Any], image_shape: ImageShape = None) -> dict
     params, batch_stats, channels, with_gates = {}, {}, 3, bool(gates)
     for i in range(blocks):
         conv = _take(convs, f"a convolution of {channels} channels", lambda w, n=channels: w.shape[1] == n)
-        channels = len(conv["bias"])
+        channels = len(conv["weight"])
         norm = _take(norms, f"a norm of {channels} channels", lambda w, n=channels: len(w) == n)
         block = {
             "conv": {"kernel": conv["weight"].transpose(2, 3, 1, 0), "bias": conv["bias"]},

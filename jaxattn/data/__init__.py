@@ -5,7 +5,7 @@ import importlib
 
 from jaxattn.data import cifar10, cifar100, fashion_mnist, folder, shapes, svhn
 from jaxattn.data.dataset import Dataset
-from jaxattn.errors import InputError, first_line
+from jaxattn.errors import InputError, described
 from jaxattn.paths import local_path
 
 DATASETS: dict[str, Dataset] = {
@@ -59,8 +59,8 @@ def resolve(name: str, image_size: str | None = None, skip_damaged: bool = False
     module, _, attribute = name.partition(":")
     try:
         value = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a module of the user's own may raise anything
-        raise InputError(f"dataset {name!r} cannot be imported: {first_line(error)}", "dataset") from error
+    except (Exception, SystemExit, GeneratorExit) as error:  # a module of the user's own may raise anything
+        raise InputError(f"dataset {name!r} cannot be imported: {described(error)}", "dataset") from error
     if not isinstance(value, Dataset):
         raise InputError(
             f"dataset {name!r} must be a jaxattn.data.dataset.Dataset, it is of type {type(value).__name__}", "dataset"

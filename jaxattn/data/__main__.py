@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
         return
     _print(rows)
     if flags.clear_cache:
-        print(f"deleted {deleted} data sets from the cache")
+        print(f"deleted from the cache: {deleted}")
     names = ", ".join(f"{entry.spec.name} {entry.size / 1e9:.2f} GB" for entry in entries) or "nothing"
     print(f"cache: {names}; {total / 1e9:.2f} of {cache.limit() / 1e9:g} GB ({cache.LIMIT}) in {cache.folder()}")
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from jaxattn.data import cache, download
 from jaxattn.data.dataset import Dataset
+from jaxattn.data.mat_file import parse_mat
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import PARTS, Split, Splits
 from jaxattn.errors import InputError, first_line
-from jaxattn.limits import open_file
+from jaxattn.limits import read_bytes
 from jaxattn.paths import local_path
 
 FILES = {
@@ -62,29 +63,23 @@ def load(data_dir: Path) -> Splits:
 
 
 def _read(path: Path, part: str, allocate: cache.Allocate) -> Split:
-    from scipy import io
-
     try:
-        with open_file(path, MAX_BYTES) as file:
-            sizes = {name: (shape, kind) for name, shape, kind in io.whosmat(file)}
-            shape, kind = sizes["X"]
-            if len(shape) != 4 or shape[:3] != SPEC.image_shape or kind != "uint8" or shape[3] * 3072 > MAX_BYTES:
-                raise ValueError(f"X must be uint8 [32, 32, 3, N], found {kind} {list(shape)}")
-            if sizes["y"][0] not in ((shape[3], 1), (1, shape[3])):
-                raise ValueError(f"y must be {shape[3]} labels, found {list(sizes['y'][0])}")
-            file.seek(0)
-            arrays = io.loadmat(file, variable_names=["X", "y"])
-        digits = arrays["y"].ravel().astype(np.int64)
-        if digits.min() < 1 or digits.max() > 10:
+        arrays = parse_mat(read_bytes(path, MAX_BYTES), ("X", "y"), MAX_BYTES)
+        if missing := {"X", "y"} - arrays.keys():
+            raise ValueError(f"it lacks the array {min(missing)}")
+        pixels, digits = arrays["X"], arrays["y"].ravel()
+        if pixels.dtype != np.uint8 or pixels.shape != (*SPEC.image_shape, len(digits)):
+            raise ValueError(f"X must be uint8 [32, 32, 3, {len(digits)}], found {pixels.dtype} {list(pixels.shape)}")
+        if not ((digits >= 1) & (digits <= 10)).all():
             raise ValueError(f"labels must lie in 1..10, found {digits.min()}..{digits.max()}")
-    except Exception as error:  # SciPy's reader raises many types
+    except (ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(
             f"{path} must be a file of SVHN's cropped digits, but {reason}; replace it with a complete copy"
         ) from error
     images = allocate(part, (len(digits), *SPEC.image_shape))
-    images[:] = arrays["X"].transpose(3, 0, 1, 2)
-    return Split(images, (digits % 10).astype(np.int32))  # 10 means the digit 0
+    images[:] = pixels.transpose(3, 0, 1, 2)
+    return Split(images, digits.astype(np.int32) % 10)  # 10 means the digit 0
 
 
 DATASET = Dataset(

@@ -9,10 +9,11 @@ from typing import Any
 from jaxattn.cli.columns import columns
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser
+from jaxattn.data import cifar10
 from jaxattn.recipes import recipes
 from jaxattn.runtime import require_device
 
-SHAPE = (32, 32, 3)
+SHAPE = cifar10.SPEC.image_shape
 MORE = ("wrn-16-4", "wrn-28-10")  # examples of "wrn-DEPTH-WIDTH"
 HEADER: tuple[str, ...] = ("name", "parameters", "multiply-adds", "sites", "positions", "recipes")
 

@@ -196,12 +196,13 @@ def _unpack(data: bytes, wanted: dict[str, str]) -> dict[str, np.ndarray]:
     Raises:
         Exception: of many types, if it is damaged.
     """
+    arrays = parse_safetensors(data)  # before all else: it checks the header's size
     about = _header(data).get("__metadata__", {})
     if about.pop("sha256", None) != _digest(data, about):
         raise ValueError("its digest is not that of its contents")
     if wanted and any(wanted.get(name) != value for name, value in about.items()):
         raise ValueError("it is of another run or epoch, or config.json was changed since")
-    return parse_safetensors(data)
+    return arrays
 
 
 def _header(data):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxattn.config import Config
+from jaxattn.errors import InputError
 from jaxattn.runs import checkpoint
 from jaxattn.runs.code import own_classes
 from jaxattn.training import devices, feed, loop
@@ -39,6 +40,11 @@ def check(config: Config, program: Program, shape: tuple[int, int, int]) -> None
     Raises:
         InputError: if it cannot.
     """
+    if config.cutout >= min(shape[:2]):
+        raise InputError(
+            f"cutout must be less than the {min(shape[:2])} pixels of an image's shorter side, got {config.cutout}",
+            "cutout",
+        )
     if own := own_classes(config):
         what = f"network {config.network}" if own == [config.network] else f"attention {config.attention}"
         check_network(program.model, what, shape, config.batch_size)

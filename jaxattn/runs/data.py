@@ -1,8 +1,10 @@
 """The data of a run: loads it, divides it into the training and the monitored split, and reads it again."""
 
+import contextlib
 import dataclasses
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxattn.config import Config
@@ -10,7 +12,7 @@ from jaxattn.data import DEFAULT, is_own, resolve
 from jaxattn.data.dataset import Dataset
 from jaxattn.data.folder import PREFIX
 from jaxattn.data.splits import Split, Splits, hold_out
-from jaxattn.errors import InputError, UnavailableError
+from jaxattn.errors import InputError, UnavailableError, described
 from jaxattn.paths import readable
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
@@ -39,6 +41,28 @@ def find(config: Config) -> Dataset:
     return resolve(config.dataset or DEFAULT, config.image_size, config.skip_damaged)
 
 
+@contextlib.contextmanager
+def reading(config: Config, folder: Path) -> Iterator[None]:
+    """Within this context, an error while the data set of a configuration is read is one that the user can fix.
+
+    Args:
+        config: names the data set.
+        folder: the data folder.
+
+    Raises:
+        InputError: if the data cannot be read, or the user's own data set raises anything.
+    """
+    try:
+        with readable(folder, "data_dir"):
+            yield
+    except InputError:
+        raise
+    except (Exception, SystemExit, GeneratorExit) as error:
+        if not is_own(config.dataset or DEFAULT):
+            raise
+        raise InputError(f"dataset {config.dataset} cannot be read: {described(error)}", "dataset") from error
+
+
 def load_data(config: Config, dataset: Dataset, console: Console) -> tuple[Config, Splits]:
     """The images of a data set, and the configuration with its name.
 
@@ -48,17 +72,22 @@ def load_data(config: Config, dataset: Dataset, console: Console) -> tuple[Confi
         console: warns if another data set is used.
 
     Raises:
-        InputError: if the data set is damaged, or was asked for by name and is not available.
+        InputError: if the data set is damaged, is not one, or was asked for by name and is not available.
     """
     folder = Path(os.path.expanduser(config.data_dir))
     try:
-        with readable(folder, "data_dir"):
-            return dataclasses.replace(config, dataset=config.dataset or DEFAULT), dataset.load(folder)
+        with reading(config, folder):
+            splits = dataset.load(folder)
     except UnavailableError as error:
         if config.dataset is not None:
             raise
         console.warn(f"no CIFAR-10 here: training on the built-in data set shapes instead.\n{error}")
         return dataclasses.replace(config, dataset="shapes"), resolve("shapes").load(folder)
+    if not isinstance(splits, Splits):
+        raise InputError(
+            f"dataset {config.dataset}: load must return Splits, it returned a {type(splits).__name__}", "dataset"
+        )
+    return dataclasses.replace(config, dataset=config.dataset or DEFAULT), splits
 
 
 def divide(config: Config, splits: Splits, lazy: bool = False) -> tuple[Split, Split]:

@@ -4,10 +4,16 @@ import re
 from pathlib import Path
 
 LEFT = re.compile(
-    r"\.DS_Store|\._.*|\.localized|\.fseventsd|\.Spotlight-V100|\.Trashes|\.Trash-\d+|\.directory|\.nfs[0-9a-f]+"
-    r"|\.lock|(config|compare)\.json\.part"  # of a run that was killed at its start
-    r"|Thumbs\.db|desktop\.ini|System Volume Information|\$RECYCLE\.BIN|lost\+found"
-    r"|\.ipynb_checkpoints|@eaDir|#recycle",
+    # macOS, also of the folders that it shares
+    r"\.DS_Store|\._.*|\.localized|\.fseventsd|\.Spotlight-V100|\.Trashes|\.TemporaryItems|\.DocumentRevisions-V100"
+    r"|\.AppleDouble|\.AppleDB|\.AppleDesktop|\.apdisk|\.VolumeIcon\.icns|Network Trash Folder|Temporary Items|Icon\r"
+    # Linux, and file systems over a network or in user space
+    r"|\.Trash-\d+|\.directory|lost\+found|\.nfs[0-9a-f]+|\.fuse_hidden[0-9a-f]+|[.~]snapshot"
+    # Windows
+    r"|Thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|System Volume Information|\$RECYCLE\.BIN"
+    r"|@eaDir|#recycle|#snapshot"  # of Synology
+    r"|\.ipynb_checkpoints"
+    r"|\.lock|(config|compare)\.json\.part",  # of a run that was killed at its start
     re.IGNORECASE,
 )
 FAILED = ("failed.json", "error.txt")  # of a run that failed before it had a configuration to write

@@ -13,10 +13,9 @@ from jaxattn.data import shapes
 from jaxattn.data.dataset import nowhere
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
-from jaxattn.paths import readable
 from jaxattn.runs import checkpoint, compiled
 from jaxattn.runs.console import Console
-from jaxattn.runs.data import find, held_out, load_data, with_absolute_paths
+from jaxattn.runs.data import find, held_out, load_data, reading, with_absolute_paths
 from jaxattn.training import devices
 from jaxattn.training.processes import agree
 from jaxattn.training.program import Program
@@ -43,7 +42,7 @@ def load_and_init(
     config = with_absolute_paths(config)
     dataset, early = find(config), None
     folder = Path(config.data_dir).expanduser()
-    with readable(folder, "data_dir"):
+    with reading(config, folder):
         is_here = dataset.find is nowhere or dataset.find(folder) is not None
     spec = dataset.spec
     # Several processes would have to agree on the order of their programs; a thread would not keep to a single device.
@@ -51,7 +50,7 @@ def load_and_init(
     is_new = out is None or not checkpoint.epochs(Path(out) / "checkpoints")
     if spec is None or not is_here:  # a download or a new folder takes long: find wrong names first
         build(config, spec or shapes.SPEC, 1)
-    with readable(folder, "data_dir"):
+    with reading(config, folder):
         dataset.prepare(folder)
     loading = _in_background(lambda: load_data(config, dataset, console)) if alone else None
     early_program = None if spec is None else _checked(config, build, spec)

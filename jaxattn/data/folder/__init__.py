@@ -2,12 +2,13 @@
 
 Three layouts are known:
 
-    DIR/train/CLASS/*, DIR/test/CLASS/*     test may also be called val, valid or validation
+    DIR/train/CLASS/*, DIR/test/CLASS/*     splits may have other names (`labels_csv.SPLITS`)
     DIR/CLASS/*                             a fifth of each class becomes the test set
     DIR/labels.csv                          columns file, label and, optionally, split
 
-Folders in a class's folder belong to the class. Images are what Pillow reads (`image_file.FORMATS`), of any size and
-mode; each is resized to one size. Hidden files, and files without an ending of an image format, are left out.
+Validation images beside test images are not used. Folders in a class's folder belong to the class. Images are what
+Pillow reads (`image_file.FORMATS`), of any size and mode; each is resized to one size. Hidden files, and files without
+an ending of an image format, are left out.
 """
 
 from pathlib import Path

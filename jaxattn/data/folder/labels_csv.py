@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -9,13 +10,17 @@ from jaxattn.errors import InputError
 from jaxattn.limits import read_bytes
 
 FILE = "labels.csv"
-SPLITS = {"train": "train", "training": "train", **dict.fromkeys(("test", "val", "valid", "validation"), "test")}
+SPLITS = {  # by their names in any case; also of folders
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+}
 MAX_BYTES = 256 << 20
 _ADVICE = "its columns must be file, label and, for all files or for none, split (train or test)"
 
 
 def read_labels(root: Path) -> Iterator[tuple[Path, str, str | None]]:
-    """The path, the label and the split of each image; the split is None if it is to be drawn.
+    """The path, the label and the split (train, test or val) of each image; the split is None if it is to be drawn.
 
     Args:
         root: the folder of the file, and of all images.
@@ -27,6 +32,8 @@ def read_labels(root: Path) -> Iterator[tuple[Path, str, str | None]]:
     path = root / FILE
     try:
         text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
+        if "\0" in text:  # which neither a path nor JSON may hold
+            raise csv.Error("it holds a NUL")
         header = text.partition("\n")[0]
         delimiter = next((sign for sign in ";\t" if sign in header), ",")
         lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
@@ -53,11 +60,12 @@ def _rows(root: Path, path: Path, lines: csv.DictReader) -> Iterator[tuple[Path,
             raise InputError(f"{where}: split is {split!r:.80}; {_ADVICE}", "dataset")
         has_split = bool(split)
         file = root / PurePosixPath(name.replace("\\", "/"))
-        if not file.resolve().is_relative_to(home):
+        real = Path(os.path.realpath(file))  # not `resolve`: it raises for links that form a cycle
+        if not real.is_relative_to(home):
             raise InputError(f"{where}: {name:.200} is not in {root}; copy it there", "dataset")
         if not file.is_file():
             raise InputError(f"{where}: there is no file {name:.200} in {root}; correct or delete the line", "dataset")
-        first = known.setdefault(file.resolve(), lines.line_num)
+        first = known.setdefault(real, lines.line_num)
         if first != lines.line_num:
             raise InputError(f"{where}: {name:.200} is in line {first}, too; delete one of them", "dataset")
         yield file, label, SPLITS[split] if split else None

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxattn.data.folder.labels_csv import FILE as LABELS
-from jaxattn.data.folder.labels_csv import read_labels
+from jaxattn.data.folder.labels_csv import SPLITS, read_labels
 from jaxattn.data.image_file import SUFFIXES
 from jaxattn.errors import InputError
 
-TEST = ("test", "val", "valid", "validation")
-_LEFT_OUT = frozenset((
-    *("__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"),
-    *("thumbs.db", "desktop.ini"),
+OUTSIDE = "outside a class folder"
+_SYSTEM = frozenset((
+    *("__macosx", "network trash folder", "temporary items", "icon\r", "@eadir", "#recycle", "#snapshot", "~snapshot"),
+    *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"),
 ))  # fmt: skip
 
 
 class Image(NamedTuple):
-    """An image file: its path, the name of its class, and its split; None if that is to be drawn."""
+    """An image file: its path, the name of its class, and its split (train or test); None if that is to be drawn."""
 
     path: Path
     label: str
@@ -41,26 +41,34 @@ def list_images(root: Path) -> Listing:
         OSError: if it cannot be read.
     """
     others: collections.Counter[str] = collections.Counter()
+    notes = []
     if (root / LABELS).is_file():
         images = [Image(*row) for row in read_labels(root)]
     else:
         images = list(_images_in_folders(root, others))
+    if any(image.split == "test" for image in images):
+        used = [image for image in images if image.split != "val"]
+        if len(used) < len(images):
+            notes.append(f"the {len(images) - len(used):,} validation images of {root.name} are not used")
+        images = used
+    else:
+        images = [image._replace(split="test") if image.split == "val" else image for image in images]
     check(root, images)
-    notes = []
-    if others:
-        kinds = ", ".join(f"{count:,} {suffix or 'none'}" for suffix, count in others.most_common(5))
-        notes.append(f"{sum(others.values()):,} files of {root.name} were skipped because of their endings: {kinds}")
+    if total := others.total():
+        kinds = ", ".join(f"{count:,} {kind or 'without ending'}" for kind, count in (+others).most_common(5))
+        number = "1 file or folder was" if total == 1 else f"{total:,} files or folders were"
+        notes.append(f"{number} left out of {root.name}: {kinds}")
     return Listing(sorted(images, key=lambda image: os.fspath(image.path)), tuple(notes))
 
 
 def _images_in_folders(root: Path, others: collections.Counter[str]) -> Iterator[Image]:
-    """The images of a folder of folders; the endings of other files are counted.
+    """The images of a folder of folders; what else it holds is counted.
 
     Raises:
         InputError: if there is no folder of a class, or one has no images.
     """
-    for split, part in _splits(root).items():
-        folders = {folder: list(_files(root, folder, others)) for folder in _folders(part)}
+    for split, part in _splits(root, others).items():
+        folders = {folder: list(_files(root, folder, others)) for folder in _folders(root, part, others)}
         if not folders:
             raise InputError(
                 f"{part} has no class folders; expected CLASS/*, train/CLASS/* and test/CLASS/*, or {LABELS}",
@@ -73,52 +81,75 @@ def _images_in_folders(root: Path, others: collections.Counter[str]) -> Iterator
             yield from (Image(path, folder.name, split) for path in files)
 
 
-def _splits(root: Path) -> dict[str | None, Path]:
+def _splits(root: Path, others: collections.Counter[str]) -> dict[str | None, Path]:
     """The folder of each split; for None, the root itself, if it holds the classes.
 
     Raises:
-        InputError: if there is a folder train, but none for the test images.
+        InputError: if there is a folder of class folders with the name of a split, but not both training and test
+            images; or there are two folders of one split.
     """
-    folders = {path.name.lower(): path for path in _folders(root)}
-    test = next((folders[name] for name in TEST if name in folders), None)
-    if "train" in folders and test:
-        return {"train": folders["train"], "test": test}
-    if list(folders) == ["train"]:
-        raise InputError(
-            f"{root} has a folder train and none of {', '.join(TEST)}; add one, or name {folders['train']}, from which "
-            "a test set is drawn",
-            "dataset",
-        )
+    folders = _folders(root, root, collections.Counter())
+    splits: dict[str | None, Path] = {}
+    for folder in folders:
+        split = SPLITS.get(folder.name.lower())
+        if split and splits.setdefault(split, folder) != folder:
+            raise InputError(f"{root} has {splits[split].name} and {folder.name}; delete or rename one", "dataset")
+    if "train" in splits and len(splits) > 1:
+        others[OUTSIDE] += len(_entries(root, root, others)) - len(splits)
+        return splits
+    for split, folder in splits.items():
+        if _folders(root, folder, collections.Counter()):
+            wanted = [name for name, other in SPLITS.items() if (other == "train") != (split == "train")]
+            raise InputError(
+                f"{root} has a folder {folder.name} of class folders and none of {', '.join(wanted)}; add one, or name "
+                f"{folder}, from which a test set is drawn",
+                "dataset",
+            )
     return {None: root}
 
 
-def _is_left_out(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LEFT_OUT
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not _is_left_out(path.name))
+def _folders(root: Path, parent: Path, others: collections.Counter[str]) -> list[Path]:
+    """The folders in a folder; files beside them are counted."""
+    entries = _entries(root, parent, others)
+    folders = [path for path in entries if path.is_dir()]
+    others[OUTSIDE] += len(entries) - len(folders)
+    return folders
 
 
 def _files(root: Path, folder: Path, others: collections.Counter[str]) -> Iterator[Path]:
-    """The images in a folder and in those within it; the endings of other files are counted.
-
-    Raises:
-        InputError: if a link leads out of the root.
-    """
-    home = root.resolve()
-    for path in sorted(folder.iterdir()):
-        if _is_left_out(path.name):
-            continue
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise InputError(f"{path} is a link that leaves {root}; put the file itself there, or delete the link")
+    """The images in a folder and in those within it; the endings of other files are counted."""
+    for path in _entries(root, folder, others):
         if path.is_dir():
-            if not path.is_symlink():  # links may form a cycle
+            if path.is_symlink():  # links may form a cycle
+                others["linked"] += 1
+            else:
                 yield from _files(root, path, others)
         elif path.suffix.lower() in SUFFIXES:
             yield path
         else:
             others[path.suffix.lower()] += 1
+
+
+def _entries(root: Path, folder: Path, others: collections.Counter[str]) -> list[Path]:
+    """What a folder holds, by name; what is hidden is counted.
+
+    Raises:
+        InputError: if a link leads out of the root.
+    """
+    paths = sorted(folder.iterdir())
+    entries = [path for path in paths if not _is_hidden(path.name)]
+    others["hidden"] += len(paths) - len(entries)
+    home = os.path.realpath(root)
+    for path in entries:
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+            raise InputError(
+                f"{path} is a link that leaves {root}; put what it names there, or delete the link", "dataset"
+            )
+    return entries
 
 
 def check(root: Path, images: Sequence[Image]) -> None:
@@ -131,14 +162,14 @@ def check(root: Path, images: Sequence[Image]) -> None:
         raise InputError(f"{root} holds no image; add some, or name another folder", "dataset")
     counts = collections.Counter(image.label for image in images)
     if len(counts) < 2:
-        raise InputError(f"{root} must hold 2 classes or more, it holds only {next(iter(counts))!r}", "dataset")
+        raise InputError(f"{root} must hold 2 classes or more, it holds only {next(iter(counts))!r:.80}", "dataset")
     if images[0].split:
         train = collections.Counter(image.label for image in images if image.split == "train")
         unknown = sorted(counts.keys() - train.keys())
         if unknown:
             raise InputError(
-                f"the class {unknown[0]!r} of {root} has test images and no training images{more(unknown)}; add some, "
-                "or delete it",
+                f"the class {unknown[0]!r:.80} of {root} has test images and no training images{more(unknown)}; add "
+                "some, or delete it",
                 "dataset",
             )
         if train.total() == len(images):
@@ -146,7 +177,8 @@ def check(root: Path, images: Sequence[Image]) -> None:
     single = sorted(label for label, count in counts.items() if count < 2)
     if single:
         raise InputError(
-            f"the class {single[0]!r} of {root} has only one image, it needs two{more(single)}; add some, or delete it",
+            f"the class {single[0]!r:.80} of {root} has only one image, it needs two{more(single)}; add some, or "
+            "delete it",
             "dataset",
         )
 

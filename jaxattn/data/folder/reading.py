@@ -18,6 +18,7 @@ from jaxattn.errors import InputError, first_line
 
 TEST_SHARE, TEST_SEED = 0.2, 0  # of each class, if a folder does not say which images are the test set
 SAMPLE = 100  # images that are sampled to choose one size for all
+MAX_THREADS = 4  # each may take 2 GB for an image of the most pixels and bytes (`image_file`)
 _LOG = logging.getLogger("jaxattn")
 
 
@@ -63,7 +64,9 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
     if images[0].split is None:
         images = _draw_test(images)
         notes.append(f"the test set is a fifth of each class of {root.name}, drawn with seed {TEST_SEED}")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the interpreter lock
+    with ThreadPoolExecutor(
+        min(os.cpu_count() or 1, MAX_THREADS)
+    ) as pool:  # Pillow decodes and resizes without the interpreter lock
         for part in PARTS:
             files = [image for image in images if image.split == part]
             pixels = allocate(part, (len(files), *size, 3))
