@@ -155,6 +155,15 @@ class Told(nn.Module):
         return x
 
 
+class AsksNothing(nn.Module):
+    """Its Boolean values do not say whether it trains."""
+
+    with_bias: bool = True
+
+    def __call__(self, x, return_weights=False, constrained: bool = True):
+        return x
+
+
 class OwnStatistics(nn.Module):
     @nn.compact
     def __call__(self, x, mode="evaluation"):
@@ -269,12 +278,12 @@ class Keyed(nn.Module):
         ),
         (DropsByPosition, r"in training, block_1/attention/Dropout_0 is inactive, because the"),
         (DropsDecorated, r"in training, block_1/attention/drop is inactive, .* an argument named train"),
-        (DropsByAnotherField, "DropsByAnotherField has a field inference, which is never set"),
+        (DropsByAnotherField, "DropsByAnotherField has the field inference, which is never set"),
         (DropsByAnUnknownField, r"in training, block_1/attention/MultiHeadDotProductAttention_0 is inactive"),
-        (IsTrain, "IsTrain takes an argument is_train, which is never given: name it train if it says whether the mod"),
-        (Inference, "Inference takes an argument inference, which is never given: name it train if it"),
-        (InferenceRequired, "InferenceRequired takes an argument inference, which is never given: name it train"),
-        (InferenceField, "InferenceField has a field inference, which is never set: name it train if"),
+        (IsTrain, "IsTrain has the argument is_train, which is never set: name it train if it says whether the mod"),
+        (Inference, "Inference has the argument inference, which is never set: name it train if it"),
+        (InferenceRequired, "InferenceRequired has the argument inference, which is never set: name it train"),
+        (InferenceField, "InferenceField has the field inference, which is never set: name it train if"),
         (OwnStatistics, "training does not update the statistics of block_1/attention, because the module"),
         (OfThisBatch, r'fails in training: ScopeParamShapeError: For parameter "scale" in "/block_1/attention"'),
         (OfInts, r"parameters must be floating-point numbers, one or more, block_1/attention/scale is int32"),
@@ -309,8 +318,9 @@ def test_a_part_of_a_chain_is_asked_for_its_mode_too(module, within, tmp_path, q
         fit(Config(attention=name, **CONFIG, **start), tmp_path / "run", quiet)
 
 
-def test_a_module_that_is_told_may_have_other_boolean_values():
-    check_network(CNN(widths=(4,), hidden=8, attention=Told), "own", (8, 8, 3), 2)
+@pytest.mark.parametrize("attention", [Told, AsksNothing])
+def test_boolean_values_that_do_not_ask_for_the_mode_are_a_modules_own(attention):
+    check_network(CNN(widths=(4,), hidden=8, attention=attention), "own", (8, 8, 3), 2)
 
 
 class TwoSites(Network):

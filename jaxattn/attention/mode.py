@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from jaxattn.attention.gate import Gate
 from jaxattn.errors import InputError
 
-WORDS = {"train", "training", "eval", "evaluation", "evaluating", "inference", "test", "testing", "deterministic"}
+MODE = re.compile("(^|_)(train|eval|infer|test|determin)")  # in a name that may say whether a module trains
 
 
 def takes(function: Callable[..., Any], name: str) -> bool:
@@ -41,20 +42,14 @@ def create(module: Callable[..., nn.Module], train: bool, name: str) -> nn.Modul
 
 def _check_asks_nothing(kind, called):
     """Checks that a module which is not told whether it trains does not ask for it: it would always be evaluated."""
-    for name, parameter in inspect.signature(called).parameters.items():
-        if _is_boolean(parameter):
-            raise InputError(
-                f"{kind.__name__} takes an argument {name}, which is never given: name it train if it says whether "
-                "the module trains, or make it a field",
-                "attention",
-            )
-    for name, parameter in inspect.signature(kind).parameters.items():
-        if _is_boolean(parameter) and WORDS & set(name.lower().split("_")):
-            raise InputError(
-                f"{kind.__name__} has a field {name}, which is never set: name it train if it says whether the module "
-                "trains, or give it another name",
-                "attention",
-            )
+    for what, function in (("argument", called), ("field", kind)):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if _is_boolean(parameter) and MODE.search(name.lower()):
+                raise InputError(
+                    f"{kind.__name__} has the {what} {name}, which is never set: name it train if it says whether the "
+                    "module trains, or give it another name",
+                    "attention",
+                )
 
 
 def _is_boolean(parameter):

@@ -64,9 +64,8 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
     if images[0].split is None:
         images = _draw_test(images)
         notes.append(f"the test set is a fifth of each class of {root.name}, drawn with seed {TEST_SEED}")
-    with ThreadPoolExecutor(
-        min(os.cpu_count() or 1, MAX_THREADS)
-    ) as pool:  # Pillow decodes and resizes without the interpreter lock
+    threads = min(os.cpu_count() or 1, MAX_THREADS)
+    with ThreadPoolExecutor(threads) as pool:  # Pillow decodes and resizes without the interpreter lock
         for part in PARTS:
             files = [image for image in images if image.split == part]
             pixels = allocate(part, (len(files), *size, 3))
