@@ -224,5 +224,5 @@ def test_gates_by_channel_are_those_of_several_channels_or_of_one_position():
         model = network(resolve(name, 1), widths)
         spec = dataclasses.replace(tiny.SPEC, image_shape=SHAPE[1:])
         predicted = inference.predict(model, spec, drawn(model), pictures)
-        shapes[name] = {str(one): gate.shape for one, gate in predicted.gates.items()}
+        shapes[name] = {str(one): gate.shape for one, gate in predicted.gates_by_channel.items()}
     assert shapes == {"cbam": {"block1/channel": (3, 2)}, "simam": {"block1": (3, 2)}, "se": {"block1": (3, 1)}}

@@ -89,13 +89,7 @@ class Analysis:
 
         Without the gates that weight positions alone.
         """
-        predicted = self._predicted
-        by_position = {name for name, one in predicted.gate_positions.items() if one[:, 2].any()}
-        return {
-            gate: weights
-            for gate, weights in sorted(predicted.gates.items())
-            if weights.shape[1] > 1 or gate not in by_position
-        }
+        return self._predicted.gates_by_channel
 
     @property
     def signs(self) -> dict[Layer, Signs]:

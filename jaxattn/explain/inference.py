@@ -45,6 +45,15 @@ class Predicted(NamedTuple):
     gate_inputs: dict[Layer, np.ndarray]
     gate_positions: dict[Layer, np.ndarray]
 
+    @property
+    def gates_by_channel(self) -> dict[Layer, np.ndarray]:
+        """The gates without those that weight positions alone, {gate: [N, C]}."""
+        return {
+            gate: weights
+            for gate, weights in sorted(self.gates.items())
+            if weights.shape[1] > 1 or not self.gate_positions[gate][:, 2].any()
+        }
+
     def signs(self, labels: np.ndarray) -> dict[Layer, Signs]:
         """The vital signs of each gate, for the true classes int [N]."""
         return {
