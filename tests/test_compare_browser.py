@@ -84,7 +84,7 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jax.jit", QUICKLY)
-        for module in ("explain.analysis", "comparison.results"):
+        for module in ("explain.analysis", "comparison.predictions"):
             patch.setattr(f"jaxattn.{module}.check_accuracy", lambda *result: None)  # those of `run` are made up
         patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
         for module in ("page", "vital_signs"):
