@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
-from flax import linen as nn
 from jax import export
 
+from experiments.benchmark.plain_flax import PlainCNN, PlainResNet
 from jaxattn import Config
 from jaxattn.data.augment import AUGMENT
+from jaxattn.recipes import recipe
 from jaxattn.training import optim
 from jaxattn.training.batch import make_batch
 from jaxattn.training.program import build
@@ -21,6 +22,8 @@ from jaxattn.training.step import make_train_step
 CONVOLUTIONS = 3  # forward; their kernels' gradients are as many, their inputs' one fewer: none flows to the image
 DENSE = 2 + 3 * 2  # the head, and squeeze and excite of three blocks; each has two gradients
 BATCH = 16
+# What the recipe `original` sets, without augmentation and dropout, which a residual network lacks.
+TUTORIALS = recipe("cnn", "original") | {"augment": "none", "dropout": 0.0}
 
 
 @pytest.fixture(params=["cuda", "tpu"])
@@ -67,23 +70,6 @@ def test_training_step_of_a_residual_network_is_plain_convolutions_and_products(
     assert not large(text, "transpose")
 
 
-class PlainCNN(nn.Module):
-    """The network as a Flax tutorial writes it."""
-
-    dtype: type
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        for channels in (32, 64, 128):
-            x = nn.Conv(channels, (3, 3), dtype=self.dtype)(x)
-            x = nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype)(x))
-            hidden = nn.relu(nn.Dense(channels // 16, use_bias=False)(x.mean((1, 2))))
-            x *= nn.sigmoid(nn.Dense(channels, use_bias=False)(hidden))[:, None, None, :]
-            x = nn.max_pool(x, (2, 2), strides=(2, 2))
-        x = nn.relu(nn.Dense(512, dtype=self.dtype)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(10, dtype=self.dtype)(nn.Dropout(0.5, deterministic=not train)(x))
-
-
 def large(text, name):
     """How many operations of this name give an array of a map's size, for each image at least 4 x 4 x 128 numbers."""
     shapes = re.findall(rf"stablehlo\.{name}.*?-> tensor<([0-9x]+)x[a-z]", text)
@@ -91,12 +77,14 @@ def large(text, name):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_training_step_does_nothing_that_plain_flax_does_not(lowered, precision):
-    plain, optimizer = PlainCNN(jnp.bfloat16 if precision == "bf16" else jnp.float32), optim.adam(lambda _: 1e-3, 0.0)
-    plateau = optim.plateau("constant", 0.5, 3)
+@pytest.mark.parametrize("network", ["cnn", "resnet20", "resnet18"])
+def test_training_step_does_nothing_that_plain_flax_does_not(lowered, network, precision):
+    config = Config(network=network, attention="se", precision=precision, **TUTORIALS)
+    program, dtype = build(config, tiny.SPEC, 50), jnp.bfloat16 if precision == "bf16" else jnp.float32
+    ours, optimizer, plateau = program.model, optim.adam(lambda _: 1e-3, 0.0), optim.plateau("constant", 0.5, 3)
+    plain = PlainCNN(dtype) if network == "cnn" else PlainResNet(ours.widths, ours.blocks, ours.projection, dtype)
     peer = jax.jit(make_train_step(plain, optimizer, make_batch(AUGMENT["none"], tiny.SPEC), True))
     state = jax.eval_shape(lambda key: init_state(plain, optimizer, plateau, key, (32, 32, 3)), jax.random.key(0))
-    program = build(Config(recipe="original", attention="se", augment="none", precision=precision), tiny.SPEC, 50)
     inputs = arguments(program, BATCH)
     ours, theirs = lowered(program.step[True], *inputs), lowered(peer, state, *inputs[1:])
     for name in ("convolution", "dot_general", "transpose", "reduce_window", "select_and_scatter", "while", "pad"):
