@@ -13,8 +13,8 @@ import time
 import jax
 import numpy as np
 import optax
+from plain_flax import PlainCNN, PlainResNet
 
-from experiments.benchmark.plain_flax import PlainCNN, PlainResNet
 from jaxattn import runtime
 from jaxattn.attention import resolve
 from jaxattn.config import Config
