@@ -10,10 +10,8 @@ from jaxattn.errors import InputError, shortened
 from jaxattn.networks.network import Network, Site
 
 REPLACING = "conv2"  # the position at which attention stands in place of a convolution
-BOTTLENECKS, LAST = (
-    "bottlenecks",
-    "last-stage",
-)  # values of an attention module's attribute `usual_sites`, besides "all"
+# Values of an attention module's attribute `usual_sites`, besides "all".
+BOTTLENECKS, LAST = "bottlenecks", "last-stage"
 
 
 class Placement(NamedTuple):
