@@ -94,6 +94,9 @@ def test_a_page_draws_a_map_for_each_image_of_weights_by_position(tmp_path, gate
     gates = {"block1": {"channels": None, "positions": weights.tolist()}}
     values = {"images": list(range(8)), "classes": list("abcdefgh"), "gates": gates}
     (place / "gates_by_image.json").write_text(json.dumps(values))
+    brief = tmp_path / "gates" / "spatial-s0"  # a study's run is shown, not a brief one
+    brief.mkdir(parents=True)
+    (brief / "gates_by_image.json").write_text("{}")
     text, drawing = gate_images("spatial", tmp_path)
     assert "from -1 (dark) to 1 (bright)" in text and "block1, by position" in drawing
     np.testing.assert_array_equal(pixels(drawing), colormaps["viridis"]((weights + 1) / 2, bytes=True)[..., :3])
