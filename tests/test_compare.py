@@ -138,6 +138,7 @@ def test_what_may_have_been_seen_is_recorded_when_a_plan_is_extended(compared):
         (("none", "se"), (4,), (2,)),  # provisional
         (("none", "se"), (1, 4), (1, 2)),
         (("none", "wide:se"), (2,), ()),
+        (("none",), (2,), ()),
     ):
         assert results.seen(folder, Plan(config, variants, looks)) == expected
 

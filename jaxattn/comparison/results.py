@@ -58,7 +58,7 @@ def seen(folder: Path, plan: Plan) -> tuple[int, ...]:
     baseline, *others = ({*finished[name], *failed[name]} for name in plan.variants)
     looks = tuple(look for look in plan.looks if any(ended & baseline >= set(range(look)) for ended in others))
     first, *rest = (finished[name].keys() for name in plan.variants)
-    common = max(len(seeds & first) for seeds in rest)
+    common = max((len(seeds & first) for seeds in rest), default=0)
     return (*looks, common) if common > max(looks, default=1) else looks
 
 
