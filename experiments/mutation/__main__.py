@@ -2,11 +2,12 @@
 
     python -m experiments.mutation --cover            # which test runs which line: the whole suite, once
     python -m experiments.mutation --sample 200       # test 200 more mutants; results are kept
+    python -m experiments.mutation --survivors --seconds 60   # test those that survived again, by more tests
     python -m experiments.mutation --print            # what survived
 
 Cosmic Ray makes the mutants. It would start a new Python for each, which takes seconds to import JAX; here each mutant
-is tested in a fork of a process that has imported everything, by the tests that run its line, the fastest first. This
-needs `pip install cosmic-ray pytest-cov`, and a system that can fork.
+is tested in a fork of a process that has imported everything, by the tests that run its line, the fastest first, for a
+limited time. This needs `pip install cosmic-ray pytest-cov`, and a system that can fork.
 """
 
 import argparse
@@ -46,7 +47,6 @@ PRELOADED = (
     "jax", "jax.experimental.multihost_utils", "flax.linen", "optax", "scipy.stats", "matplotlib.figure", "pytest",
     "chex", "beartype", "rich", "jaxtyping", "PIL.Image", "safetensors.numpy", "jinja2", "hypothesis",
 )  # fmt: skip
-MOST_SECONDS = 45.0  # for the tests of one mutant, as timed when coverage was measured
 
 
 class Mutant(NamedTuple):
@@ -97,8 +97,8 @@ def cover() -> None:
     subprocess.run([*command, f"--junitxml={TIMES}"], cwd=ROOT, env=environment, check=False)
 
 
-def tests_of_lines() -> dict[tuple[str, int], list[str]]:
-    """The tests that run a line of a file, the fastest first, within `MOST_SECONDS`; for line 0, those that run any."""
+def tests_of_lines(seconds: float) -> dict[tuple[str, int], list[str]]:
+    """The tests that run a line of a file, the fastest first, for so many seconds; for line 0, those that run any."""
     import coverage
 
     data = coverage.CoverageData(str(COVERAGE))
@@ -118,14 +118,14 @@ def tests_of_lines() -> dict[tuple[str, int], list[str]]:
             total, kept = 0.0, []
             for name in sorted(names & times.keys(), key=times.__getitem__):
                 total += times[name]
-                if kept and total > MOST_SECONDS:
+                if kept and total > seconds:
                     break
                 kept.append(name)
             chosen[path, line] = kept
     return chosen
 
 
-def outcome(target: Path, code: str, tests: list[str], copy: Path) -> str:
+def outcome(target: Path, code: str, tests: list[str], copy: Path, seconds: float) -> str:
     """Whether a test notices changed code in a file: "survived", "killed", "killed by an error" or "timeout"."""
     original = target.read_text()
     target.write_text(code)
@@ -138,7 +138,7 @@ def outcome(target: Path, code: str, tests: list[str], copy: Path) -> str:
             os._exit(status)
     started = time.monotonic()
     try:
-        while time.monotonic() - started < 4 * MOST_SECONDS:
+        while time.monotonic() - started < 60 + 4 * seconds:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 return {0: "survived", 1: "killed"}.get(os.waitstatus_to_exitcode(status), "killed by an error")
@@ -168,40 +168,49 @@ def preload() -> None:
         __import__(name)
 
 
-def test_sample(count: int, seed: int) -> None:
-    """Tests mutants that have no result yet, chosen at random."""
-    lines = tests_of_lines()
-    known = {result["key"] for result in results()}
-    left = [mutant for mutant in mutants() if mutant.key not in known]
-    random.Random(seed).shuffle(left)
+def test_sample(count: int, part: tuple[int, int], seconds: float, survivors: bool) -> None:
+    """Tests mutants in a random order: those without a result, or those that survived fewer seconds of tests.
+
+    Args:
+        count: how many.
+        part: the number of this process, from 0, and how many divide the mutants among themselves.
+        seconds: of the tests of one mutant, as timed when coverage was measured.
+        survivors: whether to test those that survived.
+    """
+    lines = tests_of_lines(seconds)
+    known = {result["key"]: result for result in results()}
+    again = {key for key, one in known.items() if one["outcome"] in LEFT and one.get("limit", 45) < seconds}
+    left = [mutant for mutant in mutants() if (mutant.key in again if survivors else mutant.key not in known)]
+    random.Random(0).shuffle(left)
+    left = left[part[0] :: part[1]]
     preload()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".pytest_cache" / "compiled")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        for part in ("jaxattn", "tests", "experiments", "docs", "pyproject.toml", "README.md", "ARCHITECTURE.md"):
-            copied = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-            copy.mkdir(exist_ok=True)
-            copied(ROOT / part, copy / part)
-        for line, tests in random.Random(seed).sample(sorted(lines.items()), CONTROLS):
-            if tests and outcome(copy / line[0], (ROOT / line[0]).read_text(), tests, copy) != "survived":
+        copy.mkdir()
+        for name in ("jaxattn", "tests", "experiments", "docs", "pyproject.toml", "README.md", "ARCHITECTURE.md"):
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+        for line, tests in random.Random(0).sample(sorted(lines.items()), CONTROLS):
+            if tests and outcome(copy / line[0], (ROOT / line[0]).read_text(), tests, copy, seconds) != "survived":
                 sys.exit(f"{tests} fail without a mutant")
         for mutant in left[:count]:
             code, started = mutant.code(), time.monotonic()
             if code is None or code == (ROOT / mutant.path).read_text():
                 continue
             tests = lines.get((mutant.path, mutant.line)) or lines.get((mutant.path, 0), [])
-            noticed = outcome(copy / mutant.path, code, tests, copy) if tests else "no test"
+            noticed = outcome(copy / mutant.path, code, tests, copy, seconds) if tests else "no test"
             changed = code.splitlines()[mutant.line - 1].strip()
             result = {"key": mutant.key, **mutant._asdict(), "code": changed, "outcome": noticed}
-            result["seconds"] = round(time.monotonic() - started, 1)
+            result |= {"seconds": round(time.monotonic() - started, 1), "limit": seconds}
             with RESULTS.open("a") as file:
                 file.write(json.dumps(result) + "\n")
             print(f"{noticed:9s} {mutant.path}:{mutant.line}: {changed}", flush=True)
 
 
 def results() -> list[dict[str, Any]]:
-    """The results so far."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    """The results so far, the last one of each mutant."""
+    lines = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
+    return [*{result["key"]: result for result in lines}.values()]
 
 
 def show() -> None:
@@ -221,13 +230,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Mutation testing.")
     parser.add_argument("--cover", action="store_true", help="measure which test runs which line")
     parser.add_argument("--sample", type=int, metavar="N", default=0, help="test N more mutants")
-    parser.add_argument("--seed", type=int, metavar="N", default=0, help="of the choice (default: 0)")
+    parser.add_argument(
+        "--survivors", action="store_true", help="test those that survived fewer seconds of tests again"
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", default=15, help="of tests for each mutant (default: 15)")
+    parser.add_argument("--part", metavar="I/N", default="0/1", help="of several processes at once (default: 0/1)")
     parser.add_argument("--print", action="store_true", help="print the results so far")
     flags = parser.parse_args()
     if flags.cover:
         cover()
-    if flags.sample:
-        test_sample(flags.sample, flags.seed)
+    if flags.sample or flags.survivors:
+        part, parts = map(int, flags.part.split("/"))
+        test_sample(flags.sample or 10**6, (part, parts), flags.seconds, flags.survivors)
     if flags.print:
         show()
 
