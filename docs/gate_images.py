@@ -18,7 +18,7 @@ WIDTH, LABEL, TITLE, ROW, GAP = 400, 76, 22, 14, 6
 
 def gate_images(name, experiments=EXPERIMENTS):
     """What a module's gates did in a run of a study: a sentence and a drawing for each gate; empty without a run."""
-    runs = experiments.glob(f"*/{name}-s*/gates_by_image.json")
+    runs = experiments.glob(f"*/{name}-s[0-9]*/gates_by_image.json")
     stored = max(runs, key=lambda path: (path.parts[-3] != "gates", path), default=None)  # those of studies first
     if stored is None:
         return []

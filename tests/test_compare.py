@@ -133,12 +133,12 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
 def test_what_may_have_been_seen_is_recorded_when_a_plan_is_extended(compared):
     folder, config = compared[0], read_plan(compared[0]).config
     for variants, looks, expected in (
-        (("none", "se"), (2,), (2,)),
-        (("none", "se", "wide:se"), (2,), (2,)),  # the control's runs are missing, se has its verdict
-        (("none", "se"), (4,), (2,)),  # provisional
-        (("none", "se"), (1, 4), (1, 2)),
-        (("none", "wide:se"), (2,), ()),
-        (("none",), (2,), ()),
+        (("none", "se"), (2,), ((2,), 2)),
+        (("none", "se", "wide:se"), (2,), ((2,), 2)),  # the control's runs are missing, se has its verdict
+        (("none", "se"), (4,), ((), 2)),  # provisional
+        (("none", "se"), (1, 4), ((1,), 2)),
+        (("none", "wide:se"), (2,), ((), 0)),
+        (("none",), (2,), ((), 0)),
     ):
         assert results.seen(folder, Plan(config, variants, looks)) == expected
 
@@ -160,7 +160,7 @@ def test_a_plan_is_not_changed_to_what_was_seen(compared, tmp_path, names, seeds
     (folder / "compare.json").unlink()
     shutil.copytree(folder, tmp_path / "runs")
     shutil.rmtree(folder)
-    write_plan(folder, Plan(config, ("none", "se"), (3,)), "", lambda plan: ())
+    write_plan(folder, Plan(config, ("none", "se"), (3,)), "", lambda plan: ((), 0))
     shutil.copytree(tmp_path / "runs", folder, dirs_exist_ok=True)
     before = (folder / "compare.json").read_bytes()
     with pytest.raises(InputError, match=reason):

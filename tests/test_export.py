@@ -170,7 +170,7 @@ def test_a_folder_with_what_systems_leave_in_it_is_empty(tmp_path, unfinished, n
         lambda: check_folder(tmp_path, read_manifest(unfinished)),
         lambda: export.main([str(unfinished), "--to", "safetensors", "--out", str(tmp_path)]),
         lambda: write_plan(
-            tmp_path, Plan(read_manifest(unfinished).config, ("none", "se"), (1,)), "0", lambda plan: ()
+            tmp_path, Plan(read_manifest(unfinished).config, ("none", "se"), (1,)), "0", lambda plan: ((), 0)
         ),
     ]
     for call in calls:

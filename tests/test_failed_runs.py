@@ -132,6 +132,7 @@ def test_a_refusal_is_no_failure_and_the_same_call_trains_as_soon_as_nothing_is_
         with pytest.raises(InputError, match=refused):
             call()
         assert not list(folder.glob("*/failed.json"))
+        assert "weights" not in refused or not (folder / "compare.json").exists()  # nothing is planned yet
         mended()
     assert not any(call().failures.values())
 

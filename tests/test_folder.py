@@ -70,12 +70,14 @@ def test_the_folders_of_splits_have_several_names(tmp_path, train, test):
 
 def test_beside_a_test_set_the_validation_images_are_not_used_and_said(tmp_path):
     root = make(tmp_path / "set", "train/{c}/{i}.png val/{c}/{i}.png test/{c}/{i}.png")
-    note = "the 8 validation images of set are not used"
+    (root / "valid" / "empty").mkdir(parents=True)
     splits = load(root)
-    assert (len(splits.train), len(splits.test)) == (8, 8) and splits.spec.notes == (note,)
+    assert (len(splits.train), len(splits.test)) == (8, 8)
+    assert splits.spec.notes == ("2 files or folders were left out of set: 2 validation (unused)",)
     rows = [(path.relative_to(root), path.parent.name, path.parts[-3]) for path in sorted(root.rglob("*.png"))]
     write_labels(root, [(*row[:2], row[2].title()) for row in rows])
-    assert load(root).spec.notes == (note,) and load(root).digest() == splits.digest()
+    assert load(root).spec.notes == ("the 8 validation images of set are not used",)
+    assert load(root).digest() == splits.digest()
     write_labels(root, [row for row in rows if row[2] != "test"])
     assert load(root).spec.notes == () and len(load(root).test) == 8
 

@@ -15,7 +15,7 @@ from jaxattn.attention import Gate, resolve
 from jaxattn.data.augment import to_input
 from jaxattn.explain import inference, knockout
 from jaxattn.explain.capture import capture
-from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, knockout_predictions, lost_with_mean, sites_of
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, knockout_predictions, lost_with_means, sites_of
 from jaxattn.networks import CNN
 from jaxattn.training.evaluation import BATCH
 
@@ -205,12 +205,17 @@ def test_a_network_with_one_site_has_no_other_parts():
     np.testing.assert_array_equal(only["mean"], found["mean"])
 
 
-def test_what_a_site_loses_is_that_of_its_means_or_of_its_stage_or_of_all():
-    assert lost_with_mean({"one": 1.0, "mean": 2.0}, "block3") == ("its mean", 2.0)
+def test_what_is_lost_is_that_of_what_is_replaced():
+    assert lost_with_means({"one": 1.0, "mean": 2.0}, ["block3"]) == {"block3": ("its mean", 2.0)}
+    both = {"block3/channel": ("the means of all gates", 2.0), "block3/spatial": ("the means of all gates", 2.0)}
+    assert lost_with_means({"mean": 2.0}, both) == both
     by_site = {"mean": 2.0, "mean at block1": 0.5, "mean at block10": 1.5}
-    assert lost_with_mean(by_site, "block10") == ("its mean", 1.5)
+    assert lost_with_means(by_site, ["block1/a", "block1/b#2", "block10", "stem"]) == {
+        "block1/a": ("the means of block1", 0.5), "block1/b#2": ("the means of block1", 0.5),
+        "block10": ("its mean", 1.5),
+    }  # fmt: skip
     by_stage = {"mean": 2.0, "mean at stage1": 0.5, "mean at stage2": 1.5}
-    assert lost_with_mean(by_stage, "stage2_block1") == ("the means of stage2", 1.5)
+    assert lost_with_means(by_stage, ["stage2_block1"]) == {"stage2_block1": ("the means of stage2", 1.5)}
 
 
 def test_of_many_sites_those_of_a_stage_are_replaced_together(monkeypatch):

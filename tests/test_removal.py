@@ -96,6 +96,32 @@ def test_the_outermost_gates_of_a_site_rank_multiplied(monkeypatch, one, same):
     assert len({*results[0][0]}) > 1
 
 
+class OfNoImage(Gate):
+    """A gate with fewer axes, for all images alike."""
+
+    @nn.compact
+    def gate(self, x):
+        return self.param("weight", nn.initializers.uniform(), x.shape[-1:])
+
+    @nn.compact
+    def __call__(self, x):
+        return x * self.gate(x)[None, None, None]
+
+
+class Nested(Gate):
+    """A gate by position that computes one by channel."""
+
+    @nn.compact
+    def gate(self, x):
+        return nn.sigmoid((x * Marker().gate(x)).mean(axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize(("module", "sites"), [(OfNoImage, ["block1"]), (Nested, [])])
+def test_gates_of_any_rank_and_within_gates(module, sites):
+    model, images = CNN(classes=4, widths=(4,), hidden=8, attention=module), split(4)
+    assert list(removal(model, tiny.SPEC, drawn(model, 0, (8, 8, 3)), images.images, images.labels)) == sites
+
+
 @pytest.mark.parametrize("name", ["shuffle", "se+shuffle"])
 def test_a_module_that_puts_channels_in_another_order_has_no_curve(name):
     model, images = CNN(classes=4, widths=(4,), hidden=8, attention=resolve(name, 4)), split(4)

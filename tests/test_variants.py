@@ -164,12 +164,13 @@ def test_a_plan_depends_on_no_file_and_no_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = tmp_path / "mine.toml"
     recipe.write_text("learning_rate = 0.5")
+    (tmp_path / "weights").mkdir()
     plan = Plan(Config(dataset="shapes"), ("none", "se:init=weights", "se:recipe=mine.toml"), (1,))
-    write_plan(tmp_path / "c", plan, "", lambda plan: ())
+    write_plan(tmp_path / "c", plan, "", lambda plan: ((), 0))
     recipe.write_text("learning_rate = 0.25")
     again = dataclasses.replace(plan)  # without what it has cached
     with pytest.raises(InputError, match=r"planned with another se:recipe=mine\.toml, of learning_rate 0\.5"):
-        write_plan(tmp_path / "c", again, "", lambda plan: ())
+        write_plan(tmp_path / "c", again, "", lambda plan: ((), 0))
     recipe.unlink()
     monkeypatch.chdir("/")
     stored = read_plan(tmp_path / "c")
@@ -187,7 +188,7 @@ def test_a_plan_depends_on_no_file_and_no_working_folder(tmp_path, monkeypatch):
     ],
 )
 def test_damaged_configurations_of_a_plan_are_reported(tmp_path, change, reason):
-    write_plan(tmp_path, Plan(Config(dataset="shapes"), ("none", "se"), (1,)), "", lambda plan: ())
+    write_plan(tmp_path, Plan(Config(dataset="shapes"), ("none", "se"), (1,)), "", lambda plan: ((), 0))
     values = json.loads((tmp_path / "compare.json").read_text())
     change(values["configs"])
     (tmp_path / "compare.json").write_text(json.dumps(values))

@@ -15,7 +15,10 @@ from jaxtyping import Float
 from jaxattn.attention.gate import Gate
 from jaxattn.errors import InputError
 
-MODE = re.compile("(^|_)(train|eval|infer|test|determin)")  # in a name that may say whether a module trains
+# Names that say whether a module trains, beside those that it is told.
+MODE = re.compile(
+    "((is|in|for)_)?(train|training|eval|evaluate|evaluation|infer|inference|test|testing|deterministic)(_mode|_phase)?"
+)
 
 
 def takes(function: Callable[..., Any], name: str) -> bool:
@@ -36,15 +39,15 @@ def create(module: Callable[..., nn.Module], train: bool, name: str) -> nn.Modul
     given = _mode(called, train)
     fields = _mode(module, train, without=given)
     if not given and not fields:
-        _check_asks_nothing(kind, called)
+        _check_asks_nothing(kind, called, module.keywords if isinstance(module, functools.partial) else {})
     return module(**fields, name=name)
 
 
-def _check_asks_nothing(kind, called):
+def _check_asks_nothing(kind, called, given):
     """Checks that a module which is not told whether it trains does not ask for it: it would always be evaluated."""
     for what, function in (("argument", called), ("field", kind)):
         for name, parameter in inspect.signature(function).parameters.items():
-            if _is_boolean(parameter) and MODE.search(name.lower()):
+            if name not in given and _is_boolean(parameter) and MODE.fullmatch(name.lower()):
                 raise InputError(
                     f"{kind.__name__} has the {what} {name}, which is never set: name it train if it says whether the "
                     "module trains, or give it another name",

@@ -1,5 +1,6 @@
 """`of_csv`: judges accuracies that other programs measured."""
 
+import re
 from pathlib import Path
 
 from jaxattn.cli.parser import attention
@@ -49,6 +50,8 @@ def of_csv(
 
 
 def _are_modules(names):
+    """Whether all names are those of variants: of modules, chains, controls, or modules of the user's own."""
     known = attention()
-    parts = (part for name in names for part in attention_of(name).removeprefix("wide:").split("+"))
-    return all(part in known or part.isdigit() for part in parts)
+    bare = [re.sub(r"^wide:(\d+$)?", "", attention_of(name)) for name in names]
+    parts = (part for one in bare if one for part in one.split("+"))
+    return all(part in known or re.fullmatch(r"[\w.]+:[A-Za-z_]\w*", part) for part in parts)

@@ -21,11 +21,12 @@ from jaxattn.runs.formats import completed
 from jaxattn.runs.leftovers import is_empty
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.store import write_json
+from jaxattn.runs.weights import located
+
+Seen = Callable[[Plan], tuple[tuple[int, ...], int]]
 
 
-def write_plan(
-    folder: Path, wanted: Plan, dataset_hash: str, seen: Callable[[Plan], tuple[int, ...]], trust_code: bool = False
-) -> Plan:
+def write_plan(folder: Path, wanted: Plan, dataset_hash: str, seen: Seen, trust_code: bool = False) -> Plan:
     """Writes a plan into a folder, or adds its variants and seeds to the one that is there.
 
     If results of the old plan may have been seen, it is recorded as an earlier plan.
@@ -34,7 +35,7 @@ def write_plan(
         folder: the folder of the comparison.
         wanted: the plan.
         dataset_hash: hash of the data that its runs are trained on.
-        seen: returns the numbers of seeds at which results of a plan may have been seen.
+        seen: as `results.seen`, of a plan in this folder.
         trust_code: whether modules of variants that only the folder names may be imported.
 
     Returns:
@@ -42,7 +43,8 @@ def write_plan(
 
     Raises:
         InputError: if the folder holds another comparison, other runs or something else, or cannot be written; or if
-            a variant that only the folder names is not trusted. Nothing in it is changed then.
+            a new variant's `init` is not there, or one that only the folder names is not trusted. Nothing in it is
+            changed then.
     """
     try:
         if folder.exists() and not (folder / "compare.json").exists() and not is_empty(folder):
@@ -53,6 +55,9 @@ def write_plan(
             plan = wanted if old is None else _merged(folder, old, wanted, seen)
             for name in set(plan.variants) - set(wanted.variants):
                 check_trusted(plan.config_of(name, 0), folder, trust_code)
+            for name in set(plan.variants) - set(old.variants if old else ()):
+                if (init := plan.config_of(name, 0).init) is not None:
+                    located(init)  # raises before a variant is planned that cannot start
             check_planned(folder, plan, dataset_hash)
             if plan != old:  # an unchanged plan keeps its verdicts
                 write_json(folder / "compare.json", _values(plan))
@@ -213,14 +218,14 @@ def _earlier(folder, old, new, variants, seen):
     """The earlier plans of an extended one: with the old plan, if its results may have been seen."""
     if (variants, new.looks) == (old.variants, old.looks):
         return old.earlier
-    looks = seen(old)
-    if not looks:
-        return old.earlier
-    late = [look for look in new.looks if look <= looks[-1] and look not in old.looks]
+    looks, seeds = seen(old)
+    late = [look for look in new.looks if look <= seeds and look not in old.looks]
     if late:
         raise InputError(
-            f"a look at {late[0]} seeds can no longer be planned: results of {looks[-1]} seeds are in {folder}; plan "
-            "looks at more seeds",
+            f"a look at {late[0]} seeds can no longer be planned: results of {seeds} seeds are in {folder}; plan looks "
+            "at more seeds",
             "seeds",
         )
-    return (*old.earlier, Earlier(looks, old.variants, datetime.date.today().isoformat()))
+    if new.looks != old.looks and seeds > max(looks, default=1):
+        looks = (*looks, seeds)  # provisional, but it may have moved the looks
+    return (*old.earlier, Earlier(looks, old.variants, datetime.date.today().isoformat())) if looks else old.earlier

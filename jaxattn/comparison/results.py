@@ -48,18 +48,16 @@ def of_plan(folder: Path, plan: Plan) -> Runs:
     return runs
 
 
-def seen(folder: Path, plan: Plan) -> tuple[int, ...]:
-    """The numbers of seeds at which results of a plan may have been seen, ascending.
+def seen(folder: Path, plan: Plan) -> tuple[tuple[int, ...], int]:
+    """The looks of a plan at which a variant may have been judged, and how many seeds may have been seen.
 
-    They are the looks that are complete for a variant and the baseline, and the seeds, two or more, that both have
-    beyond the last of them: what was provisional then.
+    A look counts if it is complete for a variant and the baseline; seeds count that both have.
     """
     finished, failed = of_plan(folder, plan), failures(folder, plan)
     baseline, *others = ({*finished[name], *failed[name]} for name in plan.variants)
     looks = tuple(look for look in plan.looks if any(ended & baseline >= set(range(look)) for ended in others))
     first, *rest = (finished[name].keys() for name in plan.variants)
-    common = max((len(seeds & first) for seeds in rest), default=0)
-    return (*looks, common) if common > max(looks, default=1) else looks
+    return looks, max((len(seeds & first) for seeds in rest), default=0)
 
 
 def parameters(runs: Runs) -> dict[str, int]:

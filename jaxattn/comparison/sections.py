@@ -22,7 +22,7 @@ from jaxattn.data.splits import Split
 from jaxattn.explain.groups import MAX_ROWS
 from jaxattn.metrics import frequencies
 from jaxattn.plots.labels import class_names
-from jaxattn.recipes import tuned_for
+from jaxattn.recipes import is_file, tuned_for
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
@@ -196,6 +196,8 @@ def settings(config: Config, data: str) -> str:
     text = f"Network {config.network}, recipe {config.recipe}, {config.epochs} epochs, on {data}"
     text += f"; changed from the recipe: {', '.join(settings)}." if settings else "; nothing changed."
     attention = tuned_for(config.network, config.recipe)
+    if is_file(config.recipe):
+        return text
     if attention is None:
         return f"{text} The recipe was not tuned for this network."
     return f"{text} The recipe was tuned for {attention.replace('none', 'the network without attention')} alone."

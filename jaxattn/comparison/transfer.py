@@ -50,8 +50,8 @@ def compare_all(
         InputError: as for `compare`.
     """
     folder, console = local_path(out, "out"), console or Console()
-    pairs = [(network, data) for network in networks for data in datasets]
-    chosen = dict(zip(pairs, file_names(f"{network}-{data}" for network, data in pairs).values(), strict=True))
+    pairs = dict.fromkeys((network, data) for network in networks for data in datasets)
+    chosen = dict(zip(pairs, file_names(map("\0".join, pairs)).values(), strict=True))
     for network, data in chosen:
         check_plan(plan_of(attention, seeds, network=network, dataset=data, **options))
     mirror, results = options.pop("mirror", None), {}

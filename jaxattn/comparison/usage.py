@@ -1,6 +1,5 @@
 """Whether trained networks use their gates, as plain numbers and text: knock-out, and vital signs."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from jaxattn.comparison.sections import Answers
 from jaxattn.comparison.statistics import ALPHA, t_interval
 from jaxattn.data.splits import Split
 from jaxattn.explain.gates import Signs, describe
-from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, lost_with_mean, sites_of
+from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, lost_with_means, sites_of
 
 
 def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
@@ -41,9 +40,10 @@ def gates(signs: dict[str, dict[str, Signs]], answers: Answers, test: Split) -> 
     rows = []
     for name, by_gate in signs.items():
         lost = [accuracy_lost(predicted, test.labels) for predicted in answers[name].values() if len(predicted) > 1]
+        costs = [lost_with_means(losses, by_gate) for losses in lost]
         for gate, one in by_gate.items():
-            known = [lost_with_mean(losses, re.split("[/#]", gate)[0]) for losses in lost]
-            sentence = describe(one, float(np.mean([points for _, points in known])), known[0][0])
+            points = [known[gate][1] for known in costs if gate in known]
+            sentence = describe(one, float(np.mean(points)), costs[0][gate][0]) if points else describe(one)
             rows.append({"name": f"{name}, {gate}", "signs": one, "sentence": sentence})
     return rows
 

@@ -91,7 +91,7 @@ class Analysis:
         """
         return self._predicted.gates_by_channel
 
-    @property
+    @functools.cached_property
     def signs(self) -> dict[Layer, Signs]:
         """The vital signs of each gate."""
         return self._predicted.signs(self.test_labels)

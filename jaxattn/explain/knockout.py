@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -107,17 +108,26 @@ def accuracy_lost(
     return {name: float(100 * (right["intact"] - one)) for name, one in right.items() if name != "intact"}
 
 
-def lost_with_mean(lost: Mapping[str, float], site: str) -> tuple[str, float]:
-    """What replaces the gates of a site, and what is lost then, in points: the site's means, or those of its stage.
+def lost_with_means(lost: Mapping[str, float], gates: Iterable[str]) -> dict[str, tuple[str, float]]:
+    """What stands in place of each gate where its site was knocked out, and how many points of accuracy are lost then.
 
     Args:
-        lost: from `accuracy_lost`, with "mean" alone if only one site has gates.
-        site: its name, such as "stage2_block1".
+        lost: from `accuracy_lost`.
+        gates: all gates of the network, such as "block1/channel".
+
+    Returns:
+        {gate: ("its mean" or what else is replaced with it, points)}, without those whose site was not knocked out.
     """
-    for part in sites_of(lost):
-        if part == site or site.startswith(f"{part}_"):
-            return "its mean" if part == site else f"the means of {part}", lost[at("mean", part)]
-    return "its mean", lost["mean"]
+    sites = {gate: re.split("[/#]", gate)[0] for gate in gates}
+    parts, costs = sites_of(lost), {}
+    for gate, site in sites.items():
+        alone = sum(other == site for other in sites.values()) == 1
+        part = next((part for part in parts if part == site or site.startswith(f"{part}_")), None)
+        if part is not None:
+            costs[gate] = "its mean" if part == site and alone else f"the means of {part}", lost[at("mean", part)]
+        elif not parts:
+            costs[gate] = "its mean" if len(sites) == 1 else "the means of all gates", lost["mean"]
+    return costs
 
 
 def sites_of(predictions: Iterable[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Rank and remove: test accuracy as more and more channels behind a gate are set to zero."""
 
+import contextlib
 import functools
 import itertools
 import math
@@ -44,8 +45,7 @@ def removal(
     if any(getattr(kind, "permutes_channels", False) for kind in _classes(model.attention)):
         return {}
     batches = list(inference.tested_batches(model, len(images)))
-    gated = _gated(inference.predict(model, spec, variables, images[:1]))
-    sites = [site for site in model.sites() if site.name in gated]
+    sites = _gated(model, spec, variables, images[:1])
     if len(sites) > MAX_SITES:
         sites = list({site.stage: site for site in sites}.values())
     fractions, curves = np.linspace(0, 1, STEPS + 1), {}
@@ -69,13 +69,38 @@ def _classes(module):
     return itertools.chain(*map(_classes, module)) if isinstance(module, tuple) else [module]
 
 
-def _gated(predicted):
-    """The names of sites with a gate that has a weight for each channel of its input."""
-    return {
-        gate.name.partition("/")[0].partition("#")[0]
-        for gate, weights in predicted.gates.items()
-        if weights.shape[1] > 1 and gate in predicted.gate_inputs and predicted.gate_inputs[gate].shape == weights.shape
-    }
+def _gated(model, spec, variables, images):
+    """The sites with a gate that has a weight for each channel of its input."""
+    gated = set()
+
+    def note(path, gates, x, output):
+        gated.update([path] if _by_channel(gates, x) else [])
+        return output
+
+    with _watched([site.path for site in model.sites()], note):
+        jax.eval_shape(model.apply, variables, to_input(images, spec))
+    return [site for site in model.sites() if site.path in gated]
+
+
+@contextlib.contextmanager
+def _watched(paths, change):
+    """Replaces each site's output by `change(path, outermost gates, input, output)`."""
+    gates, inside = [], []  # of the site; those that are being computed
+
+    def intercept(call, args, kwargs, context):
+        path, is_site = context.module.path, context.method_name == "__call__" and context.module.path in paths
+        if is_site:
+            gates.clear()
+        if context.method_name == "gate":
+            inside.append(path)
+        output = call(*args, **kwargs)
+        if context.method_name == "gate":
+            inside.pop()
+            gates.extend([] if inside else jax.tree.leaves(output))
+        return change(path, gates, args[0], output) if is_site else output
+
+    with nn.intercept_methods(intercept):
+        yield
 
 
 @functools.lru_cache(maxsize=8)
@@ -84,35 +109,28 @@ def _logits(model, spec, paths):
 
     def run(choice, variables, x):
         number, order, fraction = choice
-        gates, inside = [], []  # the outermost gates of a site; those that are being computed
 
-        def intercept(call, args, kwargs, context):
-            path, is_site = context.module.path, context.method_name == "__call__" and context.module.path in paths
-            if is_site:
-                gates.clear()
-            if context.method_name == "gate":
-                inside.append(path)
-            output = call(*args, **kwargs)
-            if context.method_name == "gate":
-                inside.pop()
-                gates.extend([] if inside else jax.tree.leaves(output))
-            if not is_site:
-                return output
-            scores = _scores(gates, args[0])[order]
+        def remove(path, gates, x, output):
+            scores = _scores(gates, x)[order]
             rank = jnp.argsort(jnp.argsort(scores, axis=-1), axis=-1)
             removed = (number == paths.index(path)) & (rank < jnp.round(fraction * rank.shape[-1]))
             return jnp.where(removed[:, None, None, :], 0, output)
 
-        with nn.intercept_methods(intercept):
+        with _watched(paths, remove):
             return model.apply(variables, to_input(x, spec))
 
     return jit(run, KEEP_BARRIERS)
 
 
+def _by_channel(gates, x):
+    """The gates that have a weight for each channel of x [B, H, W, C], with four axes."""
+    four = [gate.reshape((1,) * (4 - gate.ndim) + gate.shape) for gate in gates]
+    return [gate for gate in four if gate.shape[-1] == x.shape[-1] > 1]
+
+
 def _scores(gates, x):
     """The values that rank channels in each of `ORDERS`: [O, B, C], from the input of a site [B, H, W, C]."""
-    weights = [gate for gate in gates if gate.ndim == 4 and gate.shape[-1] == x.shape[-1]]
-    shape = (x.shape[0], x.shape[-1])
+    weights, shape = _by_channel(gates, x), (x.shape[0], x.shape[-1])
     gate = math.prod(jnp.broadcast_to(one.astype(jnp.float32).mean(axis=(1, 2)), shape) for one in weights)
     random = np.random.default_rng(0).permutation(shape[1])
     return jnp.stack([gate, x.astype(jnp.float32).mean(axis=(1, 2)), jnp.broadcast_to(random, shape)])

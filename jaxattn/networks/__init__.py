@@ -72,7 +72,7 @@ def create(
         reduction: channels per hidden unit of the attention.
         shape: of an image, (H, W, 3).
         network: a name as `resolve` takes it.
-        placement: where attention is place_attention, and how it starts.
+        placement: where attention is placed, and how it starts.
         options: other fields of the network; networks without dropout also accept a dropout of 0.
 
     Raises:

@@ -44,7 +44,7 @@ def place_attention(network: Network, name: str, placement: Placement) -> Networ
         InputError: if the network has no such site or position, or the attention cannot start so there.
     """
     module, sites, position = network.attention, network.sites(), placement.position
-    is_identity = placement.start == "identity"
+    is_identity = module is not None and placement.start == "identity"
     kind = module.func if isinstance(module, functools.partial) else module
     if position is None:
         usual = getattr(kind, "usual_position", None)

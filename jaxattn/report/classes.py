@@ -1,6 +1,5 @@
 """The sections of a report by class: confusion matrix, a table of all classes, their frequencies, gates."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from jaxattn.explain.analysis import Analysis
 from jaxattn.explain.gates import CONSTANT, class_means, describe, gate_limits
 from jaxattn.explain.groups import confusion, grouped
-from jaxattn.explain.knockout import lost_with_mean
+from jaxattn.explain.knockout import lost_with_means
 from jaxattn.metrics import are_unequal, frequencies, per_class_accuracy
 from jaxattn.plots.labels import class_names
 from jaxattn.report import pixels
@@ -145,8 +144,10 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
 
 def signs(analysis: Analysis) -> list[dict[str, Any]]:
     """The vital signs of each gate, and a sentence on them that also says what is lost with the means at its site."""
+    signs = {str(gate): one for gate, one in analysis.signs.items()}
+    costs = lost_with_means(analysis.gates_lost, signs) if signs else {}
     rows = []
-    for gate, one in analysis.signs.items():
-        instead, lost = lost_with_mean(analysis.gates_lost, re.split("[/#]", str(gate))[0])
-        rows.append({"gate": str(gate), "signs": one._asdict(), "sentence": describe(one, lost, instead)})
+    for gate, one in signs.items():
+        instead, lost = costs.get(gate, ("", None))
+        rows.append({"gate": gate, "signs": one._asdict(), "sentence": describe(one, lost, instead)})
     return rows

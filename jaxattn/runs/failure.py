@@ -18,7 +18,7 @@ from jaxattn.training.processes import is_first
 
 FILE, TRACEBACK = FAILED
 # Settings whose refusal is no failure of a run: it can start as soon as they are right.
-NOT_OF_A_RUN = {"out", "resume", "data_dir", "mirror", "init", "trust_code", "accept_changed_code"}
+NOT_OF_A_RUN = {"out", "resume", "data_dir", "mirror", "trust_code", "accept_changed_code"}
 
 
 class Failure(NamedTuple):

@@ -48,6 +48,18 @@ def find(manifest: Manifest, folder: Path) -> Arrays | None:
     return arrays
 
 
+def located(source: str | Path) -> Path:
+    """The path of a run folder, an export or a file of weights.
+
+    Raises:
+        InputError: if there is nothing.
+    """
+    path = local_path(source, "init")
+    if not path.exists():
+        raise InputError(f"there are no weights at {path}; choose a run, an export or a file", "init")
+    return path
+
+
 def read(source: str | Path, image_shape: tuple[int, int, int] | None = None) -> Arrays:
     """The weights of a run folder (those that were tested), of an export, or of a file of PyTorch weights.
 
@@ -58,10 +70,7 @@ def read(source: str | Path, image_shape: tuple[int, int, int] | None = None) ->
     Raises:
         InputError: if it is none of these, or damaged.
     """
-    path = local_path(source, "init")
-    if not path.exists():
-        raise InputError(f"there are no weights at {path}; choose a run, an export or a file", "init")
-    file = path
+    file = path = located(source)
     if path.is_dir():
         exported = [path / name for name in FILES if (path / name).exists()]
         if not exported:

@@ -11,7 +11,7 @@ from jaxattn.data.folder.labels_csv import SPLITS, read_labels
 from jaxattn.data.image_file import SUFFIXES
 from jaxattn.errors import InputError
 
-OUTSIDE = "outside a class folder"
+OUTSIDE, UNUSED = "outside a class folder", "validation (unused)"
 _SYSTEM = frozenset((
     *("__macosx", "network trash folder", "temporary items", "icon\r", "@eadir", "#recycle", "#snapshot", "~snapshot"),
     *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"),
@@ -88,14 +88,16 @@ def _splits(root: Path, others: collections.Counter[str]) -> dict[str | None, Pa
         InputError: if there is a folder of class folders with the name of a split, but not both training and test
             images; or there are two folders of one split.
     """
-    folders = _folders(root, root, collections.Counter())
+    named = [(SPLITS.get(folder.name.lower()), folder) for folder in _folders(root, root, collections.Counter())]
+    is_whole = {"train", "test"} <= {split for split, _ in named}
     splits: dict[str | None, Path] = {}
-    for folder in folders:
-        split = SPLITS.get(folder.name.lower())
-        if split and splits.setdefault(split, folder) != folder:
+    for split, folder in named:
+        if is_whole and split == "val":
+            others[UNUSED] += 1
+        elif split and splits.setdefault(split, folder) != folder:
             raise InputError(f"{root} has {splits[split].name} and {folder.name}; delete or rename one", "dataset")
     if "train" in splits and len(splits) > 1:
-        others[OUTSIDE] += len(_entries(root, root, others)) - len(splits)
+        others[OUTSIDE] += len(_entries(root, root, others)) - len(splits) - others[UNUSED]
         return splits
     for split, folder in splits.items():
         if _folders(root, folder, collections.Counter()):
@@ -145,7 +147,8 @@ def _entries(root: Path, folder: Path, others: collections.Counter[str]) -> list
     others["hidden"] += len(paths) - len(entries)
     home = os.path.realpath(root)
     for path in entries:
-        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+        is_read = path.is_dir() or path.suffix.lower() in SUFFIXES
+        if is_read and path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
             raise InputError(
                 f"{path} is a link that leaves {root}; put what it names there, or delete the link", "dataset"
             )
