@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 import tiny
@@ -43,7 +44,7 @@ ACTS = {
     "--momentum": "--momentum 0.7",
     "--milestones": "--milestones 0.3",
     "--milestone-factor": "--milestone-factor 0.7",
-    "--init": "--init weights.pt",
+    "--init": f"--init {Path(__file__).parent / 'golden' / 'format-4'}",
     "--data-dir": "--data-dir elsewhere",
     "--cutout": "--cutout 5",
     "--mixup": "--mixup 0.7",

@@ -108,7 +108,7 @@ def test_every_kind_of_attention_has_a_report(name):
 
 @pytest.mark.parametrize(
     ("attention", "names", "lost"),
-    [("cbam", ["block1/channel", "block1/spatial"], "with the means of block1 instead, "), ("none", [], None)],
+    [("cbam", ["block1/channel", "block1/spatial"], "with the means of all gates instead, "), ("none", [], None)],
 )
 def test_a_report_says_what_each_gate_does_and_what_it_costs(attention, names, lost):
     text = page.render([run(attention)], split())
