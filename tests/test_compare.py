@@ -72,7 +72,7 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
     ]  # fmt: skip
     (earlier,) = read_plan(folder).earlier
     assert earlier[:2] == ((2,), ("none", "se")) and earlier.date == datetime.date.today().isoformat()
-    assert f"(planned before: 2 seeds of none, se, until {earlier.date})" in text_of(result.page.read_text())
+    assert f"(known before: 2 seeds of none, se, until {earlier.date})" in text_of(result.page.read_text())
     assert result.table.rows[1].verdict.text.count("extended without a plan after 2 seeds on 20") == 1
     with pytest.raises(InputError, match="seeds cannot be reduced"):
         compare(["none", "se"], 2, folder, **FLAGS)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 MOST, FEW = 0.8, 0.2  # of the seeds
-MIN_SEEDS = 3  # with two, every image on which both runs agree would count
+MIN_RUNS = 3  # of each variant; with two, every image on which both runs agree would count
 PERMUTATIONS = 200
 
 
@@ -39,7 +39,7 @@ def disagreement(
         baseline: the same for the baseline, bool [T, N].
         seed: seed of the permutations.
     """
-    if min(len(variant), len(baseline)) < MIN_SEEDS:
+    if min(len(variant), len(baseline)) < MIN_RUNS:
         return None
     runs, rng = np.concatenate([variant, baseline]).astype(np.float32), np.random.default_rng(seed)
     counts = []

@@ -26,7 +26,7 @@ class Plan:
         looks: numbers of seeds (0, 1, ...) at which the variants are judged, ascending; more are trained only while
             a verdict is still open.
         margin: in points; a smaller difference counts as none.
-        earlier: plans of which results were known when they were extended, oldest first.
+        earlier: plans of which results may have been seen before they were extended, oldest first.
         configs: the configuration of each variant, with seed 0, as first planned; None to make them from the names.
     """
 

@@ -171,7 +171,7 @@ def rule(table: Comparison, modules: bool = True) -> str:
 
 
 def extended(plan: Plan) -> str:
-    """The earlier plans, and when they were extended; empty if there were none."""
+    """What may have been seen of earlier plans, and when they were extended; empty if there were none."""
     plans = [
         f"{' or '.join(map(str, earlier.looks))} seeds"
         + (f" of {', '.join(earlier.variants)}" if earlier.variants else "")

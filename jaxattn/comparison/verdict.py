@@ -37,10 +37,10 @@ Failed = Mapping[str, Collection[int]]  # seeds of each variant
 
 
 class Earlier(NamedTuple):
-    """A plan that was complete, and so had its verdicts, before it was extended.
+    """A plan of which results may have been seen before it was extended.
 
     Attributes:
-        looks: its numbers of seeds.
+        looks: the numbers of seeds at which they may have been seen, ascending.
         variants: the names of its variants; empty if they are the same as now.
         date: date of the extension, such as "2026-08-01"; empty if it is not known.
     """
@@ -91,7 +91,7 @@ def judge(  # noqa: PLR0913
         images: number of test images, if known.
         margin: in points; a smaller difference counts as none.
         failed: the seeds whose runs failed; a look does not wait for them.
-        earlier: plans that had their verdicts before this one extended them, oldest first.
+        earlier: plans of which results may have been seen before this one extended them, oldest first.
         modules: whether the names are those of attention modules; otherwise no variant is a control.
         parameters: numbers of parameters by variant, if known: a control of another size is named as such.
 
