@@ -214,6 +214,8 @@ def test_what_is_lost_is_that_of_what_is_replaced():
         "block1/a": ("the means of block1", 0.5), "block1/b#2": ("the means of block1", 0.5),
         "block10": ("its mean", 1.5),
     }  # fmt: skip
+    alike = {"mean": 2.0, "mean at conv": 0.5, "mean at conv_2": 1.5}  # one name begins with the other
+    assert lost_with_means(alike, ["conv_2"]) == {"conv_2": ("its mean", 1.5)}
     by_stage = {"mean": 2.0, "mean at stage1": 0.5, "mean at stage2": 1.5}
     assert lost_with_means(by_stage, ["stage2_block1"]) == {"stage2_block1": ("the means of stage2", 1.5)}
 

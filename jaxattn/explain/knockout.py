@@ -122,7 +122,7 @@ def lost_with_means(lost: Mapping[str, float], gates: Iterable[str]) -> dict[str
     parts, costs = sites_of(lost), {}
     for gate, site in sites.items():
         alone = sum(other == site for other in sites.values()) == 1
-        part = next((part for part in parts if part == site or site.startswith(f"{part}_")), None)
+        part = site if site in parts else next((part for part in parts if site.startswith(f"{part}_")), None)
         if part is not None:
             costs[gate] = "its mean" if part == site and alone else f"the means of {part}", lost[at("mean", part)]
         elif not parts:
