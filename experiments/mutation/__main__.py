@@ -11,7 +11,9 @@ limited time. This needs `pip install cosmic-ray pytest-cov`, and a system that 
 """
 
 import argparse
+import ast
 import collections
+import functools
 import hashlib
 import json
 import os
@@ -50,18 +52,18 @@ PRELOADED = (
 
 
 class Mutant(NamedTuple):
-    """A change of one position in a file: the n-th position where an operator can change something."""
+    """A change of one position in a file: the n-th position where an operator can change something.
+
+    Attributes:
+        path, line, operator, occurrence: which one. Lines and occurrences count from the start of the file.
+        key: identifies the mutant, as long as the function around it, or the statement outside any, does not change.
+    """
 
     path: str
     line: int
     operator: str
     occurrence: int
-
-    @property
-    def key(self) -> str:
-        """Identifies the mutant, as long as its file does not change."""
-        contents = (ROOT / self.path).read_bytes()
-        return hashlib.sha256(contents + f"{self.operator} {self.occurrence}".encode()).hexdigest()[:16]
+    key: str
 
     def code(self) -> str | None:
         """The file with this change; None if the operator changes nothing there."""
@@ -78,15 +80,34 @@ def mutants() -> list[Mutant]:
 
     everything = []
     for path in sorted(path for package in PACKAGES for path in (ROOT / "jaxattn" / package).glob("*.py")):
-        nodes = list(ast_nodes(get_ast(path.read_text())))
+        nodes, relative = list(ast_nodes(get_ast(path.read_text()))), str(path.relative_to(ROOT))
         for name in sorted(filter(OPERATORS.fullmatch, operator_names())):
             operator = get_operator(name)()
             positions = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+            seen: collections.Counter[str] = collections.Counter()
             for occurrence, (line, _) in enumerate(positions):
                 if name == "core/NumberReplacer" and occurrence % 2:  # n + 1 is enough, without n - 1
                     continue
-                everything.append(Mutant(str(path.relative_to(ROOT)), line, name, occurrence))
+                around = f"{relative} {name} {source_around(path, line)}"
+                seen[around] += 1
+                key = hashlib.sha256(f"{around} {seen[around]}".encode()).hexdigest()[:16]
+                everything.append(Mutant(relative, line, name, occurrence, key))
     return everything
+
+
+@functools.cache
+def _statements(path: Path) -> list[tuple[int, int]]:
+    """The first and last lines of the statements of a file and of its classes."""
+    bodies = [ast.parse(path.read_text()).body]
+    bodies += [statement.body for statement in bodies[0] if isinstance(statement, ast.ClassDef)]
+    return [(statement.lineno, statement.end_lineno or 0) for body in bodies for statement in body]
+
+
+def source_around(path: Path, line: int) -> str:
+    """The source of the function or method at a line of a file, or of the statement that is in none."""
+    around = (ends for ends in _statements(path) if ends[0] <= line <= ends[1])
+    first, last = min(around, key=lambda ends: ends[1] - ends[0], default=(line, line))  # a decorator
+    return "\n".join(path.read_text().splitlines()[first - 1 : last])
 
 
 def cover() -> None:
@@ -200,7 +221,7 @@ def test_sample(count: int, part: tuple[int, int], seconds: float, survivors: bo
             tests = lines.get((mutant.path, mutant.line)) or lines.get((mutant.path, 0), [])
             noticed = outcome(copy / mutant.path, code, tests, copy, seconds) if tests else "no test"
             changed = code.splitlines()[mutant.line - 1].strip()
-            result = {"key": mutant.key, **mutant._asdict(), "code": changed, "outcome": noticed}
+            result = {**mutant._asdict(), "code": changed, "outcome": noticed}
             result |= {"seconds": round(time.monotonic() - started, 1), "limit": seconds}
             with RESULTS.open("a") as file:
                 file.write(json.dumps(result) + "\n")
@@ -208,20 +229,21 @@ def test_sample(count: int, part: tuple[int, int], seconds: float, survivors: bo
 
 
 def results() -> list[dict[str, Any]]:
-    """The results so far, the last one of each mutant."""
+    """The results so far of the mutants that there are now, the last one of each."""
     lines = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
-    return [*{result["key"]: result for result in lines}.values()]
+    latest = {result["key"]: result for result in lines}
+    return [latest[mutant.key] for mutant in mutants() if mutant.key in latest]
 
 
 def show() -> None:
     """Prints the fraction of mutants that was noticed, by package, and the mutants that were not."""
-    by_package = collections.defaultdict(list)
-    for result in results():
+    tested, by_package = results(), collections.defaultdict(list)
+    for result in tested:
         by_package[result["path"].split("/")[1]].append(result)
     for package, some in sorted(by_package.items()):
         noticed = sum(result["outcome"] not in LEFT for result in some)
         print(f"{package}: {noticed} of {len(some)} noticed ({noticed / len(some):.0%})")
-    for result in results():
+    for result in tested:
         if result["outcome"] in LEFT:
             print(f"{result['outcome']}: {result['path']}:{result['line']} {result['operator']}: {result['code']}")
 
