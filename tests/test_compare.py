@@ -71,7 +71,7 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
         ("eca", 0), ("eca", 1), ("none", 2), ("se", 2), ("eca", 2)
     ]  # fmt: skip
     (earlier,) = read_plan(folder).earlier
-    assert earlier[:2] == ((2,), ("none", "se")) and earlier.date == datetime.date.today().isoformat()
+    assert earlier == ((2,), ("none", "se"), datetime.date.today().isoformat(), (2,))
     assert f"(known before: 2 seeds of none, se, until {earlier.date})" in text_of(result.page.read_text())
     assert result.table.rows[1].verdict.text.count("extended without a plan after 2 seeds on 20") == 1
     with pytest.raises(InputError, match="seeds cannot be reduced"):

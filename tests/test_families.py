@@ -122,6 +122,8 @@ def test_what_was_extended_without_a_plan_says_what_that_costs():
         "; extended without a plan after 6 seeds on 2026-08-01: if there is no effect, 7.4 % of comparisons still "
         "claim one, not 5 %"
     )
+    planned = verdict(0.6, earlier=[Earlier((6,), ("none", "se"), "2026-08-01", (6, 9, 12))]).text
+    assert "if there is no effect, 5.7 % of comparisons" in planned  # at its stricter limit, the look adds less
     many = [Earlier((4, 8)), Earlier((4, 8)), Earlier((6,), ("none", "se", "eca"))]
     assert "after 8 seeds, then 8 seeds, then 6 seeds: if there is no effect, " in verdict(0.6, earlier=many).text
     assert "extended" not in verdict(0.6, earlier=[Earlier(()), Earlier((12,))]).text

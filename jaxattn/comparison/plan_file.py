@@ -161,7 +161,12 @@ def _parsed(values: dict[str, Any]) -> Plan:
     else:
         looks, margin = _parsed_looks(values["looks"]), float(values["margin"])
         earlier = [
-            Earlier(_parsed_looks(one["looks"]), tuple(map(str, one["variants"])), str(one["date"]))
+            Earlier(
+                _parsed_looks(one["looks"]),
+                tuple(map(str, one["variants"])),
+                str(one["date"]),
+                _parsed_looks(one.get("planned", one["looks"])),
+            )
             for one in values["earlier"]
         ]
     return Plan(config, tuple(names), looks, margin, tuple(earlier), configs)
@@ -228,4 +233,6 @@ def _earlier(folder, old, new, variants, seen):
         )
     if new.looks != old.looks and seeds > max(looks, default=1):
         looks = (*looks, seeds)  # provisional, but it may have moved the looks
-    return (*old.earlier, Earlier(looks, old.variants, datetime.date.today().isoformat())) if looks else old.earlier
+    if not looks:
+        return old.earlier
+    return (*old.earlier, Earlier(looks, old.variants, datetime.date.today().isoformat(), old.looks))

@@ -43,11 +43,13 @@ class Earlier(NamedTuple):
         looks: the numbers of seeds at which they may have been seen, ascending.
         variants: the names of its variants; empty if they are the same as now.
         date: date of the extension, such as "2026-08-01"; empty if it is not known.
+        planned: the looks that were planned, which set the limit of p at each; empty if they are `looks`.
     """
 
     looks: tuple[int, ...]
     variants: tuple[str, ...] = ()
     date: str = ""
+    planned: tuple[int, ...] = ()
 
 
 class _Rule(NamedTuple):
@@ -232,7 +234,8 @@ def _extended(name, look, family, rule):
         others = [one for one in plan.variants if one != rule.baseline]
         alike = [one for one in others if (rule.control(one) is None) == (rule.control(name) is None)]
         count = len(alike) if others else family.variants
-        steps |= {(seeds, count, look_alpha(plan.looks, count)) for seeds in plan.looks if count and seeds <= look}
+        planned = plan.planned or plan.looks
+        steps |= {(seeds, count, look_alpha(planned, count)) for seeds in plan.looks if count and seeds <= look}
     if not steps:
         return ""
     real = real_alpha(*zip(*sorted(steps), (look, family.variants, family.alpha), strict=True))
