@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def pages(package: str) -> "Environment":
-    """For HTML: values are escaped."""
-    environment = _environment(package, autoescape=True)
+def pages(*packages: str) -> "Environment":
+    """For HTML, with the templates of several packages: values are escaped."""
+    environment = _environment(*packages, autoescape=True)
     environment.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f}%"
     environment.filters["duration"] = _duration
     environment.filters["shell"] = shlex.quote
@@ -34,10 +34,10 @@ def texts(package: str) -> "Environment":
     return environment
 
 
-def _environment(package, **options):
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def _environment(*packages, **options):
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    loader = PackageLoader(package, "templates")
+    loader = ChoiceLoader([PackageLoader(package, "templates") for package in packages])
     return Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options)
 
 

@@ -126,7 +126,7 @@ def _finish(folder, values, drawn) -> Path:
         "sections": [(id, name) for id, name in SECTIONS.items() if id in shown],
         "figures": {name: _inline(figure) for name, figure in drawn.items()},
     }
-    _write(folder, pages("jaxattn.comparison").get_template("compare.html").render(**values), drawn)
+    _write(folder, pages("jaxattn.comparison", "jaxattn.report").get_template("compare.html").render(**values), drawn)
     return folder / "compare.html"
 
 

@@ -149,5 +149,5 @@ def signs(analysis: Analysis) -> list[dict[str, Any]]:
     rows = []
     for gate, one in signs.items():
         instead, lost = costs.get(gate, ("", None))
-        rows.append({"gate": gate, "signs": one._asdict(), "sentence": describe(one, lost, instead)})
+        rows.append({"name": gate, "signs": one._asdict(), "sentence": describe(one, lost, instead)})
     return rows
