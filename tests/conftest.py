@@ -27,6 +27,7 @@ COLAB_TESTS = {
     "test_run_resumed_with_more_epochs_equals_one_started_with_them",
     "test_checkpoints_that_orbax_wrote_are_read_and_resumed", "test_every_declared_layer_is_captured_in_order",
     "test_every_parameter_is_in_one_group_that_fits_it",
+    "test_several_devices_train_whole_runs_and_give_what_one_gives",
 }  # fmt: skip
 CHECKED = ("layers", "attention", "networks", "data", "training", "explain", "metrics", "robustness", "comparison")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))

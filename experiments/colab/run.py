@@ -38,7 +38,8 @@ PROMISES = [
     "text/markdown",  # modules
 ]
 LINES = 60  # maximum per cell
-PICTURES = ("write_report", "%tensorboard", "figure(se", "predict.main", "modules.main")  # cells that train nothing
+# Words of the cells that show something, of the module of one's own, and of the comparison.
+OTHERS = ("write_report", "%tensorboard", "figure(", "predict.main", "modules.main", "mine", "result")
 
 
 def text_of(cell):
@@ -76,7 +77,7 @@ def main():
     parser.add_argument("--dataset", default="shapes")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--training-only", action="store_true", help="leave out the cells that only show something")
+    parser.add_argument("--training-only", action="store_true", help="only install, train, resume and export")
     parser.add_argument("--save", type=Path, help="folder to run in, with executed.ipynb (default: a temporary one)")
     flags = parser.parse_args()
     notebook = nbformat.read(HERE / "jaxattn.ipynb", as_version=4)
@@ -85,7 +86,7 @@ def main():
     cells[0].source = f"SOURCE, DATASET, EPOCHS, SEEDS = {values}"
     promised = list(zip(cells, PROMISES, strict=True))
     if flags.training_only:
-        promised = [pair for pair in promised if not any(word in pair[0].source for word in PICTURES)]
+        promised = [pair for pair in promised if not any(word in pair[0].source for word in OTHERS)]
         notebook.cells = [cell for cell, _ in promised]
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where tensorboard is
     with tempfile.TemporaryDirectory() as temporary:
