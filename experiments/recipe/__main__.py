@@ -1,153 +1,131 @@
-"""Prints the tables of the recipes from the runs whose files are in `experiments`.
+"""Trains candidates for a recipe on the held-out split, then the chosen ones on all images, and prints their accuracy.
 
-python -m experiments.recipe
+    nice -n 19 python -m experiments.recipe --data-dir DIR --work WORK      # resumes after a stop
+    python -m experiments.recipe --print
+
+Candidates are trained with seeds 0 to 2 and chosen by validation accuracy; the test set chooses nothing. Finished runs
+leave `result.json` and `metrics.jsonl` in `experiments/recipe`.
 """
 
+import argparse
 import json
+import shutil
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
-import jax
-import numpy as np
-
-from experiments import common
-from jaxattn.attention.cost import cost
-from jaxattn.comparison.statistics import t_interval
-from jaxattn.networks import create
-
 HERE = Path(__file__).parent
-TARGETS = (0.80, 0.8468, 0.8538)  # validation accuracy
-IMAGE = (32, 32, 3)
-# Where the runs of a recipe are, in `experiments`.
-RECIPES = {
-    "original": ("original/original-se-s0", "verdict-original/se-s*"),
-    "adamw-50": ("original/adamw-50-se-s*",),
-    "standard": ("verdict/se-s*",),
-    "standard, all images": ("recipe/all-se-s*",),
+TARGETS = (0.80, 0.8468, 0.8538)  # the tutorials' accuracies among them
+QUICK = "--epochs 4 --warmup-epochs 1"
+OF_QUICK = "--recipe quick"
+CANDIDATES = {
+    "quick": QUICK,
+    "quick-warm-0.5": "--epochs 4 --warmup-epochs 0.5",
+    "quick-rate-0.2": f"{QUICK} --learning-rate 0.2",
+    "quick-batch-64": f"{QUICK} --batch-size 64 --learning-rate 0.08",
+    "quick-ema-0.99": f"{QUICK} --ema 0.99",
+    "quick-muon-0.03": f"{QUICK} --muon-rate 0.03",
+    "quick-smoothing-0.2": f"{QUICK} --label-smoothing 0.2",
+    "quick-bias-32": f"{QUICK} --norm-bias-rate 32",
+    "quick-muon-decay-0.1": f"{QUICK} --muon-decay 0.1",
+    "quick-padding-1": f"{QUICK} --crop-padding 1",
+    "quick-padding-1-warm-0.5": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1",
+    "quick-padding-1-ema-0.99": f"{QUICK} --crop-padding 1 --ema 0.99",
+    "quick-padding-1-warm-0.5-ema-0.99": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 --ema 0.99",
+    "quick-padding-1-warm-0.5-rate-0.2": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 --learning-rate 0.2",
+    "quick-padding-1-warm-0.5-rate-0.2-ema-0.99": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 "
+    "--learning-rate 0.2 --ema 0.99",
+    "quick-padding-1-warm-0.2": "--epochs 4 --warmup-epochs 0.2 --crop-padding 1",
+    "quick-padding-1-warm-0.5-bias-32": "--epochs 4 --warmup-epochs 0.5 --crop-padding 1 --norm-bias-rate 32",
+    "recipe-padding-0": f"{OF_QUICK} --crop-padding 0",
+    "recipe-decay-1e-3": f"{OF_QUICK} --weight-decay 1e-3",
+    "recipe-smoothing-0.05": f"{OF_QUICK} --label-smoothing 0.05",
+    "recipe-ema-0.99-decay-1e-3": f"{OF_QUICK} --ema 0.99 --weight-decay 1e-3",
+    "recipe-ema-0.99-rate-0.16": f"{OF_QUICK} --ema 0.99 --learning-rate 0.16",
+    "recipe-ema-0.99-momentum-0.85-rate-0.2": f"{OF_QUICK} --ema 0.99 --momentum 0.85 --learning-rate 0.2",
+    "recipe-ema-0.99-muon-0.02": f"{OF_QUICK} --ema 0.99 --muon-rate 0.02",
+    "recipe-ema-0.99-batch-96": f"{OF_QUICK} --ema 0.99 --batch-size 96 --learning-rate 0.1",
+    "standard": "",
+    "standard-warm-1": "--warmup-epochs 1",
+    "standard-warm-1-cutout-6": "--warmup-epochs 1 --cutout 6",
+    "standard-warm-1-padding-3": "--warmup-epochs 1 --crop-padding 3",
+    "standard-warm-1-dropout-0.2": "--warmup-epochs 1 --dropout 0.2",
+    "standard-rate-0.2": "--learning-rate 0.2",
+    "standard-muon-0.03": "--muon-rate 0.03",
+    "standard-decay-1e-3": "--weight-decay 1e-3",
+    "standard-batch-64": "--batch-size 64 --learning-rate 0.08",
+    "standard-padding-1": "--crop-padding 1",
+    "standard-padding-3": "--crop-padding 3",
+    "standard-smoothing-0.05": "--label-smoothing 0.05",
+    "standard-ema-0.99": "--ema 0.99",
+    "standard-dropout-0.2": "--dropout 0.2",
+    "standard-cutout-8": "--cutout 8",
 }
-SUBJECTS = {"original": "jaxattn", "adamw-50": "adamw-50", "standard": "standard"}  # of the benchmark
-REACHED = (
-    "recipe",
-    "n",
-    "seconds of an epoch",
-    *(f"{what} to {target:.2%}" for target in TARGETS for what in ("epochs", "seconds", "10^12")),
-)
-# What is left out of `standard`: folders, flags.
-ABLATION = {
-    "Muon for the hidden layer (SGD instead)": ("no-muon", "--muon-rate 0"),
-    "whitening start of the first convolution": ("pytorch-first", "--first-conv pytorch"),
-    "dirac start of the others": ("pytorch-later", "--later-convs pytorch"),
-    "norm biases' larger rate": ("bias-rate-1", "--norm-bias-rate 1"),
-    "label smoothing": ("no-smoothing", "--label-smoothing 0"),
-    "moving average of the weights": ("no-ema", "--ema 0"),
-    "alternating flips (random instead)": ("random-flips", "--flips random"),
-    "crops of 2 pixels (4 instead)": ("padding-4", "--crop-padding 4"),
-}
-LEFT_OUT = (
-    *("left out of `standard`", "flag", "n", "epochs to 80 %", "epochs to 84.68 %"),
-    *("validation accuracy", "brings", "test accuracy", "brings"),
-)
-FINAL = ("recipe", "n", "epochs", "images", "test accuracy, % (mean ± sd)", "with flips at test time")
+FINAL = {"quick-all": "--recipe quick --validation 0", "standard-all": "--validation 0"}
+SEEDS = {"tuning": 3, "final": 5}
 
 
-def runs(recipe):
-    """The result and the metrics of each run of a recipe with squeeze-and-excitation."""
-    for folder in (folder for pattern in RECIPES[recipe] for folder in sorted(HERE.parent.glob(pattern))):
-        yield json.loads((folder / "result.json").read_text()), _lines(folder)
+def train(kind, name, seed, data_dir, work):
+    """Trains one run of a kind, "tuning" or "final", unless its result is there."""
+    kept = HERE / kind / f"{name}-s{seed}"
+    if (kept / "result.json").exists():
+        return
+    out = work / kept.name
+    command = [sys.executable, "-m", "jaxattn.train", "--attention", "se", "--seed", str(seed), "--no-report"]
+    command += ["--dataset", "cifar10", "--data-dir", data_dir, "--out", str(out), *{**CANDIDATES, **FINAL}[name].split()]
+    subprocess.run(command, check=True)
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in ("metrics.jsonl", "result.json"):
+        shutil.copy(out / file, kept)
+    shutil.rmtree(out / "checkpoints")
 
 
-def _lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def lines(kind, name):
+    """The metrics of each finished run of a name: a list of epochs each."""
+    files = sorted((HERE / kind).glob(f"{name}-s[0-9]/metrics.jsonl"))
+    return [[json.loads(line) for line in path.read_text().splitlines()] for path in files]
 
 
-def first_epoch(lines, target):
-    """The first epoch with at least this accuracy on the monitored split; None if there is none."""
-    return next((line["epoch"] for line in lines if line.get("val_accuracy", 0) >= target), None)
-
-
-def reached(recipe, per_image, seconds):
-    """The cells of a recipe: epochs, seconds and 10^12 multiply-adds to each target, medians over runs that reach it.
-
-    Seconds are epochs times the `seconds` of one in the benchmark. A step takes three times the multiply-adds of a
-    forward pass.
-    """
-    finished = list(runs(recipe))
-    cells = []
+def show():
+    """Prints accuracies, with n and the standard deviation, and after how many epochs `standard` reaches targets."""
+    for name, flags in CANDIDATES.items():
+        if values := [epochs[-1]["val_accuracy"] for epochs in lines("tuning", name)]:
+            print(f"{name:42} {mean(values)} of the validation images, {flags or 'as it is'}")
+    results = {
+        "standard": HERE.parent.glob("verdict/se-s*/result.json"),
+        **{name: HERE.glob(f"final/{name}-s*/result.json") for name in FINAL},
+    }
+    for name, files in results.items():
+        if values := [json.loads(file.read_text())["test_accuracy"] for file in files]:
+            print(f"{name:42} {mean(values)} of the test images, {FINAL.get(name, 'as it is')}")
+    runs = lines("../verdict", "se")
     for target in TARGETS:
-        epochs = [first_epoch(lines, target) for _, lines in finished]
-        work = images_of(finished[0][0]) * 3 * per_image / 1e12
-        for scale, form in ((1, ".3g"), (seconds, ",.0f"), (work, ".3g")):
-            cells.append(_median([None if epoch is None else epoch * scale for epoch in epochs], form))
-    return [recipe, str(len(finished)), f"{seconds:.1f}", *cells]
+        reached = [next((line["epoch"] for line in run if line["val_accuracy"] >= target), None) for run in runs]
+        known = [epoch for epoch in reached if epoch]
+        print(f"standard: {target:.2%} after {statistics.median(known)} epochs, {len(known)} of {len(runs)} runs")
 
 
-def left_out(what):
-    """The cells of an ingredient that was left out: accuracies, and what it brings, paired by seed."""
-    name, flag = ABLATION[what]
-    seeds = sorted(folder.name.rpartition("-s")[2] for folder in HERE.glob(f"without-{name}-s[0-9]"))
-    histories = [_lines(HERE / f"without-{name}-s{seed}") for seed in seeds]
-    cells = [_median([first_epoch(lines, target) for lines in histories], ".3g") for target in TARGETS[:2]]
-    for accuracy in (_last_validation, _test):
-        without = [accuracy(HERE / f"without-{name}-s{seed}") for seed in seeds]
-        paired = np.subtract([accuracy(HERE.parent / "verdict" / f"se-s{seed}") for seed in seeds], without)
-        low, high = 100 * t_interval(paired)
-        cells += [_mean(without), f"{100 * paired.mean():+.2f} ({low:+.2f} to {high:+.2f})"]
-    return [what, f"`{flag}`", str(len(seeds)), *cells]
+def mean(values):
+    """Percent, with n and the standard deviation."""
+    spread = f" (sd {100 * statistics.stdev(values):.2f})" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.2f} %{spread}, n = {len(values)},"
 
 
-def _last_validation(folder):
-    return _lines(folder)[-1]["val_accuracy"]
-
-
-def _test(folder):
-    return json.loads((folder / "result.json").read_text())["test_accuracy"]
-
-
-def images_of(result):
-    """Training images of a run: all of them if the test set or nothing is monitored."""
-    return 45_000 if result["monitored"] == "validation" else 50_000
-
-
-def _median(values, form):
-    kept = [value for value in values if value is not None]
-    if not kept:
-        return "–"
-    return f"{statistics.median(kept):{form}}" + (
-        "" if len(kept) == len(values) else f" ({len(kept)} of {len(values)})"
-    )
-
-
-def final(recipe):
-    """The cells of a recipe's results on the test set."""
-    results = [result for result, _ in runs(recipe)]
-    flips = [result["test_accuracy_with_flips"] for result in results if "test_accuracy_with_flips" in result]
-    images = f"{images_of(results[0]):,}"
-    return [
-        recipe,
-        str(len(results)),
-        str(results[0]["epochs"]),
-        images,
-        _mean([r["test_accuracy"] for r in results]),
-        _mean(flips),
-    ]
-
-
-def _mean(values):
-    if not values:
-        return "–"
-    spread = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.2f}{spread}"
+def main():
+    parser = argparse.ArgumentParser(description="Trains candidates for a recipe, or the chosen ones on all images.")
+    parser.add_argument("--data-dir", help="folder of CIFAR-10")
+    parser.add_argument("--work", type=Path, help="folder for the runs")
+    parser.add_argument("--only", default="", help="only those whose names start with this")
+    parser.add_argument("--print", action="store_true", help="print the existing results, and train nothing")
+    flags = parser.parse_args()
+    for kind, names in ({} if flags.print else {"tuning": CANDIDATES, "final": FINAL}).items():
+        for seed in range(SEEDS[kind]):
+            for name in names:
+                if name.startswith(flags.only):
+                    train(kind, name, seed, flags.data_dir, flags.work)
+    show()
 
 
 if __name__ == "__main__":
-    model = create("se", 16, IMAGE)
-    with jax.default_device(jax.devices("cpu")[0]):
-        per_image = cost(model, IMAGE).multiply_adds
-    benchmark = json.loads((HERE.parent / "benchmark" / "result.json").read_text())
-    seconds = {name: statistics.median(benchmark["epoch"][subject]) for name, subject in SUBJECTS.items()}
-    print("\n".join(common.table(REACHED, (reached(name, per_image, seconds[name]) for name in SUBJECTS))))
-    tutorial = statistics.median(benchmark["epoch"]["channels_last"])
-    print(f"\nThe tutorial's program in PyTorch: {tutorial:.1f} s an epoch, {common.on(benchmark['machine'])}.\n")
-    print("\n".join(common.table(FINAL, map(final, RECIPES))))
-    print()
-    print("\n".join(common.table(LEFT_OUT, map(left_out, ABLATION), text_columns=2)))
+    main()
