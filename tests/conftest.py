@@ -1,5 +1,6 @@
 """What holds for every test: shapes in signatures are checked, no network, no silent broadcasting, a compile cache."""
 
+import collections
 import dataclasses
 import functools
 import gc
@@ -68,9 +69,16 @@ gc.set_threshold(100_000, 20, 100)  # each collection walks through all that JAX
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Marks the tests for Colab's versions, and what `slow.txt` lists, with the seconds that it took on two cores."""
-    lines = (Path(__file__).parent / "slow.txt").read_text().splitlines()
-    slow = tuple(line.split(maxsplit=1)[1] for line in lines)
+    """Marks the tests for Colab's versions, and what `slow.txt` lists, with the seconds that it took on two cores.
+
+    The files that take longest come first, so that no process is left with one of them at the end.
+    """
+    lines = [line.split(maxsplit=1) for line in (Path(__file__).parent / "slow.txt").read_text().splitlines()]
+    slow = tuple(name for _, name in lines)
+    seconds = collections.Counter(item.path.name for item in items)
+    for time, name in lines:
+        seconds[Path(name.partition("::")[0]).name] += 20 * int(time)  # a quick test takes about 0.05
+    items.sort(key=lambda item: -seconds[item.path.name])
     for item in items:
         if item.nodeid.startswith(slow):
             item.add_marker("slow")

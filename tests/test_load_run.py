@@ -254,6 +254,7 @@ def test_damaged_result_is_reported_and_written_anew_on_resume(folder, quiet, co
     [
         ("test_accuracy", "high", "'test_accuracy' must be a number"),
         ("test_accuracy", 1.5, "'test_accuracy' must be a fraction from 0 to 1, found 1.5"),
+        ("test_accuracy_with_flips_and_shifts", 2, "_and_shifts' must be a fraction from 0 to 1, found 2"),
         ("tested_epoch", "2", "'tested_epoch' must be a whole number above 0"),
         ("tested_epoch", 2, "tested_epoch must be one of 1, found 2"),
         ("test_loss", -1, "'test_loss' must be a number, 0 or more"),

@@ -16,7 +16,7 @@ from jaxattn.comparison import MARGIN
 from jaxattn.comparison.looks import look_alpha, real_alpha
 from jaxattn.comparison.statistics import welch
 
-SD = 0.25  # points, of a run: between .13 and .36 in `experiments/verdict-copies`
+SD = 0.25  # points, of a run: .13 to .36 in `experiments/verdict-copies`, .13 to .20 in `experiments/verdict`
 NOISE = {
     "normal": lambda random, shape: random.standard_normal(shape),
     "t, 3 degrees": lambda random, shape: random.standard_t(3, shape) / math.sqrt(3),
@@ -29,11 +29,15 @@ EFFECTS = (0.3, 0.5, 1)
 
 
 def draw(seed, draws, variants, seeds, noise="normal", *, correlation=0.0, spreads=(SD, SD), effect=0.0):  # noqa: PLR0913
-    """Accuracies [draws, 1 + variants, seeds] in points, the baseline first; the first variant has the effect."""
+    """Accuracies [draws, 1 + variants, seeds] in points, the baseline first; the first variant has the effect.
+
+    The correlation is that of the baseline with each variant, over seeds; variants correlate by its absolute value.
+    """
     random = np.random.default_rng(seed)
     shared = NOISE[noise](random, (draws, 1, seeds))
-    values = math.sqrt(correlation) * shared
-    values = values + math.sqrt(1 - correlation) * NOISE[noise](random, (draws, 1 + variants, seeds))
+    signs = np.array([math.copysign(1, correlation)] + [1] * variants)[:, None]
+    values = signs * math.sqrt(abs(correlation)) * shared
+    values = values + math.sqrt(1 - abs(correlation)) * NOISE[noise](random, (draws, 1 + variants, seeds))
     values *= np.array([spreads[0], *[spreads[1]] * variants])[:, None]
     values[:, 1] += effect
     return values
@@ -83,6 +87,16 @@ def errors(draws):
     return [*common.table(header, rows), "", *common.table(header, covers)]
 
 
+def negative(draws):
+    """False claims about one variant whose accuracies correlate negatively with the baseline's."""
+    correlations = (0, -0.2, -0.5, -0.8)
+    rows = []
+    for seeds in (3, 4, 6, 8, 12):
+        tables = (draw(0, draws, 1, seeds, correlation=r) for r in correlations)
+        rows.append([str(seeds), *(percent(claimed(rule(table))) for table in tables)])
+    return common.table(["seeds", *(f"r = {r:g}" for r in correlations)], rows)
+
+
 def sight(draws):
     """How often an effect is claimed, and how often "no effect" is concluded if there is none."""
     families = [f"{m} variant{'s' * (m > 1)}" for m in VARIANTS]
@@ -118,7 +132,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=20_000, help="comparisons that are drawn for each number")
     draws = parser.parse_args().draws
-    print("\n".join([*errors(draws), "", *sight(draws), "", *looks(draws)]))
+    print("\n".join([*errors(draws), "", *negative(draws), "", *sight(draws), "", *looks(draws)]))
 
 
 if __name__ == "__main__":

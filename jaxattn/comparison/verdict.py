@@ -2,8 +2,8 @@
 
 One interval decides: Welch's, of the difference of two means, whose spreads may differ. At its level, all intervals of
 a family hold simultaneously (Bonferroni), at all planned looks. Seeds are not paired: the accuracies of two variants
-with the same seed are hardly correlated, and if they are, the rule only claims less. `experiments/rule` measures its
-error rate and its power.
+with the same seed were hardly correlated when the rule was chosen. If the correlation is positive, the rule claims
+less, if it is negative, more; `experiments/rule` measures its error rate and its power.
 
 Source: Welch 1947 (unequal spreads); Dunn 1961 (many variants); Pocock 1977 (looks); Schuirmann 1987 (equivalence);
 Berger 1982 (each control must be beaten).

@@ -109,7 +109,7 @@ _RULES: tuple[tuple[str, re.Pattern[str], Callable[[Any], bool]], ...] = (
     ),
     (
         "a fraction from 0 to 1",
-        re.compile(".*_accuracy(_with_flips)?"),
+        re.compile(".*_accuracy(_with_flips(_and_shifts)?)?"),
         lambda value: _is_number(value) and 0 <= value <= 1,
     ),
     (
