@@ -177,6 +177,26 @@ def test_gates_of_ones_own_modules_and_of_chains_have_a_name_each(module, paths)
     assert not shapes.attention_received
 
 
+class Both(nn.Module):
+    """A gate of two arrays: by channel and by position."""
+
+    def gate(self, x):
+        return nn.sigmoid(x.mean(axis=(1, 2), keepdims=True)), nn.sigmoid(x.mean(axis=3, keepdims=True))
+
+    @nn.compact
+    def __call__(self, x):
+        channels, positions = self.gate(x)
+        return x * channels * positions
+
+
+def test_each_array_of_a_gate_is_captured():
+    model = network(Both)
+    gates = jax.eval_shape(lambda: capture(model, drawn(model), images()).gates)
+    assert {str(name): gate.shape[3] > 1 for name, gate in gates.items()} == {
+        f"block{i}#{part}": part == 1 for i in (1, 2) for part in (1, 2)
+    }
+
+
 @pytest.mark.parametrize("options", [{"attention_at": (2,)}, {"attention_position": "after"}])
 def test_attention_is_captured_in_any_block_and_position(options):
     model = network(resolve("se+nonlocal"), **options)

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 FLAGS = tiny.CONFIG | {"epochs": 1}
 
 
-def planned(folder, name):
+def planned(folder, name, seeds=1):
     """A run's folder in a comparison that was planned and then stopped."""
 
     def stop(*arguments):
@@ -32,7 +32,7 @@ def planned(folder, name):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxattn.comparison.compare._train", stop)
         with pytest.raises(KeyboardInterrupt):
-            compare(["none", "se"], 1, folder, **FLAGS)
+            compare(["none", "se"], seeds, folder, **FLAGS)
     (folder / name).mkdir()
     return folder / name
 
@@ -44,6 +44,12 @@ def test_a_run_in_another_process_is_left_to_it(tmp_path):
         found = compare(["none", "se"], 1, folder, **FLAGS)
     assert (folder / "none-s0" / "result.json").exists() and not (folder / "se-s0" / "result.json").exists()
     assert found.table.rows[1].verdict.kind == "none"
+
+
+def test_more_seeds_wait_for_runs_of_a_look_in_another_process(trained, tmp_path):
+    with exclusive_lock(planned(tmp_path / "c", "se-s0", [2, 3])):
+        found = compare(["none", "se"], [2, 3], tmp_path / "c", **FLAGS)
+    assert {config.seed for config in trained} == {0, 1} and found.table.rows[1].verdict.kind == "none"
 
 
 def test_where_all_runs_are_in_other_processes_there_is_nothing_to_judge_yet(tmp_path):
@@ -61,7 +67,7 @@ def test_where_all_runs_are_in_other_processes_there_is_nothing_to_judge_yet(tmp
 def test_jobs_are_processes_that_train_a_run_each_and_one_that_fails_spoils_no_other(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0)  # a killed job leaves no result to wait for
-    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.2)
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.2)
     monkeypatch.setattr(cluster, "run", jobs.run)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE.parent, HERE))))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -1,5 +1,6 @@
 """Comparing variants over seeds: what is trained, what is kept, what is refused, and the page."""
 
+import contextlib
 import datetime
 import functools
 import io
@@ -7,6 +8,7 @@ import json
 import re
 import shutil
 import threading
+from pathlib import Path
 
 import chex
 import numpy as np
@@ -16,7 +18,7 @@ from pages import text_of
 
 from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import predictions, results, train
+from jaxattn.comparison import figures, predictions, results, train
 from jaxattn.comparison.compare import compare, of_runs, show
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.plan_file import read_plan, write_plan
@@ -126,6 +128,10 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
     tiny.edit_result(path.parent, network="resnet20")
     with pytest.raises(InputError, match=r"other is of resnet20, .*none-s0 of cnn"):
         of_runs([*runs, tmp_path / "other"], tmp_path / "page")
+    before = (folder / "compare.html").read_bytes()
+    with pytest.raises(InputError, match="holds a comparison with runs of its own; choose another folder"):
+        of_runs(runs, folder)
+    assert (folder / "compare.html").read_bytes() == before
     with pytest.raises(InputError, match="hold the same variant and seed"):
         of_runs([*runs, runs[0]], tmp_path / "page")
 
@@ -273,6 +279,29 @@ def test_pages_link_to_reports_that_are_there(compared, tmp_path):
     assert 'href="se-s0/report.html"' in show(folder).page.read_text()
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_runs_in_a_folder_that_cannot_be_written_are_judged(compared, tmp_path):
+    folder, kept = shutil.copytree(compared[0], tmp_path / "c"), ("predictions.npz", "gates.json")
+    for name in kept:
+        (folder / "se-s0" / name).unlink()
+        (folder / "se-s0" / f"{name}.part").mkdir()  # where drafts are written, also as root
+    assert show(folder).table == compared[1].table
+    assert not any((folder / "se-s0" / name).exists() for name in kept)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_curves_are_of_one_split_and_gates_by_position_have_signs(tmp_path, monkeypatch):
+    drawn = []
+    learning_curves = figures.learning_curves
+    monkeypatch.setattr(figures, "learning_curves", lambda *given: drawn.append(given) or learning_curves(*given))
+    monkeypatch.setattr("jaxattn.plots.canvas.write", lambda figure, path: None)
+    variants = ["spatial", "spatial:validation=0,keep=last,schedule=linear", "spatial:monitor=test"]
+    result = compare(variants, 1, tmp_path / "c", **FLAGS)
+    assert [(list(metrics), monitored) for metrics, monitored, _ in drawn] == [(["spatial"], "validation")]
+    text = text_of(result.page.read_text())
+    assert "Gates Each gate over the test images" in text and "spatial, block1" in text and "by class, in" not in text
+
+
 def test_predictions_are_kept_and_made_again_where_they_are_damaged(compared, tmp_path):
     folder = shutil.copytree(compared[0], tmp_path / "c")
     run = results.of_plan(folder, read_plan(folder))["se"][0]
@@ -336,6 +365,39 @@ def test_a_damaged_file_of_one_run_costs_no_other(compared, tmp_path, name):
     result = compare(["none", "se"], 2, folder, **FLAGS)
     assert name in result.failures["se"][1].reason and "is damaged" in result.failures["se"][1].reason
     assert "1 of 2 seeds; seed 1 failed" in str(result)
+
+
+def test_the_time_left_is_that_of_runs_as_they_end_however_many_run_at_once(quiet, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("jaxattn.comparison.progress.time.monotonic", lambda: now[0])
+    plan, lines = Plan(Config(**FLAGS), ("none", "se"), (4,)), []
+    progress = Progress(plan, {}, {"se": {3: FAILURE}}, quiet)
+    monkeypatch.setattr(quiet, "line", lines.append)
+    for name in ("none", "se"):  # two at once, two minutes each
+        progress.tell(plan.config_of(name, 0), "epoch 1")
+    now[0] = 120.0
+    for name in ("none", "se"):
+        progress.finished(plan.config_of(name, 0), {"test_accuracy": 0.5, "seconds": 120.0})
+    assert lines[-1] == "[3/8] se seed 0: 50.00%   about 5 min left"  # five runs, one a minute
+
+
+def test_a_folder_that_cannot_be_used_stops_all_devices(quiet, monkeypatch):
+    plan = Plan(Config(**FLAGS), ("none", "se"), (1,))
+    progress, stopped = Progress(plan, {}, {}, quiet), []
+
+    def one(config, *rest):
+        if config.attention == "se":
+            raise InputError("cannot write", "out")
+        stopped.append(progress.stopped.wait(20))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "fit", one)
+    monkeypatch.setattr(train.jax, "device_count", lambda: 2)
+    monkeypatch.setattr(train.jax, "devices", lambda: [0, 1])
+    monkeypatch.setattr(train.devices, "only", lambda device: contextlib.nullcontext())
+    with pytest.raises(InputError, match="cannot write"):
+        train.train(plan.folders(Path("nowhere")), progress)
+    assert stopped == [True]
 
 
 def test_the_live_table_is_drawn_while_another_thread_reports(quiet):

@@ -12,7 +12,7 @@ from report_runs import QUICKLY, metrics, result, run
 from jaxattn.comparison import page as comparison
 from jaxattn.comparison import robustness_file
 from jaxattn.comparison.plan import Plan
-from jaxattn.comparison.predictions import FILE, VERSION, basis
+from jaxattn.comparison.predictions import FILE, VERSION, basis, predictions
 from jaxattn.comparison.results import Finished, accuracies
 from jaxattn.comparison.robustness import Robustness, ViewInfo
 from jaxattn.comparison.variants import file_names
@@ -89,7 +89,8 @@ def written(folder, variants, seeds, test, spec=tiny.SPEC, missing=()):
         patch.setattr(comparison.canvas, "write", lambda figure, path: None)  # only the page is looked at
         for module in ("page", "vital_signs"):
             patch.setattr(f"jaxattn.comparison.{module}.load_run", load)
-        return comparison.write_page(folder, plan, runs, table, test, failures={}).as_uri()
+        predicted = {name: {seed: predictions(run, test) for seed, run in by.items()} for name, by in runs.items()}
+        return comparison.write_page(folder, plan, runs, table, test, {}, predicted=predicted).as_uri()
 
 
 @pytest.fixture(scope="module")

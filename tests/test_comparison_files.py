@@ -3,21 +3,25 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+from accuracies import trained
 
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import csv_file, files, sections
+from jaxattn.comparison import csv_file, files, page, sections
 from jaxattn.comparison.compare import compare
 from jaxattn.comparison.csv_file import read_csv
+from jaxattn.comparison.estimates import Estimate
 from jaxattn.comparison.files import HEADER
 from jaxattn.comparison.numbers import of_csv
 from jaxattn.comparison.plan_file import read_plan
 from jaxattn.comparison.results import Finished
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
+from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 
 ROWS = [(name, seed, base + 0.001 * (seed % 3)) for seed in range(8) for name, base in (("plain", 0.8), ("mine", 0.81))]
@@ -58,7 +62,10 @@ def test_numbers_of_this_packages_variants_are_judged_as_its_runs(tmp_path):
     }
     lines = [f"{name},{seed},{value}" for name, scores in accuracies.items() for seed, value in scores.items()]
     (tmp_path / "x.csv").write_text("\n".join(["variant,seed,accuracy", *lines]))
-    assert of_csv(tmp_path / "x.csv").table == judge(accuracies, "none")
+    found = of_csv(tmp_path / "x.csv", out=tmp_path / "page")
+    assert found.table == judge(accuracies, "none")
+    page = found.page.read_text()
+    assert "is one of 95 % or 98.33 %" in page and "modules and controls are counted separately" in page
     (tmp_path / "x.csv").write_text("\n".join(["variant,seed,accuracy", *lines, "theirs,0,0.8", "theirs,1,0.81"]))
     assert of_csv(tmp_path / "x.csv").table.rows[1].verdict != judge(accuracies, "none").rows[1].verdict
 
@@ -215,6 +222,42 @@ def test_numbers_in_the_long_file_are_all_of_the_tested_epoch():
     assert rows == [("se", 0, "test", "accuracy", 0.5), ("se", 0, "validation", "loss", 3.0)]
 
 
+def test_the_page_says_what_all_runs_have_in_common():
+    one, other = Config(dropout=0.25, learning_rate=0.06), Config(dropout=0.25, learning_rate=0.12, recipe="quick")
+    start = "Network cnn, recipe standard or quick, 16 or 4 epochs, on cifar10"
+    assert sections.settings([one, other], "cifar10") == f"{start}; changed from the recipe: dropout 0.25."
+    assert sections.settings([Config(), Config(dropout=0.25)], "x").startswith(
+        "Network cnn, recipe standard, 16 epochs, on x. The recipe was tuned"
+    )
+
+
+def test_a_row_says_where_an_early_look_decided_and_other_outcomes_may_be_missing(tmp_path, monkeypatch):
+    values = trained(0.2, se=0.6, eca=0.0)
+    table, common = judge(values, "none", (6, 8)), page._common
+    outcomes = {"loss": [Estimate("eca", 8, 1, 0, 2)], "error": [Estimate("se", 8, 3, 2, 4)]}
+    monkeypatch.setattr(page, "_common", lambda *arguments: common(*arguments) | {"outcomes": outcomes})
+    html = page.write_numbers_page(tmp_path, Path("x.csv"), table, values, True).read_text()
+    text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<svg.*?</svg>|<[^>]+>", " ", html, flags=re.DOTALL))
+    assert "+0.60 (6 seeds)" in text and text.count(" seeds) ") == 1
+    assert "se – +3.000 (+2.000 to +4.000) eca +1.000 (+0.000 to +2.000) –" in text
+
+
+def test_what_is_counted_by_image_is_of_the_seeds_of_the_look_that_decided():
+    table, test = judge(trained(0.2, se=0.6), "none", (6, 8)), tiny.splits().test
+    random = np.random.default_rng(0)
+    every = {
+        name: {seed: {"intact": random.integers(0, 10, len(test))} for seed in range(8)} for name in ("none", "se")
+    }
+    six = {name: {seed: by_seed[seed] for seed in range(6)} for name, by_seed in every.items()}
+    assert sections.crossed_intervals(table, every, test) == sections.crossed_intervals(table, six, test)
+    lacking = Split(test.images[:36], test.labels[:36].clip(0, 8))  # no image of the last class
+    fewer = {
+        name: {seed: {"intact": one["intact"][:36]} for seed, one in by_seed.items()} for name, by_seed in every.items()
+    }
+    classes = sections.by_class(table, fewer, lacking, tiny.SPEC)
+    assert "nan" not in classes[0]["spoken"] and classes[0]["spoken"].count(" to ") == 9
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -225,7 +268,7 @@ def test_numbers_in_the_long_file_are_all_of_the_tested_epoch():
     ],
 )
 def test_the_page_says_for_what_the_recipe_was_tuned(flags, sentence):
-    assert sections.settings(Config(**flags), "cifar10").endswith(sentence)
+    assert sections.settings([Config(**flags)], "cifar10").endswith(sentence)
 
 
 @pytest.mark.usefixtures("small_network", "no_figures")

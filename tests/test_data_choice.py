@@ -48,6 +48,15 @@ def test_without_cifar10_shapes_are_trained_on_after_a_warning(tmp_path, capsys,
         fit(Config(**tiny.CONFIG | {"dataset": "cifar10"}), tmp_path / "other")
 
 
+def test_the_home_of_an_unknown_user_is_a_folder_that_is_not_there(tmp_path, quiet, monkeypatch):
+    def load(folder):
+        raise UnavailableError(f"nothing in {folder}")
+
+    monkeypatch.setitem(DATASETS, "tiny", Dataset(tiny.SPEC, load))
+    with pytest.raises(UnavailableError, match="nothing in ~nobody-here/data"):
+        fit(Config(**tiny.CONFIG | {"data_dir": "~nobody-here/data"}), tmp_path / "run", quiet)
+
+
 def test_damaged_cifar10_is_reported_and_never_replaced_by_shapes(tmp_path, quiet):
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"not an archive")
     with pytest.raises(InputError, match=r"cifar-10-binary\.tar\.gz must be a folder or archive"):

@@ -3,6 +3,7 @@
 import pytest
 from accuracies import trained, verdict
 
+from jaxattn.comparison.looks import look_alpha, real_alpha
 from jaxattn.comparison.verdict import Earlier, judge
 
 
@@ -124,6 +125,10 @@ def test_what_was_extended_without_a_plan_says_what_that_costs():
     )
     planned = verdict(0.6, earlier=[Earlier((6,), ("none", "se"), "2026-08-01", (6, 9, 12))]).text
     assert "if there is no effect, 5.7 % of comparisons" in planned  # at its stricter limit, the look adds less
+    limit = look_alpha((12, 16, 20), 1)  # the looks of the present plan before this one count, too
+    late = judge(trained(0.9, 20, se=0.1), "none", (12, 16, 20), earlier=[Earlier((8,))]).rows[1].verdict.text
+    real = real_alpha((8, 12, 16, 20), (1,) * 4, (0.05, limit, limit, limit))
+    assert late.startswith("cannot tell") and f"no effect, {100 * real:.1f} % of comparisons" in late
     many = [Earlier((4, 8)), Earlier((4, 8)), Earlier((6,), ("none", "se", "eca"))]
     assert "after 8 seeds, then 8 seeds, then 6 seeds: if there is no effect, " in verdict(0.6, earlier=many).text
     assert "extended" not in verdict(0.6, earlier=[Earlier(()), Earlier((12,))]).text

@@ -54,6 +54,10 @@ def test_nothing_is_tuned_on_test_images(trained, tmp_path):
     for flags in ({"validation": 0.0, "schedule": "constant", "keep": "last"}, {"monitor": "test"}):
         with pytest.raises(InputError, match="tune needs images that are held out"):
             compare_tuned(["none", "se"], [RATES], 1, tmp_path / "out", **FLAGS | flags)
+    wrong = {"monitor=validation,test": "test", "recipe=quick,original": "test", "validation=0,0.1": "none"}
+    for values, split in wrong.items():
+        with pytest.raises(InputError, match=rf"by held-out images; none:\S+ monitors {split}: leave it out"):
+            compare_tuned(["none", "se"], [values], 1, tmp_path / "out", dataset="tiny")
     assert trained == [] and not (tmp_path / "out").exists()
 
 

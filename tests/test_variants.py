@@ -291,5 +291,10 @@ def test_existing_runs_are_told_apart_by_what_differs_between_them():
     assert distinct_names(configs) == ["none", "se", "se@3", "se:learning_rate=0.06"]
     same = [dataclasses.replace(config, dropout=0.25) for config in configs]  # which all have in common
     assert distinct_names(same) == ["none", "se", "se@3", "se:learning_rate=0.06"]
+    file = dataclasses.replace(same[0], recipe="mine.toml", ema=0.5, momentum=0.8, validation=0.2)
+    flags = dataclasses.replace(file, recipe="standard")  # the same values, given as flags
+    assert distinct_names([file, flags, Config(attention="none")])[0] == (
+        "none:recipe=mine.toml,validation=0.2,momentum=0.8,ema=0.5,dropout=0.25"
+    )
     recipes = [Config(attention="se"), Config(attention="se", recipe="quick")]
     assert distinct_names(recipes) == ["se", "se:recipe=quick"]

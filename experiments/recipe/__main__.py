@@ -73,7 +73,15 @@ def train(kind, name, seed, data_dir, work):
         return
     out = work / kept.name
     command = [sys.executable, "-m", "jaxattn.train", "--attention", "se", "--seed", str(seed), "--no-report"]
-    command += ["--dataset", "cifar10", "--data-dir", data_dir, "--out", str(out), *{**CANDIDATES, **FINAL}[name].split()]
+    command += [
+        "--dataset",
+        "cifar10",
+        "--data-dir",
+        data_dir,
+        "--out",
+        str(out),
+        *{**CANDIDATES, **FINAL}[name].split(),
+    ]
     subprocess.run(command, check=True)
     kept.mkdir(parents=True, exist_ok=True)
     for file in ("metrics.jsonl", "result.json"):

@@ -12,7 +12,7 @@ from jaxattn.errors import InputError
 from jaxattn.runs.failure import forget, read_failure, record_once
 from jaxattn.runs.store import read_result
 
-SECONDS_BETWEEN_LOOKS = 2.0
+POLL_SECONDS = 2.0
 CORES = 2  # used by a run on a CPU
 
 
@@ -37,7 +37,7 @@ def submit(
     manager = _manager(jobs, executor, parameters)
     left, at_once = list(runs), max(1, (os.cpu_count() or 1) // CORES) if executor == "local" else len(runs)
     waiting: list[tuple[Any, Path, Config]] = []
-    taken: list[Path] = []
+    elsewhere: list[Path] = []
     lost: list[tuple[Any, Path]] = []
     while left or waiting:
         starting, left = left[: at_once - len(waiting)], left[at_once - len(waiting) :]
@@ -53,13 +53,13 @@ def submit(
             elif (failure := read_failure(path)) is not None:
                 progress.failed(config, failure)
             elif job.exception() is None:
-                taken.append(path)
+                elsewhere.append(path)
             else:
                 lost.append((job, path))
-        time.sleep(SECONDS_BETWEEN_LOOKS if waiting else 0)
+        time.sleep(POLL_SECONDS if waiting else 0)
     if lost:
         progress.warn(_last_words(lost))
-    return taken
+    return elsewhere
 
 
 def _manager(folder, executor, parameters):

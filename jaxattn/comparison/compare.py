@@ -119,6 +119,8 @@ def of_runs(
             or has changed.
     """
     out = local_path(out, "out")
+    if (out / "compare.json").exists():
+        raise InputError(f"{out} holds a comparison with runs of its own; choose another folder", "out")
     runs = results.of_folders([local_path(folder) for folder in folders])
     first = next(run for by_seed in runs.values() for run in by_seed.values())
     plan = Plan(first.config, tuple(runs), (max(map(len, runs.values())),))
@@ -135,7 +137,11 @@ def _train(
     for number in range(len(plan.looks)):
         part = dataclasses.replace(plan, looks=plan.looks[: number + 1])
         failures = _train_look(folder, part, executor, console, mirror, retry_failed, accept_changed_code)
-        table = _judge(plan, results.of_plan(folder, plan), failures)
+        runs = results.of_plan(folder, plan)
+        ended = {name: {*runs[name], *failures[name]} for name in plan.variants}
+        if any(config.seed not in ended[plan.variant_of(config)] for _, config in part.runs()):
+            break  # another process is still training a run of this look, which may settle every verdict
+        table = _judge(plan, runs, failures)
         if {row.verdict.kind for row in table.rows if row.verdict} <= DECIDED:
             if part.seeds < plan.seeds:
                 console.line(f"every verdict is settled after {part.seeds} seeds, no more are trained")
@@ -192,10 +198,10 @@ def _judged(
                       parameters=results.parameters(runs))  # fmt: skip
     else:
         table = _judge(plan, runs, failures, len(test))
-    answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    table = sections.with_new_images(table, sections.crossed_intervals(table, answers, test))
-    table = table._replace(balanced=balanced_accuracies(runs, test))
-    page = write_page(folder, plan, runs, table, test, failures, notes)
+    predicted = {name: {seed: predictions(run, test) for seed, run in by.items()} for name, by in runs.items()}
+    table = sections.with_new_images(table, sections.crossed_intervals(table, predicted, test))
+    table = table._replace(balanced=balanced_accuracies(predicted, test))
+    page = write_page(folder, plan, runs, table, test, failures, predicted=predicted, notes=notes)
     write_files(folder, table, results.accuracies(runs), runs)
     if failures is not None:
         write_verdicts(folder, table)

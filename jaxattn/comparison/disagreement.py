@@ -58,18 +58,18 @@ def disagreement(
 
 
 def disagreements(
-    answers: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]], baseline: str, labels: Integer[np.ndarray, " N"]
+    predicted: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]], baseline: str, labels: Integer[np.ndarray, " N"]
 ) -> dict[str, Disagreement]:
     """Each variant's disagreement with the baseline, if both have at least three seeds.
 
     Args:
-        answers: predicted classes int [N] by variant, seed and condition; only "intact" is used.
+        predicted: classes int [N] by variant, seed and condition; only "intact" is used.
         baseline: the variant that others are compared with.
         labels: the true classes.
     """
     correct = {
         name: np.stack([predicted["intact"] == labels for predicted in by_seed.values()])
-        for name, by_seed in answers.items()
+        for name, by_seed in predicted.items()
         if by_seed
     }
     if baseline not in correct:

@@ -44,7 +44,7 @@ def of_csv(
         return Result(table, None, {})
     if (folder / "compare.json").exists() or (folder / "results.csv").resolve() == source.resolve():
         raise InputError(f"{folder} holds a comparison, or the file itself; choose another folder", "out")
-    page = write_numbers_page(folder, source, table, ordered)
+    page = write_numbers_page(folder, source, table, ordered, modules)
     write_files(page.parent, table, ordered)
     return Result(table, page, {})
 

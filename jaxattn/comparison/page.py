@@ -13,7 +13,7 @@ from jaxattn.comparison.disagreement import disagreements, sentence
 from jaxattn.comparison.estimates import MAX_LISTED, pairs
 from jaxattn.comparison.outcomes import outcomes
 from jaxattn.comparison.plan import Plan
-from jaxattn.comparison.predictions import predictions
+from jaxattn.comparison.predictions import Predicted
 from jaxattn.comparison.results import Failures, Runs, accuracies
 from jaxattn.comparison.table import Comparison, Scores
 from jaxattn.comparison.variants import file_names
@@ -40,7 +40,7 @@ SECTIONS = {
     "curves": "Learning curves",
     "costs": "Cost",
     "classes": "Classes",
-    "answers": "Images",
+    "images": "Images",
     "knockout": "Gate knock-out",
     "gates": "Gates",
     "robustness": "Other images",
@@ -48,9 +48,9 @@ SECTIONS = {
 }
 
 
-def write_page(
-    folder: Path, plan: Plan, runs: Runs, table: Comparison, test: Split, failures: Failures | None,
-    notes: Sequence[str] = (),
+def write_page(  # noqa: PLR0913
+    folder: Path, plan: Plan, runs: Runs, table: Comparison, test: Split, failures: Failures | None, *,
+    predicted: Predicted, notes: Sequence[str] = (),
 ) -> Path:  # fmt: skip
     """Writes `compare.html` and the folder `figures`.
 
@@ -62,6 +62,7 @@ def write_page(
         test: the test images.
         failures: why runs of the plan failed; None if `compare` did not train the runs, and so cannot extend the
             comparison.
+        predicted: the predicted classes.
         notes: what readers must know about single runs, one sentence each.
 
     Returns:
@@ -71,25 +72,28 @@ def write_page(
         InputError: if it cannot be written.
     """
     spec = next(run.manifest.data for by_seed in runs.values() for run in by_seed.values())
-    answers = {name: {seed: predictions(run, test) for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    values = _common(table, accuracies(runs), plan.margin) | _values(folder, plan, runs, table, answers, test, spec)
+    configs = [plan.config] if failures is not None else [run.config for by in runs.values() for run in by.values()]
+    values = _common(table, accuracies(runs), plan.margin) | _values(folder, plan, runs, table, predicted, test, spec)
+    values["settings"] = sections.settings(configs, spec.name)
     values |= {"failed": sections.failed(failures or {}), "notes": notes, "extended": sections.extended(plan)}
     values["command"] = None if failures is None else sections.command(folder, plan)
-    values["signs"] = usage.gates(vital_signs(runs, answers, test), answers, test)
+    values["signs"] = usage.gates(vital_signs(runs, predicted, test), predicted, test)
     values["robustness"] = robustness_file.read(folder, runs)
     gates = _gates(runs, test)
     values["gates"] = list(gates)
-    differing = disagreements(answers, table.baseline, test.labels)
-    values["answers"] = {name: sentence(name, table.baseline, one) for name, one in differing.items()}
+    differing = disagreements(predicted, table.baseline, test.labels)
+    values["images"] = {name: sentence(name, table.baseline, one) for name, one in differing.items()}
     drawn = _draw(plan, runs, table, values, spec.name) | {f"gates-{name}": figure for name, figure in gates.items()}
     for name, one in differing.items():
-        drawn[f"answers-{name}"] = figures.different_answers(
+        drawn[f"images-{name}"] = figures.different_answers(
             name, table.baseline, one, test, spec.classes, f"{spec.name}, test images"
         )
     return _finish(folder, values, drawn)
 
 
-def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies: Mapping[str, Scores]) -> Path:
+def write_numbers_page(
+    folder: Path, source: Path, table: Comparison, accuracies: Mapping[str, Scores], modules: bool
+) -> Path:  # fmt: skip
     """Writes the same page for accuracies that other programs measured, without the sections that need runs.
 
     Args:
@@ -97,6 +101,7 @@ def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies
         source: the file that holds them.
         table: the result of `verdict.judge`.
         accuracies: fractions by variant and seed.
+        modules: as for `verdict.judge`, which made the table.
 
     Returns:
         The page.
@@ -109,7 +114,7 @@ def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies
         "title": f"{', '.join(names[1:])} against {names[0]}",
         "rows": [sections.table_row(row, table, None) for row in table.rows],
         "settings": f"These accuracies are from {source.name}; the runs are not here.",
-        "rule": sections.rule(table, modules=False),
+        "rule": sections.rule(table, modules),
         "trained": False,
     }
     caption = f"{source.name}, {max(row.variant.n for row in table.rows)} seeds"
@@ -119,6 +124,7 @@ def write_numbers_page(folder: Path, source: Path, table: Comparison, accuracies
 def _finish(folder, values, drawn) -> Path:
     """Writes the page and its figures."""
     shown = {"differences", "reproduce", *drawn} | {name for name in SECTIONS if values.get(name)}
+    shown |= {"gates"} if values["signs"] else set()
     templates = importlib.resources.files("jaxattn.report") / "templates"
     values |= {
         "css": (templates / "report.css").read_text("utf-8"),
@@ -149,7 +155,7 @@ def _common(table, accuracies, margin) -> dict[str, Any]:
     nothing["robustness"] = None
     nothing |= {
         name: []
-        for name in ("classes", "answers", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
+        for name in ("classes", "images", "knockout", "by_site", "gates", "signs", "failed", "notes", "runs", "costs")
     }
     return nothing | {
         "trained": True,
@@ -166,9 +172,9 @@ def _common(table, accuracies, margin) -> dict[str, Any]:
     }
 
 
-def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
+def _values(folder, plan, runs, table, predicted, test, spec) -> dict[str, Any]:
     results = {name: {seed: run.result for seed, run in by_seed.items()} for name, by_seed in runs.items()}
-    crossed = sections.crossed_intervals(table, answers, test)
+    crossed = sections.crossed_intervals(table, predicted, test)
     return {
         "title": f"{', '.join(plan.variants[1:])} against {plan.variants[0]} on {spec.name}",
         "rows": [sections.table_row(row, table, crossed.get(row.variant.name)) for row in table.rows],
@@ -176,10 +182,9 @@ def _values(folder, plan, runs, table, answers, test, spec) -> dict[str, Any]:
         "costs": sections.costs(runs),
         "many": len(spec.classes) > MAX_ROWS,
         "superclasses": bool(spec.superclasses),
-        "classes": sections.by_class(table, answers, test, spec),
-        "knockout": usage.knockout(answers, test),
-        "by_site": usage.knockout_by_site(answers, test),
-        "settings": sections.settings(plan.config, spec.name),
+        "classes": sections.by_class(table, predicted, test, spec),
+        "knockout": usage.knockout(predicted, test),
+        "by_site": usage.knockout_by_site(predicted, test),
         "trained_on": sections.trained_on(runs),
         "runs": sections.listed(folder, runs),
     }
@@ -191,8 +196,12 @@ def _draw(plan: Plan, runs: Runs, table: Comparison, values: dict[str, Any], dat
     caption = f"{data}, network {plan.config.network}, recipe {plan.config.recipe}, {seeds} seeds"
     finished = {name: by_seed for name, by_seed in runs.items() if by_seed}
     drawn = _draw_table(table, accuracies(finished), plan.margin, caption)
-    if plan.config.monitored is not None:
-        metrics = {name: [run.metrics for run in by_seed.values()] for name, by_seed in finished.items()}
+    metrics = {
+        name: [run.metrics for run in by_seed.values()]
+        for name, by_seed in finished.items()
+        if next(iter(by_seed.values())).config.monitored == plan.config.monitored  # one split in one figure
+    }
+    if plan.config.monitored is not None and metrics:
         drawn["curves"] = figures.learning_curves(metrics, plan.config.monitored, caption)
     drawn["costs"] = figures.costs(values["costs"], caption)
     if values["robustness"]:

@@ -57,8 +57,9 @@ class Plan:
 
     @functools.cached_property
     def _configs(self):
-        made = self.configs or [with_absolute_paths(config_of(parse(name), self.config, 0)) for name in self.variants]
-        return dict(zip(self.variants, made, strict=True))
+        parsed = map(parse, self.variants)
+        configs = self.configs or [with_absolute_paths(config_of(variant, self.config, 0)) for variant in parsed]
+        return dict(zip(self.variants, configs, strict=True))
 
     @functools.cached_property
     def _names(self):

@@ -113,9 +113,9 @@ def check_run(path: Path, config: Config, dataset_hash: str | None) -> str | Non
         manifest = read_manifest(path)
     except InputError:
         return dataset_hash
-    of_run = manifest.config.to_json()
+    stored = manifest.config.to_json()
     for name, wanted in config.to_json().items():
-        if name != "data_dir" and (value := of_run[name]) != wanted:
+        if name != "data_dir" and (value := stored[name]) != wanted:
             raise InputError(f"{path} must hold a run with {name} {wanted}, found {value}; move it elsewhere")
     if manifest.dataset_hash != (dataset_hash or manifest.dataset_hash):
         raise InputError(

@@ -1,11 +1,13 @@
 """What the networks of a comparison predict for each test image, with intact gates and with gates knocked out."""
 
+import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
 
 from jaxattn.array_file import parse_npz
-from jaxattn.comparison.results import Finished, Runs
+from jaxattn.comparison.results import Finished
 from jaxattn.data.splits import Split
 from jaxattn.explain.knockout import CONDITIONS, MAX_SITES, at, knockout_predictions, sites_of
 from jaxattn.limits import read_bytes
@@ -14,26 +16,20 @@ from jaxattn.runs import checkpoint
 from jaxattn.runs.code import digests
 from jaxattn.runs.result import check_accuracy
 from jaxattn.runs.run import load_run
+from jaxattn.runs.store import write_bytes
 
 VERSION = "2"  # of the cached files in run folders
 FILE = "predictions.npz"
+Predicted = dict[str, dict[int, dict[str, np.ndarray]]]  # classes [N] by variant, seed and condition
 
 
-def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
-    """Mean balanced accuracy (fraction) of each variant with a finished run; empty if classes are of similar size.
-
-    Args:
-        runs: finished runs.
-        test: their test images.
-
-    Raises:
-        InputError: as for `predictions`.
-    """
+def balanced_accuracies(predicted: Predicted, test: Split) -> dict[str, float]:
+    """Mean balanced accuracy (fraction) of each variant with a finished run; empty if classes are of similar size."""
     if not are_unequal(np.bincount(test.labels)):
         return {}
     balanced = {
-        name: [balanced_accuracy(predictions(run, test)["intact"], test.labels) for run in by_seed.values()]
-        for name, by_seed in runs.items()
+        name: [balanced_accuracy(classes["intact"], test.labels) for classes in by_seed.values()]
+        for name, by_seed in predicted.items()
     }
     return {name: float(np.mean(values)) for name, values in balanced.items() if values}
 
@@ -41,7 +37,7 @@ def balanced_accuracies(runs: Runs, test: Split) -> dict[str, float]:
 def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     """The predicted classes int [N] of the test images, with the network's gates intact and knocked out.
 
-    They are cached in the run folder, and replaced if the run is trained for more epochs.
+    They are cached in the run folder if it can be written, and replaced if the run is trained for more epochs.
 
     Args:
         run: a finished run.
@@ -50,9 +46,9 @@ def predictions(run: Finished, test: Split) -> dict[str, np.ndarray]:
     Raises:
         InputError: if the weights cannot be read, or do not reach the test accuracy in `result.json`.
     """
-    made_of, path = basis(run), run.folder / FILE
-    stored = _read_predictions(path, made_of, len(test), len(run.manifest.data.classes))
-    predicted = stored or _predicted(run, test, path, made_of)
+    source, path = basis(run), run.folder / FILE
+    stored = _read_predictions(path, source, len(test), len(run.manifest.data.classes))
+    predicted = stored or _predicted(run, test, path, source)
     correct = int((predicted["intact"] == test.labels).sum())
     check_accuracy(run.folder, run.config, run.result, correct, len(test))
     return predicted
@@ -64,22 +60,22 @@ def basis(run: Finished) -> str:
     return " ".join([VERSION, run.result["dataset_hash"], weights, *digests(run.config).values()])
 
 
-def _predicted(run: Finished, test: Split, path: Path, made_of: str) -> dict[str, np.ndarray]:
+def _predicted(run: Finished, test: Split, path: Path, source: str) -> dict[str, np.ndarray]:
     loaded = load_run(run.folder, trust_code=True, accept_changed_code=True)  # `results.notes` has checked the code
     predicted = knockout_predictions(loaded.model, loaded.spec, loaded.variables, test.images, by_site=True)
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        np.savez_compressed(file, of=np.array(made_of), **predicted)  # type: ignore[arg-type]  # NumPy's stubs
-    draft.replace(path)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, of=np.array(source), **predicted)  # type: ignore[arg-type]  # NumPy's stubs
+    with contextlib.suppress(OSError):  # somebody else's folder, or another process at the same time
+        write_bytes(path, buffer.getvalue())
     return predicted
 
 
-def _read_predictions(path: Path, made_of: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
+def _read_predictions(path: Path, source: str, images: int, classes: int) -> dict[str, np.ndarray] | None:
     """The predictions in a file; None if it is missing, damaged, or of other weights or images."""
     limit = (1 << 16) + 8 * len(CONDITIONS) * (1 + MAX_SITES) * images
     try:
         arrays = parse_npz(read_bytes(path, 2 * limit), limit)
-        is_current = str(arrays.pop("of")) == made_of
+        is_current = str(arrays.pop("of")) == source
     except Exception:  # NumPy and zipfile raise many types
         return None
     whole = [name for name in arrays if " at " not in name]

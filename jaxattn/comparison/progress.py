@@ -32,7 +32,7 @@ class Progress:
         self.failures = {variant: dict(failures.get(variant, {})) for variant in plan.variants}
         self._lock = threading.Lock()  # not held while printing: the live table prints and takes it, too
         self._running: dict[Config, str] = {}
-        self._seconds: list[float] = []
+        self._started, self._finished = time.monotonic(), 0
         self.stopped = threading.Event()
 
     @contextlib.contextmanager
@@ -67,7 +67,7 @@ class Progress:
         """Adds a finished run, from its `result.json`."""
         with self._lock:
             self._accuracies[self._plan.variant_of(config)][config.seed] = result["test_accuracy"]
-            self._seconds.append(result["seconds"])
+            self._finished += 1
             line = self._ended(config, f"{result['test_accuracy']:.2%}")
         self._console.line(line)
 
@@ -95,9 +95,9 @@ class Progress:
         missing = self._missing()
         if not missing:
             return "all runs are done"
-        if not self._seconds:
+        if not self._finished:
             return ""
-        minutes = missing * statistics.mean(self._seconds) / max(len(self._running), 1) / 60
+        minutes = missing * (time.monotonic() - self._started) / self._finished / 60  # however many run at once
         return f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
 
     def _table(self):

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from jaxattn.attention.cost import cost
 from jaxattn.comparison import MARGIN, sentences
 from jaxattn.comparison.figures import Cost, Interval
 from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.predictions import Predicted
 from jaxattn.comparison.results import Failures, Runs
 from jaxattn.comparison.statistics import class_differences, crossed_interval
 from jaxattn.comparison.table import Comparison, Row
@@ -26,8 +27,7 @@ from jaxattn.recipes import is_file, tuned_for
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
-NAMED = ("dataset", "network", "recipe")  # settings that the sentence always names
-Answers = dict[str, dict[int, dict[str, np.ndarray]]]  # predicted classes [N] by variant, seed and condition
+NAMED = ("dataset", "network", "recipe", "epochs")  # settings that the sentence always names
 
 
 def table_row(judged: Row, table: Comparison, crossed: tuple[float, float] | None) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def table_row(judged: Row, table: Comparison, crossed: tuple[float, float] | Non
     shown = None
     if difference is not None:
         shown = {
+            "n": difference.n,
             "mean": difference.mean,
             "images": difference.images,  # None if their number is not known
             "interval": "–" if difference.interval is None else _range(*difference.interval),
@@ -69,18 +70,17 @@ def _range(low, high):
     return f"{low:+.2f} to {high:+.2f}" if np.isfinite(low) else "–"
 
 
-def _correct(answers, name, baseline, test):
-    """Whether variant and baseline are correct, by common seed and image: two bool [S, N]."""
-    seeds = sorted(answers[name].keys() & answers[baseline].keys())
-    return [
-        np.stack([answers[variant][seed]["intact"] == test.labels for seed in seeds]) for variant in (name, baseline)
-    ]
+def _correct(row, table, predicted, test):
+    """Whether variant and baseline are correct, by image and by seed of the look that decides: two bool [S, N]."""
+    both = predicted[row.variant.name], predicted[table.baseline]
+    seeds = sorted(both[0].keys() & both[1].keys())[: row.difference.n]
+    return [np.stack([by_seed[seed]["intact"] == test.labels for seed in seeds]) for by_seed in both]
 
 
-def crossed_intervals(table: Comparison, answers: Answers, test: Split) -> dict[str, tuple[float, float]]:
+def crossed_intervals(table: Comparison, predicted: Predicted, test: Split) -> dict[str, tuple[float, float]]:
     """The interval of each variant's difference for new seeds and new images, in points."""
-    names = [row.variant.name for row in table.rows if row.difference is not None]
-    return {name: crossed_interval(*_correct(answers, name, table.baseline, test)) for name in names}
+    rows = [row for row in table.rows if row.difference is not None]
+    return {row.variant.name: crossed_interval(*_correct(row, table, predicted, test)) for row in rows}
 
 
 def with_new_images(table: Comparison, crossed: Mapping[str, tuple[float, float]]) -> Comparison:
@@ -100,7 +100,7 @@ def with_new_images(table: Comparison, crossed: Mapping[str, tuple[float, float]
     return table._replace(rows=tuple(map(extended, table.rows)))
 
 
-def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> list[dict[str, Any]]:
+def by_class(table: Comparison, predicted: Predicted, test: Split, spec: Spec) -> list[dict[str, Any]]:
     """Differences by class of each variant with two common seeds or more: a figure's rows, and a table of all classes.
 
     The figure has all classes or, if there are many, those that changed most.
@@ -109,14 +109,15 @@ def by_class(table: Comparison, answers: Answers, test: Split, spec: Spec) -> li
     for row in table.rows:
         if row.difference is None or row.difference.n < 2:
             continue
-        correct = _correct(answers, row.variant.name, table.baseline, test)
+        correct = _correct(row, table, predicted, test)
         means, ends = class_differences(correct[0], correct[1], test.labels, len(spec.classes))
         ends = ends.clip(-100, 100)  # no difference is larger
         largest = np.argsort(-np.abs(means), kind="stable")[:MAX_ROWS]  # NaN is last
         shown = np.arange(len(means)) if len(means) <= MAX_ROWS else largest[np.argsort(-means[largest], kind="stable")]
         names = class_names(spec.classes)
         rows = [Interval(names[i], float(means[i]), *map(float, ends[i])) for i in shown]
-        spoken = " ".join(f"{one.label} {one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})." for one in rows)
+        known = [one for one in rows if np.isfinite(one.mean)]  # not those without test images
+        spoken = " ".join(f"{one.label} {one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})." for one in known)
         every = _every_class(spec, means, ends, frequencies(test.labels, len(means)))
         tables.append({"name": row.variant.name, "rows": rows, "spoken": spoken, "every": every})
     return tables
@@ -190,13 +191,18 @@ def failed(failures: Failures) -> list[dict[str, Any]]:
     ]
 
 
-def settings(config: Config, data: str) -> str:
-    """The configuration that all runs share, in a sentence; `data` is the data set's name."""
-    settings = [f"{name.replace('_', ' ')} {value}" for name, value in _changed(config) if name not in NAMED]
-    text = f"Network {config.network}, recipe {config.recipe}, {config.epochs} epochs, on {data}"
-    text += f"; changed from the recipe: {', '.join(settings)}." if settings else "; nothing changed."
+def settings(configs: Sequence[Config], data: str) -> str:
+    """What all runs share, from their configurations, in a sentence; `data` is the data set's name."""
+    config, *others = configs
+    shared = [one for one in _changed(config) if all(one in _changed(other) for other in others)]
+    settings = [f"{name.replace('_', ' ')} {value}" for name, value in shared if name not in NAMED]
+    recipes, epochs = ({str(getattr(one, name)): None for one in configs} for name in ("recipe", "epochs"))
+    text = f"Network {config.network}, recipe {' or '.join(recipes)}, {' or '.join(epochs)} epochs, on {data}"
+    if settings or not others:
+        text += f"; changed from the recipe: {', '.join(settings)}" if settings else "; nothing changed"
+    text += "."
     attention = tuned_for(config.network, config.recipe)
-    if is_file(config.recipe):
+    if len(recipes) > 1 or is_file(config.recipe):
         return text
     if attention is None:
         return f"{text} The recipe was not tuned for this network."

@@ -148,8 +148,8 @@ def crossed_interval(correct_a: Bool[np.ndarray, "S N"], correct_b: Bool[np.ndar
         return math.nan, math.nan
     by_seed, by_image, mean = change.mean(axis=1), change.mean(axis=0), change.mean().item()
     seeds, images = by_seed.var(ddof=1) / S, by_image.var() / N
-    answers = (change - by_seed[:, None] - by_image + mean).var() / ((S - 1) * N)
-    variance = max(seeds, seeds + images - answers)
+    residuals = (change - by_seed[:, None] - by_image + mean).var() / ((S - 1) * N)
+    variance = max(seeds, seeds + images - residuals)
     half = float(scipy.special.stdtrit(S - 1, 1 - ALPHA / 2) * math.sqrt(variance))
     return mean - half, mean + half
 

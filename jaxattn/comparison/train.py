@@ -45,6 +45,9 @@ def train(runs: Runs, progress: Progress, mirror: Path | None = None, accept_cha
     with concurrent.futures.ThreadPoolExecutor(jax.device_count()) as pool:
         try:
             work = [pool.submit(_on_device, device, left, one, progress) for device in jax.devices()]
+            concurrent.futures.wait(work, return_when=concurrent.futures.FIRST_EXCEPTION)
+            for one_failed in (done for done in work if done.done()):
+                one_failed.result()
             return [path for done in work for path in done.result()]
         except BaseException:
             progress.stopped.set()  # the other devices' runs stop, too

@@ -20,7 +20,7 @@ from jaxattn.comparison.result import Result
 from jaxattn.comparison.statistics import MAX_SEEDS
 from jaxattn.comparison.train import train
 from jaxattn.comparison.transfer import mirror_of
-from jaxattn.comparison.variants import parse, vary
+from jaxattn.comparison.variants import config_of, parse, vary
 from jaxattn.errors import InputError, first_line
 from jaxattn.limits import read_json
 from jaxattn.paths import local_path
@@ -76,6 +76,7 @@ def compare_tuned(
     if plan.config.monitored != "validation":
         raise InputError("tune needs images that are held out: validation above 0, monitored", "validation")
     candidates = {name: [one.name for one in vary([parse(name)], settings)] for name in plan.variants}
+    _check_held_out(plan, candidates)
     _check_same(folder / "tuning.json", candidates)
     accuracy, notes = _train(folder / "tuning", plan, candidates, console, options)
     chosen = {name: _best(name, {one: accuracy[one] for one in names}) for name, names in candidates.items()}
@@ -94,6 +95,16 @@ def compare_tuned(
     note = " ".join([NOTE, *(f"{one}." for one in notes)])
     title = f"{', '.join(others)} against {first}, each tuned"
     return Tuned(comparisons, chosen, write_overview(folder / "tuned.html", title, sentences, note, comparisons, names))
+
+
+def _check_held_out(plan, candidates):
+    """Checks that no candidate would be chosen by test images, or by none."""
+    for name in (one for names in candidates.values() for one in names):
+        monitored = config_of(parse(name), plan.config, SEED).monitored
+        if monitored != "validation":
+            raise InputError(
+                f"candidates are chosen by held-out images; {name} monitors {monitored or 'none'}: leave it out", "tune"
+            )
 
 
 def _check_same(path, candidates):

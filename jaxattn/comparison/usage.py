@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from jaxattn.comparison.sections import Answers
+from jaxattn.comparison.predictions import Predicted
 from jaxattn.comparison.statistics import ALPHA, t_interval
 from jaxattn.data.splits import Split
 from jaxattn.explain.gates import Signs, describe
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, lost_with_means, sites_of
 
 
-def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
+def knockout(predicted: Predicted, test: Split) -> list[dict[str, Any]]:
     """Points of accuracy lost under each condition, mean and interval over the seeds, for each variant with gates."""
     rows = []
-    for name, by_seed in answers.items():
+    for name, by_seed in predicted.items():
         lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
         if lost:
             cells = [_lost(np.array([one[condition] for one in lost])) for condition in CONDITIONS[1:]]
@@ -22,10 +22,10 @@ def knockout(answers: Answers, test: Split) -> list[dict[str, Any]]:
     return rows
 
 
-def knockout_by_site(answers: Answers, test: Split) -> list[dict[str, Any]]:
+def knockout_by_site(predicted: Predicted, test: Split) -> list[dict[str, Any]]:
     """The same for the gates of each site alone; the intervals of a variant's sites are simultaneous."""
     rows = []
-    for name, by_seed in answers.items():
+    for name, by_seed in predicted.items():
         lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
         sites = sites_of(lost[0]) if lost else []
         for site in sites:
@@ -35,11 +35,11 @@ def knockout_by_site(answers: Answers, test: Split) -> list[dict[str, Any]]:
     return rows
 
 
-def gates(signs: dict[str, dict[str, Signs]], answers: Answers, test: Split) -> list[dict[str, Any]]:
+def gates(signs: dict[str, dict[str, Signs]], predicted: Predicted, test: Split) -> list[dict[str, Any]]:
     """The vital signs of each gate, with a sentence that also says what is lost with the means at its site."""
     rows = []
     for name, by_gate in signs.items():
-        lost = [accuracy_lost(predicted, test.labels) for predicted in answers[name].values() if len(predicted) > 1]
+        lost = [accuracy_lost(classes, test.labels) for classes in predicted[name].values() if len(classes) > 1]
         costs = [lost_with_means(losses, by_gate) for losses in lost]
         for gate, one in by_gate.items():
             points = [known[gate][1] for known in costs if gate in known]

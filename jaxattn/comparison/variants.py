@@ -106,11 +106,11 @@ def config_of(variant: Variant, common: Config, seed: int) -> Config:
 
 def distinct_names(configs: Sequence[Config]) -> list[str]:
     """The name of each configuration's variant: its attention, and the settings (but the seed) in which they differ."""
-    apart = {
+    apart = [
         field.name
         for field in dataclasses.fields(Config)
         if field.name not in COMMON and len({getattr(config, field.name) for config in configs}) > 1
-    }
+    ]
     short = [Variant(config.attention, {k: v for k, v in changed(config) if k in apart}).name for config in configs]
     whole = [Variant(config.attention, {k: getattr(config, k) for k in apart}).name for config in configs]
     return short if len(set(short)) == len(set(whole)) else whole

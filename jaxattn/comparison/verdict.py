@@ -203,7 +203,7 @@ def _is_attention(name, rule):
 def _against(name, seeds, family, rule):
     """The end of the sentence on a variant that helps: whether it beats each control, with the same seeds."""
     beaten, doubts = [], []
-    alone = Family(1, 1, family.alpha)
+    alone = Family(1, family.looks, family.alpha)
     for other, scores in rule.accuracies.items():
         if other == rule.baseline or explains(other) is None:
             continue
@@ -238,6 +238,7 @@ def _extended(name, look, family, rule):
         steps |= {(seeds, count, look_alpha(planned, count)) for seeds in plan.looks if count and seeds <= look}
     if not steps:
         return ""
+    steps |= {(seeds, family.variants, family.alpha) for seeds in rule.looks if seeds < look}
     real = real_alpha(*zip(*sorted(steps), (look, family.variants, family.alpha), strict=True))
     if round(real, 3) <= ALPHA:
         return ""

@@ -69,10 +69,10 @@ def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H
         at = [site for site in sites if path[: len(site.path)] == site.path]
         site = at[0] if at else Site(path[0], path[:1], 0)  # of a gate that is part of the network itself
         inner = "".join(f"/{name}" for name in path[len(site.path) :])
-        for i, value in enumerate(jax.tree.leaves(values), 1):
-            name = Layer(
-                numbers.get(site.name, 0), f"{site.name}{inner}" + (f"#{i}" if len(values) > 1 else ""), path[0]
-            )
+        several = jax.tree.leaves(values)  # of several calls, or of a gate of several arrays
+        for i, value in enumerate(several, 1):
+            suffix = f"#{i}" if len(several) > 1 else ""
+            name = Layer(numbers.get(site.name, 0), f"{site.name}{inner}{suffix}", path[0])
             if method == "gate":
                 gates[name] = _full_rank(value, len(images))
             elif method == _INPUT:

@@ -57,9 +57,9 @@ def grouped(tested: Predictions, most: int = MAX_ROWS) -> Groups:
 def _most_confused(truth: Integer[np.ndarray, " N"], predicted: Integer[np.ndarray, " N"], rows: int) -> list[int]:
     """All rows, in the order of their most frequent confusion, in either direction; rows without any come last."""
     pairs = np.sort(np.stack([truth, predicted], axis=1)[truth != predicted], axis=1)
-    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return list(dict.fromkeys([*found[order].ravel().tolist(), *range(rows)]))
+    return list(dict.fromkeys([*distinct[order].ravel().tolist(), *range(rows)]))
 
 
 def confusion(tested: Predictions, groups: Groups) -> Integer[np.ndarray, "R C"]:

@@ -67,10 +67,7 @@ def predict(model: Network, spec: Spec, variables: dict[str, Any], images: np.nd
 
     Batches are those of `training.evaluation`, so a module that mixes the images of a batch predicts as in the test.
     """
-    batches = evaluation.batches(
-        len(images), multiple=32, fill=evaluation.fill_of(model)
-    )  # few sizes, since each is compiled
-    return in_batches(_predict(model, spec), batches, variables, images)
+    return in_batches(_predict(model, spec), tested_batches(model, len(images)), variables, images)
 
 
 def tested_batches(model: Network, count: int) -> Iterable:

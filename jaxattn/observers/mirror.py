@@ -44,7 +44,7 @@ class Mirror(Observer):
             InputError: if it is an address, not a folder.
         """
         self._root = local_path(root, "mirror")
-        self._held = 0  # the newest epoch that the mirror holds complete
+        self._complete = 0  # the newest epoch that the mirror holds complete
         self._copying: threading.Thread | None = None
         self._readable, self._warned = False, False
 
@@ -56,7 +56,7 @@ class Mirror(Observer):
         Raises:
             InputError: if the mirror or the folder holds anything but this run, or the folder cannot be written.
         """
-        self._console, self._held = console, 0
+        self._console, self._complete = console, 0
         try:
             if self._root.resolve() == folder.resolve() or (self._root / "config.json").exists():
                 raise InputError(f"{self._root} is a run folder; choose another one for the mirror", "mirror")
@@ -68,14 +68,14 @@ class Mirror(Observer):
         self._readable = True
         if copy is None:
             return
-        self._held, files = copy
+        self._complete, files = copy
         mirrored = _manifest(files, self._root)
         check_folder(folder, manifest or mirrored, accept_changed_code=True)  # `claim` checks the code
         if manifest:
             check_continues(self._root, mirrored, manifest, "mirror")
-        if self._held > max(checkpoint.epochs(folder / "checkpoints"), default=0):
+        if self._complete > max(checkpoint.epochs(folder / "checkpoints"), default=0):
             unpack(files, folder)
-            console.line(f"restored epoch {self._held} from the mirror {self._root}")
+            console.line(f"restored epoch {self._complete} from the mirror {self._root}")
 
     def start(self, run: Run, test: Split) -> None:
         """Copies what the mirror lacks of a resumed run, and deletes the result of a shorter run from it."""
@@ -88,7 +88,7 @@ class Mirror(Observer):
         """Starts to copy the newest epoch, unless an earlier one is still being copied."""
         epoch = len(run.metrics)
         busy = self._copying is not None and self._copying.is_alive()
-        if self._readable and not busy and epoch > self._held:
+        if self._readable and not busy and epoch > self._complete:
             archive = pack(run.folder)
             # A daemon: a folder that hangs does not keep the process from ending.
             self._copying = threading.Thread(target=self._copy, args=(epoch, archive), daemon=True)
@@ -102,7 +102,7 @@ class Mirror(Observer):
         self.epoch(run)
         self._wait()
         epoch = len(run.metrics)
-        if self._held < epoch:
+        if self._complete < epoch:
             self._console.line(f"the mirror {self._root} lacks epoch {epoch} and the result")
             return
         write(self._root / "result.json", (run.folder / "result.json").read_bytes())
@@ -131,7 +131,7 @@ class Mirror(Observer):
                 path.unlink()  # an incomplete one may fill the disk
             self._warn(f"lacks epoch {epoch}: {_reason(error)}; training continues, and every epoch tries again")
             return
-        self._held = epoch
+        self._complete = epoch
         with contextlib.suppress(OSError):  # the next copy tries again
             for old in sorted(self._root.iterdir()):  # a digest is deleted before its archive
                 match = _OURS.fullmatch(old.name)

@@ -125,13 +125,13 @@ def curves(names: list[str], runs: list[Run], plateaus: list[list[int]]) -> list
     return [*charts, chart("Learning rate", rates, "epoch", {"y": (0, top)}, whole=True, marks=marks)]
 
 
-def _two_lines(run: Run, key: str, of: str, colour: int) -> list[Line]:
+def _two_lines(run: Run, key: str, suffix: str, colour: int) -> list[Line]:
     labels = {"train": "train"}
     if run.config.monitored is not None:
         labels["val"] = "TEST (monitored)" if run.config.monitored == "test" else "validation"
     epochs = [line["epoch"] for line in run.metrics]
     return [
-        Line(f"{label}{of}", epochs, [line[f"{which}_{key}"] for line in run.metrics], colour, which == "train")
+        Line(f"{label}{suffix}", epochs, [line[f"{which}_{key}"] for line in run.metrics], colour, which == "train")
         for which, label in labels.items()
     ]
 

@@ -13,7 +13,7 @@ from jaxattn.data.dataset import Dataset
 from jaxattn.data.folder import PREFIX
 from jaxattn.data.splits import Split, Splits, hold_out
 from jaxattn.errors import InputError, UnavailableError, described
-from jaxattn.paths import readable
+from jaxattn.paths import local_path, readable
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
 
@@ -74,7 +74,7 @@ def load_data(config: Config, dataset: Dataset, console: Console) -> tuple[Confi
     Raises:
         InputError: if the data set is damaged, is not one, or was asked for by name and is not available.
     """
-    folder = Path(os.path.expanduser(config.data_dir))
+    folder = local_path(config.data_dir, "data_dir")
     try:
         with reading(config, folder):
             splits = dataset.load(folder)

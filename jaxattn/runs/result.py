@@ -28,8 +28,8 @@ def read_own_result(folder: Path, manifest: Manifest) -> dict[str, Any] | None:
         InputError: if it is damaged, or another run's.
     """
     result = read_result(folder)
-    of_run = {name: getattr(manifest.config, name) for name in ("network", "attention", "seed", "recipe", "dataset")}
-    for name, value in {**of_run, "dataset_hash": manifest.dataset_hash}.items():
+    expected = {name: getattr(manifest.config, name) for name in ("network", "attention", "seed", "recipe", "dataset")}
+    for name, value in {**expected, "dataset_hash": manifest.dataset_hash}.items():
         if result is not None and result.get(name, value) != value:
             raise _wrong(folder, f"is of another run: its {name} is {result[name]!r:.80}, the run's {value!r:.80}")
     return result

@@ -13,6 +13,7 @@ from jaxattn.data import shapes
 from jaxattn.data.dataset import nowhere
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Splits
+from jaxattn.paths import local_path
 from jaxattn.runs import checkpoint, compiled
 from jaxattn.runs.console import Console
 from jaxattn.runs.data import find, held_out, load_data, reading, with_absolute_paths
@@ -41,7 +42,7 @@ def load_and_init(
     """
     config = with_absolute_paths(config)
     dataset, early = find(config), None
-    folder = Path(config.data_dir).expanduser()
+    folder = local_path(config.data_dir, "data_dir")
     with reading(config, folder):
         is_here = dataset.find is nowhere or dataset.find(folder) is not None
     spec = dataset.spec
