@@ -39,7 +39,7 @@ class Config:
         None,
         "what to train",
         "sites of the network with attention: numbers from 1, ranges, names, stage3, ends, last (default: where the "
-        "module's paper has it, usually all)",
+        "module's paper has it, usually all; chains at all)",
     )
     attention_position: str | None = flag(
         None,

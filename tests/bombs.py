@@ -32,7 +32,7 @@ def zeros():
 
 
 def png_file(side, idat):
-    return png._header(side, side) + png._chunk(b"IDAT", idat) + png._chunk(b"IEND", b"")
+    return png._header(side, side) + png.chunk(b"IDAT", idat) + png.chunk(b"IEND", b"")
 
 
 def records(root, kind, file):

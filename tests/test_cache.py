@@ -116,12 +116,13 @@ def test_what_is_known_before_reading_is_what_was_read(folder):
 
 
 def test_what_a_killed_process_left_is_deleted_after_an_hour(folder, cache):
-    old, new = cache / "incomplete.old", cache / "incomplete.new"
-    for draft in (old, new):  # another process may still be writing the new one
+    old, new, slow = (cache / f"incomplete.{name}" for name in ("old", "new", "slow"))
+    for draft in (old, new, slow):  # another process may still be writing the new one
         draft.mkdir(parents=True)
-    os.utime(old, (0, 0))
+    (slow / "train_images.npy").touch()  # and this one, which it began long ago
+    os.utime(old, (0, 0)), os.utime(slow, (0, 0))
     load(folder)
-    assert not old.exists() and new.exists()
+    assert not old.exists() and new.exists() and slow.exists()
 
 
 @pytest.mark.parametrize("change", ["content", "same size and time", "added", "removed"])

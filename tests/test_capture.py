@@ -17,7 +17,7 @@ from jaxattn.attention.cbam import ConvolutionalBlockAttention
 from jaxattn.attention.chain import Chain
 from jaxattn.explain import inference
 from jaxattn.explain.capture import capture, layer_shapes
-from jaxattn.networks import CNN
+from jaxattn.networks import CNN, create
 from jaxattn.runtime import QUICK_COMPILE
 
 SHAPE = (3, 8, 12, 3)  # three images, not square
@@ -142,6 +142,20 @@ def test_a_uniform_image_receives_uniform_attention_without_position_embeddings(
     variables["params"]["block_1"]["conv"]["kernel"][:] = 0  # else the border differs
     found = jax.jit(lambda values: capture(model, values, images()), compiler_options=QUICK_COMPILE)(variables)
     np.testing.assert_allclose(found.attention_received[layer("block", 1)], np.ones((3, *grid)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 30, 26, 3), (3, 33, 32, 3)])
+@pytest.mark.parametrize(
+    ("name", "attention"), [("resnet20", "mhsa"), ("airbench94", "nonlocal"), ("airbench94", "nonlocal-code")]
+)
+def test_attention_received_has_the_grid_of_the_map_in_any_network(name, attention, shape):
+    model = create(attention, 16, shape[1:], name)
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))
+    found = jax.eval_shape(lambda values: capture(model, values, jnp.zeros(shape)), variables)
+    _, height, width, _ = found.layers[max(found.layers)].shape
+    received = found.attention_received[max(found.attention_received)]
+    pooled = attention.endswith("code")
+    assert received.shape == (3, height // 2, width // 2) if pooled else (3, height, width)
 
 
 class Odd(nn.Module):

@@ -128,7 +128,7 @@ def effect(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(DATASETS, "tiny", tiny.dataset())
     monkeypatch.setitem(DATASETS, "other", tiny.dataset(seed=1))
     monkeypatch.setattr(prepare, "_check_variants", lambda configs, spec: None)
-    monkeypatch.setattr(compare, "write_page", lambda *arguments: None)
+    monkeypatch.setattr(compare, "write_page", lambda *arguments, **options: None)
     monkeypatch.setattr(compare, "write_files", lambda *arguments: None)
     monkeypatch.setattr(compare, "predictions", lambda run, test: {"intact": test.labels})
     failed = {"se": {0: Failure("it failed", 1, False, {})}}

@@ -102,6 +102,8 @@ def test_shift_moves_every_image_by_the_stated_pixels_along_one_axis():
     twice = np.stack([columns, columns.T, columns], axis=2)[None]
     change = corrupt("shift", 2, twice)[0, 32, 32].astype(int) - 32
     assert sorted(np.abs(change[:2])) == [0, 8]  # of twice as many pixels, twice as many
+    small = corrupt("shift", 5, twice[:, :8, :8])[0, 4, 4].astype(int) - 4
+    assert sorted(np.abs(small[:2])) in ([0, 2], [0, 3], [0, 1])  # of a quarter, a quarter of 10, within the image
 
 
 def test_rotation_turns_a_point_by_the_stated_angle_and_keeps_the_centre():

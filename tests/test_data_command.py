@@ -46,6 +46,15 @@ def test_each_data_set_is_listed_with_its_size_and_place(printed, data_dir):
     assert last == f"cache: fashion-mnist 0.00 GB; 0.00 of 3.5 GB ({cache.LIMIT}) in {cache.folder()}"
 
 
+def test_without_a_home_folder_the_list_is_printed(capsys, tmp_path, monkeypatch):
+    def no_home():
+        raise RuntimeError("there is no home directory")
+
+    monkeypatch.setattr(cache, "cache_folder", no_home)
+    __main__.main(["--data-dir", str(tmp_path)])
+    assert "but nothing is kept: there is no home directory" in capsys.readouterr().out
+
+
 def test_clear_cache_deletes_what_the_cache_holds_and_no_data(printed, data_dir):
     *_, deleted, last = printed("--clear-cache").splitlines()
     assert deleted == "deleted from the cache: 1" and last.startswith("cache: nothing; 0.00 of 3.5 GB")

@@ -31,7 +31,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if start >= self.server.length:
                 self.send_error(416)
                 return
+        if manner == "asks for a login":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(b"<html>Welcome</html>")
+            return
         self.send_response(206 if start else 200)
+        if start:
+            start = 0 if manner == "starts elsewhere" else start
+            self.send_header("Content-Range", f"bytes {start}-{self.server.length - 1}/{self.server.length}")
         self.send_header("Content-Length", str(self.server.length - start))
         self.end_headers()
         content = bytes(600_000) if manner == "alters" else CONTENT
@@ -111,6 +120,21 @@ def test_server_that_ignores_ranges_starts_over(server, path):
     fetch(server.remote, path)
     assert server.ranges == ["bytes=1000-"]
     assert path.read_bytes() == CONTENT
+
+
+def test_an_answer_from_another_byte_is_not_appended(server, path):
+    path.parent.mkdir(parents=True)
+    part_of(path).write_bytes(CONTENT[:1000])
+    server.manner = "starts elsewhere"
+    fetch(server.remote, path)
+    assert server.ranges == ["bytes=1000-"] and path.read_bytes() == CONTENT
+
+
+def test_the_page_of_a_network_that_wants_a_login_is_no_download(server, path):
+    server.manner = "asks for a login"
+    with pytest.raises(UnavailableError, match="the server answers with a web page"):
+        fetch(server.remote, path)
+    assert not path.parent.exists() or left_in(path) == []
 
 
 @pytest.mark.parametrize("before", [0, 1000, len(CONTENT), len(CONTENT) + 1])

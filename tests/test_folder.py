@@ -15,6 +15,8 @@ from jaxattn import data
 from jaxattn.config import Config
 from jaxattn.data import cache as data_cache
 from jaxattn.data import folder as folders
+from jaxattn.data.folder.listing import Image as Listed
+from jaxattn.data.folder.reading import usual_size
 from jaxattn.errors import InputError
 from jaxattn.runs.data import moved, with_absolute_paths
 
@@ -138,7 +140,7 @@ def test_labels_may_be_in_a_table(tmp_path):
         ([("0.png", "", "")], None, "line 2: a file and a label must be given"),
         ([("0.png", "x", "train"), ("1.png", "x", "")], None, "line 3: split is ''"),
         ([("0.png", "x", "dev")], None, "line 2: split is 'dev'"),
-        ([("0.png", "x", "train", "more")], None, "line 2: a file and a label"),
+        ([("0.png", "x", "train", "more")], None, "line 2 has more columns than the header; put quotes around"),
         ([(f"{i}.png", "x", "") for i in range(4)], None, "must hold 2 classes or more, it holds only 'x'"),
         ([("0.png", "x", "train"), ("1.png", "y", "test")], None, "class 'y' of .* has test images and no training"),
         ([("0.png", "x", "train"), ("1.png", "x", "train"), ("2.png", "y", "train")], None, "training images only"),
@@ -337,6 +339,20 @@ def test_damage_that_leaves_too_few_images_is_refused(tmp_path):
 def test_what_is_no_data_set_is_refused(tmp_path, change, message):
     change(make(tmp_path / "set", "{c}/{i}.png"))
     refused(tmp_path / "set", message)
+
+
+def test_a_class_may_lack_test_images_and_is_named(tmp_path):
+    root = make(tmp_path / "set", "train/{c}/{i}.png test/{c}/{i}.png")
+    put(root / "train" / "cat" / "0.png")
+    splits = load(root)
+    assert splits.classes == ("ant", "bee", "cat") and set(splits.test.labels.tolist()) == {0, 1}
+    assert splits.spec.notes == ("the class 'cat' of set has no test images",)
+
+
+def test_the_size_is_that_of_most_images_wherever_they_lie(tmp_path):
+    small, large = ([put(tmp_path / f"{side}.png", size=(side, side))] for side in (20, 100))
+    images = [Listed(path, "x", None) for path in [*60 * small, *139 * large]]
+    assert usual_size(images) == (64, 64)
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links")

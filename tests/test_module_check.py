@@ -5,6 +5,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import own_network
 import pytest
 import tiny
 from flax import linen as nn
@@ -12,7 +13,8 @@ from flax import linen as nn
 from jaxattn import CNN, Config, fit
 from jaxattn.attention import Gate
 from jaxattn.errors import InputError
-from jaxattn.networks.network import Network, Site, attend
+from jaxattn.explain.capture import mapped_layers
+from jaxattn.networks.network import Layer, Network, Site, attend
 from jaxattn.training.check import check_network
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -323,6 +325,26 @@ def test_boolean_values_that_do_not_ask_for_the_mode_are_a_modules_own(attention
     check_network(CNN(widths=(4,), hidden=8, attention=attention), "own", (8, 8, 3), 2)
 
 
+def test_a_network_must_declare_a_layer_and_the_last_is_shown_if_it_marks_none():
+    class Bare(own_network.Net):
+        declared = (Layer("stem", ("stem",)), Layer("norm", ("norm",)))
+
+        def layers(self):
+            return self.declared
+
+    class Empty(Bare):
+        declared = ()
+
+    class Silent(Bare):
+        layers = Network.layers
+
+    check_network(Bare(), "own", (8, 8, 3), 2)
+    assert [str(layer) for layer in mapped_layers(Bare())] == ["norm"]
+    for wrong in (Empty(), Silent()):
+        with pytest.raises(InputError, match=r"^own: it declares no layer that can be shown; return one or more from"):
+            check_network(wrong, "own", (8, 8, 3), 2)
+
+
 class TwoSites(Network):
     """A network whose sites have names of its own."""
 
@@ -331,6 +353,10 @@ class TwoSites(Network):
     @nn.nowrap
     def sites(self):
         return Site("early", ("early",), 1), Site("late", ("deep", "late"), 1)
+
+    @nn.nowrap
+    def layers(self):
+        return (Layer("stem", ("stem",)),)
 
     @nn.compact
     def __call__(self, images, train=False):

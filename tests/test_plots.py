@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from jaxattn.attention import resolve
+from jaxattn.explain import groups
 from jaxattn.explain.capture import capture
 from jaxattn.explain.explanation import Explanation, Selection
 from jaxattn.networks import CNN
@@ -251,7 +252,7 @@ def test_mosaic_separates_the_maps():
 
 def test_class_names_are_short_distinct_and_drawable():
     names = labels.class_names(FOREIGN)
-    assert len(set(names)) == len(FOREIGN) and all(0 < len(name) <= labels.LONG for name in names)
+    assert len(set(names)) == len(FOREIGN) and all(0 < len(name) <= groups.LONG for name in names)
     assert (
         names[1].startswith("$x_1$")
         and names[4] == "a b c"
@@ -259,6 +260,14 @@ def test_class_names_are_short_distinct_and_drawable():
         and names[7:9] == ("same (7)", "same (8)")
     )
     assert labels.class_names(("cat", "dog")) == ("cat", "dog")
+    assert len(set(labels.class_names(("a (1)", "a", "a")))) == 3
+    many = tuple(f"class number {i} of a long name" for i in range(1000))
+    truth = np.repeat(np.arange(1000), 2)
+    tested = Predictions(np.zeros((2000, 4, 4, 3), np.uint8), np.zeros((2000, 1000)), many, truth)
+    tested.probabilities[np.arange(2000), np.where(truth < 900, truth, truth - 1)] = 1
+    shown = groups.grouped(tested)
+    numbers = [many.index(name) for name in shown.names]
+    assert len(numbers) == 20 and [name[-5:] for name in shown.short] == [f"({number})" for number in numbers]
 
 
 def test_a_figure_larger_than_matplotlib_can_draw_is_drawn_coarser():

@@ -3,14 +3,16 @@
 import io
 import json
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from jaxattn import predict
-from jaxattn.data.image_file import read_image
+from jaxattn.data.image_file import image_size, read_image
 from jaxattn.errors import InputError
 from jaxattn.plots import canvas
 
@@ -75,9 +77,31 @@ def test_the_middle_of_a_wide_image_is_kept(tmp_path):
 def test_transparency_is_white_and_the_first_frame_is_read(tmp_path):
     Image.new("RGBA", (32, 32), (*COLOUR, 0)).save(tmp_path / "clear.png")
     assert read_image(tmp_path / "clear.png", 32, 32).min() == 255
+    grey = Image.fromarray(np.full((32, 32), 600, np.uint16))
+    grey.save(tmp_path / "deep.png", transparency=600)
+    assert read_image(tmp_path / "deep.png", 32, 32).min() == 255
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(read_image(tmp_path / "two.gif", 32, 32)[0, 0], (255, 0, 0))
+
+
+def test_warnings_are_shown_again_after_images_were_read_in_threads(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{i}.png" for i in range(60)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (32 + 8 * (number % 2), 32), COLOUR).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 32)  # Pillow warns of the larger ones
+    filters = list(warnings.filters)
+
+    def read(path):
+        try:
+            return read_image(path, 32, 32) is not None
+        except InputError:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(read, paths)) == [True, False] * 30
+        assert set(pool.map(image_size, paths)) == {(32, 32), (32, 40)}
+    assert warnings.filters == filters
 
 
 def test_a_rotated_image_is_rotated_back(tmp_path):

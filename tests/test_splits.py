@@ -22,6 +22,19 @@ def numbers(split):
     return split.images[:, 0, 0, 0].tolist()
 
 
+def test_lists_in_a_spec_become_tuples_and_numbers_must_be_finite():
+    wanted = Spec("x", ("a", "b"), (8, 8, 3), 4, 2, (0.5,) * 3, (0.25,) * 3, superclasses=("c", "c"))
+    given = object.__new__(Spec)  # past the tests' check of types
+    lists = {"classes": ["a", "b"], "image_shape": [8, 8, 3], "mean": np.full(3, 0.5), "std": np.float32([0.25] * 3)}
+    for name, value in {**vars(wanted), **lists, "superclasses": ["c", "c"]}.items():
+        object.__setattr__(given, name, value)
+    given.__post_init__()
+    assert given == wanted and hash(given) == hash(wanted) and given.to_json() == wanted.to_json()
+    for wrong in ({"mean": (np.nan,) * 3}, {"std": (0.2, 0.2, np.inf)}, {"std": (0.2, 0.2, 0.0)}):
+        with pytest.raises(InputError, match="mean and std must be finite and of 3 channels, std above 0"):
+            dataclasses.replace(given, **wrong)
+
+
 def test_held_out_and_kept_are_all_examples_once_in_their_old_order():
     split = make_split(np.arange(50) % 5)
     kept, held = hold_out(split, 15, seed=3)

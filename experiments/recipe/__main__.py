@@ -15,10 +15,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from experiments import common
+
 HERE = Path(__file__).parent
 TARGETS = (0.80, 0.8468, 0.8538)  # the tutorials' accuracies among them
 QUICK = "--epochs 4 --warmup-epochs 1"
-OF_QUICK = "--recipe quick"
+QUICK_RUNS = "tuning/quick-padding-1-warm-0.5-s[0-9]"  # of the recipe quick
+OF_QUICK = "--epochs 4 --warmup-epochs 0.5 --crop-padding 1"
 CANDIDATES = {
     "quick": QUICK,
     "quick-warm-0.5": "--epochs 4 --warmup-epochs 0.5",
@@ -46,6 +49,7 @@ CANDIDATES = {
     "recipe-ema-0.99-momentum-0.85-rate-0.2": f"{OF_QUICK} --ema 0.99 --momentum 0.85 --learning-rate 0.2",
     "recipe-ema-0.99-muon-0.02": f"{OF_QUICK} --ema 0.99 --muon-rate 0.02",
     "recipe-ema-0.99-batch-96": f"{OF_QUICK} --ema 0.99 --batch-size 96 --learning-rate 0.1",
+    "recipe-pytorch-first": f"{OF_QUICK} --first-conv pytorch",
     "standard": "",
     "standard-warm-1": "--warmup-epochs 1",
     "standard-warm-1-cutout-6": "--warmup-epochs 1 --cutout 6",
@@ -73,15 +77,8 @@ def train(kind, name, seed, data_dir, work):
         return
     out = work / kept.name
     command = [sys.executable, "-m", "jaxattn.train", "--attention", "se", "--seed", str(seed), "--no-report"]
-    command += [
-        "--dataset",
-        "cifar10",
-        "--data-dir",
-        data_dir,
-        "--out",
-        str(out),
-        *{**CANDIDATES, **FINAL}[name].split(),
-    ]
+    command += ["--dataset", "cifar10", "--data-dir", data_dir, "--out", str(out)]
+    command += {**CANDIDATES, **FINAL}[name].split()
     subprocess.run(command, check=True)
     kept.mkdir(parents=True, exist_ok=True)
     for file in ("metrics.jsonl", "result.json"):
@@ -89,35 +86,49 @@ def train(kind, name, seed, data_dir, work):
     shutil.rmtree(out / "checkpoints")
 
 
-def lines(kind, name):
-    """The metrics of each finished run of a name: a list of epochs each."""
-    files = sorted((HERE / kind).glob(f"{name}-s[0-9]/metrics.jsonl"))
-    return [[json.loads(line) for line in path.read_text().splitlines()] for path in files]
+def accuracies(pattern, key="val_accuracy"):
+    """Percent by seed of the finished runs in folders such as "tuning/quick-s*": of the last epoch, or of the test."""
+    by_seed = {}
+    for folder in HERE.glob(pattern):
+        result = json.loads((folder / "result.json").read_text())
+        last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+        by_seed[result["seed"]] = 100 * (last if key in last else result)[key]
+    return by_seed
+
+
+def row(flags, values, reference):
+    """The cells of a candidate; validation images differ by seed, so that it is compared in the same seeds."""
+    both = values.keys() & reference.keys()
+    change = f"{statistics.mean(values[seed] - reference[seed] for seed in both):+.2f}" if both else "–"
+    return [f"`{flags}`" if flags else "as it is", str(len(values)), mean(values), change]
 
 
 def show():
-    """Prints accuracies, with n and the standard deviation, and after how many epochs `standard` reaches targets."""
+    """Prints the tables of `README.md`."""
+    references = {"quick": QUICK_RUNS, "recipe": QUICK_RUNS, "standard": "../verdict/se-s*"}
+    rows = []
     for name, flags in CANDIDATES.items():
-        if values := [epochs[-1]["val_accuracy"] for epochs in lines("tuning", name)]:
-            print(f"{name:42} {mean(values)} of the validation images, {flags or 'as it is'}")
-    results = {
-        "standard": HERE.parent.glob("verdict/se-s*/result.json"),
-        **{name: HERE.glob(f"final/{name}-s*/result.json") for name in FINAL},
-    }
-    for name, files in results.items():
-        if values := [json.loads(file.read_text())["test_accuracy"] for file in files]:
-            print(f"{name:42} {mean(values)} of the test images, {FINAL.get(name, 'as it is')}")
-    runs = lines("../verdict", "se")
+        pattern = f"tuning/{name}-s[0-9]" if flags else references[name]
+        if values := accuracies(pattern):
+            rows.append(row(flags, values, accuracies(references[name.partition("-")[0]])))
+    print("\n".join(common.table(("flags", "n", "validation accuracy, %", "less its reference, points"), rows)), "\n")
+    results = {"standard": "../verdict/se-s*"} | {flags: f"final/{name}-s*" for name, flags in FINAL.items()}
+    rows = [
+        [name, str(len(values)), mean(values)]
+        for name, pattern in results.items()
+        if (values := accuracies(pattern, "test_accuracy"))
+    ]
+    print("\n".join(common.table(("recipe", "n", "test accuracy, %"), rows)), "\n")
+    runs = [path.read_text().splitlines() for path in HERE.glob("../verdict/se-s*/metrics.jsonl")]
     for target in TARGETS:
-        reached = [next((line["epoch"] for line in run if line["val_accuracy"] >= target), None) for run in runs]
-        known = [epoch for epoch in reached if epoch]
-        print(f"standard: {target:.2%} after {statistics.median(known)} epochs, {len(known)} of {len(runs)} runs")
+        epochs = [next(one["epoch"] for one in map(json.loads, run) if one["val_accuracy"] >= target) for run in runs]
+        print(f"standard: {target:.2%} after {statistics.median(epochs):g} epochs, n = {len(epochs)}")
 
 
 def mean(values):
-    """Percent, with n and the standard deviation."""
-    spread = f" (sd {100 * statistics.stdev(values):.2f})" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.2f} %{spread}, n = {len(values)},"
+    """Mean and standard deviation of percent by seed."""
+    spread = f" (sd {statistics.stdev(values.values()):.2f})" if len(values) > 1 else ""
+    return f"{statistics.mean(values.values()):.2f}{spread}"
 
 
 def main():

@@ -7,8 +7,8 @@ import numpy as np
 
 from jaxattn.comparison.disagreement import Disagreement
 from jaxattn.data.splits import Split
+from jaxattn.explain.groups import class_names
 from jaxattn.plots import canvas, gallery
-from jaxattn.plots.labels import class_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

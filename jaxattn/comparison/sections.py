@@ -20,9 +20,8 @@ from jaxattn.comparison.verdict import family_of
 from jaxattn.config import Config
 from jaxattn.data.spec import Spec
 from jaxattn.data.splits import Split
-from jaxattn.explain.groups import MAX_ROWS
+from jaxattn.explain.groups import MAX_ROWS, class_names
 from jaxattn.metrics import frequencies
-from jaxattn.plots.labels import class_names
 from jaxattn.recipes import is_file, tuned_for
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network

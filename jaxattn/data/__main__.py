@@ -53,7 +53,11 @@ def main(arguments: list[str]) -> None:
     if flags.clear_cache:
         print(f"deleted from the cache: {deleted}")
     names = ", ".join(f"{entry.spec.name} {entry.size / 1e9:.2f} GB" for entry in entries) or "nothing"
-    print(f"cache: {names}; {total / 1e9:.2f} of {cache.limit() / 1e9:g} GB ({cache.LIMIT}) in {cache.folder()}")
+    try:
+        where = f"in {cache.folder()}"
+    except RuntimeError as error:
+        where = f"but nothing is kept: {error}"
+    print(f"cache: {names}; {total / 1e9:.2f} of {cache.limit() / 1e9:g} GB ({cache.LIMIT}) {where}")
 
 
 def _row(name: str, data_dir: Path) -> dict[str, Any]:

@@ -234,6 +234,7 @@ def clear(most: int = 0, keep: Path | None = None) -> int:
             deleted += 1
     with contextlib.suppress(OSError, RuntimeError):
         for path in set(folder().iterdir()) - {entry.path for entry in known}:
-            if time.time() - path.stat().st_mtime > _HOUR:  # left by killed processes and other versions
+            latest = max(one.stat().st_mtime for one in (path, *path.iterdir()))  # a draft grows by its files alone
+            if time.time() - latest > _HOUR:  # left by killed processes and other versions
                 shutil.rmtree(path, ignore_errors=True)
     return deleted

@@ -7,6 +7,7 @@ import http
 import http.client
 import logging
 import queue
+import re
 import sys
 import threading
 import urllib.error
@@ -127,7 +128,11 @@ def _transfer(remote: Remote, part: Path, have: int) -> None:
         InputError: if the transfer is interrupted, or the server offers another number of bytes.
     """
     response = _request(remote, have)
-    if response.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server starts from the beginning
+    if response.headers.get_content_type() == "text/html":  # the page of a network that wants a login first
+        response.close()
+        raise UnavailableError(f"{remote.url} cannot be downloaded: the server answers with a web page")
+    begins = re.match(rf"bytes {have}-", response.headers.get("Content-Range", ""))
+    if response.status != http.HTTPStatus.PARTIAL_CONTENT or not begins:  # the server starts from the beginning
         have = 0
     if response.length not in (None, remote.size - have):
         response.close()

@@ -1,7 +1,11 @@
 """Image files of any format as the uint8 array that a network takes."""
 
+import contextlib
 import io
+import math
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,7 @@ SUFFIXES = (
     *(".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
 )
 BACKGROUND = (255, 255, 255)  # behind a transparent image
+_LOCK, _QUIET = threading.Lock(), list[warnings.catch_warnings]()
 
 
 def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "{height} {width} 3"]:
@@ -47,18 +52,15 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
     path = local_path(path)
     try:
         content = read_bytes(path, MAX_BYTES)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = _to_rgb(_opened(content))
-        return _fitted(image, height, width)
+        with _without_warnings():
+            return _fitted(_to_rgb(_opened(content)), height, width)
     except InputError:
         raise
     except UnidentifiedImageError as error:
         raise InputError(
             f"{path} is not an image that Pillow can read; give a PNG, JPEG, WebP, GIF, TIFF or similar file"
         ) from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
         raise InputError(
             f"{path} must have at most {Image.MAX_IMAGE_PIXELS:,} pixels, it has more; scale it down first"
         ) from error
@@ -67,12 +69,32 @@ def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "
         raise InputError(f"cannot read the image {path}: {reason}; check the path, or save the image again") from error
 
 
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Pillow warns of metadata and of large images, which are ignored or refused here.
+
+    The filters of warnings are the process's own, so threads share one context: the last to leave it restores them.
+    """
+    with _LOCK:
+        if not _QUIET:
+            quiet = warnings.catch_warnings(action="ignore")
+            quiet.__enter__()
+        _QUIET.append(_QUIET[0] if _QUIET else quiet)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            last = _QUIET.pop()
+            if not _QUIET:
+                last.__exit__(None, None, None)
+
+
 def image_size(path: Path) -> tuple[int, int] | None:
     """Height and width of an image by its header, in pixels; None if that cannot be read."""
     from PIL import Image
 
     try:
-        with open_file(path, MAX_BYTES) as file, Image.open(file, formats=_formats()) as image:
+        with _without_warnings(), open_file(path, MAX_BYTES) as file, Image.open(file, formats=_formats()) as image:
             return image.height, image.width
     except Exception:  # Pillow's readers raise many types for damaged files
         return None
@@ -111,12 +133,14 @@ def _opened(content):
 
     def unpacked(content):
         image = Image.open(io.BytesIO(content), formats=formats)
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow only warns up to twice as many
+            raise Image.DecompressionBombError
         image.load()
         return image
 
     try:
         return unpacked(content)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise
     except Exception:
         if not content.startswith(png_chunks.SIGNATURE):
@@ -153,8 +177,9 @@ def _to_rgb(image):
         raise ValueError(f"its values (mode {image.mode}) have no known range; convert it to 8 or 16 bits per channel")
     image = _upright(image)
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 255
-        values = np.asarray(image).clip(0, 65535).astype(np.uint16)
-        image = Image.fromarray(((values + np.uint32(128)) // 257).astype(np.uint8))
+        values = np.asarray(image).clip(0, 65535).astype(np.uint32)
+        is_transparent = values == image.info.get("transparency", -1)
+        image = Image.fromarray(np.where(is_transparent, BACKGROUND[0], (values + 128) // 257).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")
     layers = Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA")

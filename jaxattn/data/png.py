@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import UInt8
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from jaxattn.data.png_chunks import SIGNATURE, chunk
+
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # Pillow runs external programs for some others
 _BLOCK = 100  # images decoded at once: buffers small enough for malloc to keep
 
@@ -86,13 +87,9 @@ def _pixels(file: bytes, height: int, width: int) -> UInt8[np.ndarray, "{height}
 
 
 def _png(height: int, width: int, rows: bytes) -> bytes:
-    return _header(height, width) + _chunk(b"IDAT", zlib.compress(rows, 0)) + _chunk(b"IEND", b"")
+    return _header(height, width) + chunk(b"IDAT", zlib.compress(rows, 0)) + chunk(b"IEND", b"")
 
 
 def _header(height: int, width: int) -> bytes:
     """The first bytes of every non-interlaced PNG of this size with 8-bit RGB."""
-    return _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))

@@ -1,6 +1,7 @@
 """The facts of a data set, known before it is read: all that the rest of the package may ask about one."""
 
 import dataclasses
+import math
 from typing import Any, final
 
 from jaxattn.errors import InputError
@@ -40,6 +41,9 @@ class Spec:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
+        kinds = {"classes": str, "image_shape": int, "mean": float, "std": float, "superclasses": str, "notes": str}
+        for name, kind in kinds.items():  # a list or an array becomes a tuple, which can be hashed
+            object.__setattr__(self, name, tuple(map(kind, getattr(self, name))))
         if not 2 <= len(self.classes) <= MAX_CLASSES or len(set(self.classes)) < len(self.classes):
             raise InputError(
                 f"{self.name}: classes must be 2 to {MAX_CLASSES:,} different names, got {len(self.classes):,} with "
@@ -54,9 +58,10 @@ class Spec:
                 f"{self.name}: image_shape must be (H, W, 3) with sides of 1 to {MAX_SIDE:,} pixels, got "
                 f"{self.image_shape}"
             )
-        if not (len(self.mean) == len(self.std) == 3 and min(self.std) > 0):
+        numbers = (*self.mean, *self.std)
+        if not (len(self.mean) == len(self.std) == 3 and all(map(math.isfinite, numbers)) and min(self.std) > 0):
             raise InputError(
-                f"{self.name}: mean and std must be of 3 channels, std above 0, got {self.mean}, {self.std}"
+                f"{self.name}: mean and std must be finite and of 3 channels, std above 0, got {self.mean}, {self.std}"
             )
         if any(count is not None and count < 1 for count in (self.train, self.test)):
             raise InputError(f"{self.name}: train and test must be 1 or more, got {self.train} and {self.test}")

@@ -39,9 +39,9 @@ def layers_by_path(model: Network) -> dict[Path, Layer]:
 
 
 def mapped_layers(model: Network) -> tuple[Layer, ...]:
-    """The layers whose maps are shown by default, first to last."""
-    known = layers_by_path(model)
-    return tuple(known[place.path] for place in model.layers() if place.mapped)
+    """The layers whose maps are shown by default, first to last; the last layer if the network says of none."""
+    known, layers = layers_by_path(model), model.layers()
+    return tuple(known[place.path] for place in [one for one in layers if one.mapped] or layers[-1:])
 
 
 def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H W 3"]) -> Captured:
@@ -61,10 +61,12 @@ def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H
     with nn.intercept_methods(_record_input):
         logits, state = model.apply(variables, images, capture_intermediates=is_captured, mutable=["intermediates"])
     layers, gates, received, inputs = {}, {}, {}, {}
-    for (*within, method), values in flatten_dict(state["intermediates"]).items():
+    captured = flatten_dict(state["intermediates"])
+    for (*within, method), values in captured.items():
         path = tuple(within)
         if method == "__call__":
             layers[known[path]] = jax.tree.leaves(values)[-1]
+        if method in ("__call__", _GRID):
             continue
         at = [site for site in sites if path[: len(site.path)] == site.path]
         site = at[0] if at else Site(path[0], path[:1], 0)  # of a gate that is part of the network itself
@@ -77,7 +79,7 @@ def capture(model: Network, variables: dict[str, Any], images: Float[Array, "B H
                 gates[name] = _full_rank(value, len(images))
             elif method == _INPUT:
                 inputs[name] = value
-            elif (positions := _READERS[method](value, images)) is not None:
+            elif (positions := _READERS[method](value, captured.get((*path, _GRID)))) is not None:
                 received[name] = positions
     return Captured(logits, layers, gates, received, inputs)
 
@@ -92,9 +94,16 @@ def layer_shapes(
 
 
 def _record_input(call, args, kwargs, context):
-    """Keeps the mean over positions of the input of a gate, as an intermediate of its module."""
-    if context.method_name == "gate" and args and getattr(args[0], "ndim", 0) == 4:
-        context.module.sow("intermediates", _INPUT, args[0].astype(jnp.float32).mean(axis=(1, 2)))
+    """Keeps what the weights do not tell, as intermediates of their module.
+
+    Of a gate, the mean of its input over positions; of a module with attention weights, its input's grid.
+    """
+    module, method = context.module, context.method_name
+    if args and getattr(args[0], "ndim", 0) == 4:
+        if method == "gate":
+            module.sow("intermediates", _INPUT, args[0].astype(jnp.float32).mean(axis=(1, 2)))
+        if method == "__call__" and hasattr(module, "attention_weights"):
+            module.sow("intermediates", _GRID, jnp.zeros(args[0].shape[1:3]))
     return call(*args, **kwargs)
 
 
@@ -104,22 +113,22 @@ def _full_rank(gate, batch):
     return jnp.broadcast_to(gate, (batch, *gate.shape[1:]))
 
 
-def _of_pairs(weights, images):
+def _of_pairs(weights, inputs):
     """Attention weights [B, heads, queries, keys] as [B, h, w] with mean 1; None if keys are not on a grid.
 
-    Keys lie on the image's grid or on a coarser one, halved by pools.
+    Keys lie on the grid of the module's input, or on one that a pool has halved.
     """
-    batch, height, width, _ = images.shape
-    if weights.ndim != 4 or weights.shape[0] != batch:
+    if weights.ndim != 4 or inputs is None:
         return None
-    grids = [(height >> i, width >> i) for i in range(min(height, width).bit_length())]
+    height, width = inputs[-1].shape
+    grids = ((height, width), (height // 2, width // 2))
     grid = next((grid for grid in grids if grid[0] * grid[1] == weights.shape[-1]), None)
     if grid is None:
         return None
-    return _relative(weights.astype(jnp.float32).mean(axis=(1, 2)).reshape(batch, *grid))
+    return _relative(weights.astype(jnp.float32).mean(axis=(1, 2)).reshape(len(weights), *grid))
 
 
-def _of_positions(weights, images):
+def _of_positions(weights, inputs):
     """Pooling weights [B, h, w, 1] as [B, h, w] with mean 1."""
     return _relative(weights[..., 0].astype(jnp.float32))
 
@@ -128,6 +137,6 @@ def _relative(received):
     return received / received.mean(axis=(1, 2), keepdims=True)
 
 
-_INPUT = "gate_input"
+_INPUT, _GRID = "gate_input", "attention_grid"
 # Name of a module's method: how its weights give the attention that each position receives.
 _READERS = {"attention_weights": _of_pairs, "pooling_weights": _of_positions}

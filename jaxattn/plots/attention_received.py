@@ -19,10 +19,12 @@ def draw(predictions: Predictions, attention_received: list[ScoredMaps], caption
         caption: which run it is.
 
     Raises:
-        NothingToDrawError: if the network has no self-attention.
+        NothingToDrawError: if the network has no self-attention whose weights lie on a grid.
     """
     if not attention_received:
-        raise canvas.NothingToDrawError("nothing to draw: this network has no self-attention")
+        raise canvas.NothingToDrawError(
+            "nothing to draw: this network has no self-attention, or none whose weights lie on the grid of a map"
+        )
     return weight_overlays(
         "Attention received by position", caption, predictions, attention_received, "× uniform share"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxattn.errors import InputError
-from jaxattn.plots.labels import class_names
+from jaxattn.explain.groups import class_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

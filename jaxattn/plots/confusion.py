@@ -24,14 +24,15 @@ def draw(tested: Predictions, caption: str) -> "Figure":
     """
     groups = grouped(tested)
     counts, rows = confusion(tested, groups), len(groups.names)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    total = counts.sum(axis=1, keepdims=True)
+    shares = np.where(total, counts / np.maximum(total, 1), np.nan)  # a row without test images stays blank
     room = float(np.clip(rows * 0.36, 2, 6))
     accuracy = np.mean(tested.predicted == tested.truth)
     title = f"Confusion matrix of {groups.about}: {len(tested.images):,} test images, accuracy {accuracy:.1%}"
     figure = canvas.figure(title, caption, (room + 5.2, room + 1.2))
     left, right = figure.subplots(1, 2, width_ratios=(room + 1, 2.4))
     left.imshow(shares, cmap=canvas.COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    canvas.class_ticks(left.yaxis, groups.names, room)
+    canvas.class_ticks(left.yaxis, groups.short, room)
     canvas.class_ticks(left.xaxis, groups.columns, room, rotation=90)
     left.set_ylabel(f"true {groups.kind}", fontsize=canvas.SMALL, color=canvas.INK)
     left.set_xlabel(f"predicted {groups.kind}", fontsize=canvas.SMALL, color=canvas.INK)
@@ -51,7 +52,7 @@ def _bars(axis, counts, groups, room):
     seen = counts.any(axis=1)
     axis.hlines(positions[seen], *interval[seen].T, color=canvas.INK, linewidth=1)
     canvas.plain_axes(axis, f"accuracy by {groups.kind},\nwith 95% interval")
-    canvas.class_ticks(axis.yaxis, groups.names, room)
+    canvas.class_ticks(axis.yaxis, groups.short, room)
     axis.set_ylim(len(groups.names) - 0.5, -0.5)
     axis.set_xlim(0, 1)
     axis.xaxis.set_major_formatter("{x:.0%}")

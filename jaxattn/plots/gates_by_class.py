@@ -39,7 +39,7 @@ def draw(gate_profiles: dict[Layer, np.ndarray], tested: Predictions, caption: s
         order = np.argsort(profiles.mean(axis=0), kind="stable")
         means = class_means(profiles, rows, len(groups.names) + 1)[:-1, order]
         axis.imshow(means, cmap=canvas.COLOURS, vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest")
-        canvas.class_ticks(axis.yaxis, groups.names, room)
+        canvas.class_ticks(axis.yaxis, groups.short, room)
         axis.set_title(
             f"{gate}: {len(order)} channels, by mean weight", fontsize=canvas.SMALL + 1, color=canvas.INK, loc="left"
         )

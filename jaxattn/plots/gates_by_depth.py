@@ -42,7 +42,8 @@ def draw(signs: Mapping[str, Signs], history: Mapping[int, Mapping[str, Signs]],
             values = [spread(history[epoch][gate]) if gate in history[epoch] else np.nan for gate in signs]
             axis.plot(values, color=str(shade), linewidth=1, label=_label(epoch, history))
         axis.plot([spread(one) for one in signs.values()], "o-", color=FINAL, linewidth=2, markersize=5, label="now")
-        axis.set_xticks(range(len(signs)), list(signs), rotation=0 if len(signs) < 5 else 60)
+        turned = {} if len(signs) < 5 else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+        axis.set_xticks(range(len(signs)), list(signs), **turned)
         canvas.plain_axes(axis, name)
     panels[0].set_ylim(bottom=0)
     panels[0].set_ylabel("standard deviation of a weight", fontsize=canvas.SMALL, color=canvas.INK)

@@ -1,26 +1,10 @@
 """Text on plots: names of classes, predictions and scores of maps."""
 
-import collections
-from collections.abc import Sequence
-
 from jaxattn.explain.faithfulness import area
+from jaxattn.explain.groups import class_names
 from jaxattn.types import Predictions, Scores
 
-LONG = 16  # characters of a class name on an axis
-SHORT = 11  # and above an image
-
-
-def class_names(classes: Sequence[str], longest: int = LONG) -> tuple[str, ...]:
-    """Names of classes [K] that can be drawn: short, on one line, distinct, without unprintable characters."""
-    shown = []
-    for i, name in enumerate(classes):
-        text = " ".join("".join(character if character.isprintable() else " " for character in name).split())
-        shown.append((text if len(text) <= longest else text[: longest - 1] + "…") or f"class {i}")
-    counts = collections.Counter(shown)
-    return tuple(
-        name if counts[name] == 1 else f"{name[: longest - 3 - len(str(i))].rstrip()} ({i})"
-        for i, name in enumerate(shown)
-    )
+SHORT = 11  # characters of a class name above an image
 
 
 def prediction(predictions: Predictions, index: int) -> str:

@@ -9,7 +9,6 @@ from jaxattn.explain.gates import CONSTANT, class_means, describe, gate_limits
 from jaxattn.explain.groups import confusion, grouped
 from jaxattn.explain.knockout import lost_with_means
 from jaxattn.metrics import are_unequal, frequencies, per_class_accuracy
-from jaxattn.plots.labels import class_names
 from jaxattn.report import pixels
 from jaxattn.report.charts import Line, chart
 from jaxattn.runs.run import Run
@@ -24,15 +23,17 @@ def matrix(tested: Predictions) -> dict[str, Any]:
     groups = grouped(tested)
     counts = confusion(tested, groups)
     accuracy, interval = per_class_accuracy(counts)
-    total, names = counts.sum(axis=1), class_names(groups.names)
+    total = counts.sum(axis=1)
     return {
         "kind": groups.kind,
         "about": groups.about,
-        "columns": class_names(groups.columns),
+        "columns": groups.columns,
         "fractions": (counts / np.maximum(total, 1)[:, None]).tolist(),
         "rows": [
             {"name": name, "short": short, "accuracy": a, "low": low, "high": high, "count": int(n)}
-            for name, short, a, (low, high), n in zip(groups.names, names, accuracy, interval, total, strict=True)
+            for name, short, a, (low, high), n in zip(
+                groups.names, groups.short, accuracy, interval, total, strict=True
+            )
         ],
     }
 
@@ -117,7 +118,7 @@ def gates(analysis: Analysis) -> list[dict[str, Any]]:
     if not profiles:
         return []
     limits, groups = gate_limits(profiles.values()), grouped(analysis.tested)
-    rows, names = groups.row[analysis.test_labels], class_names(groups.names)
+    rows, names = groups.row[analysis.test_labels], groups.short
     tables, signs = [], analysis.signs
     for gate, weights in profiles.items():
         order = np.argsort(weights.mean(axis=0), kind="stable")

@@ -10,8 +10,8 @@ from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
 from jaxattn.explain.analysis import FEW, Analysis, History
 from jaxattn.explain.explanation import Explanation
+from jaxattn.explain.groups import class_names
 from jaxattn.paths import local_path
-from jaxattn.plots.labels import class_names
 from jaxattn.report import classes, explorer, reproduce, sections
 from jaxattn.runs.data import read_test
 from jaxattn.runs.manifest import read_manifest

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from jaxattn.errors import InputError, lookup
 
 SEVERITIES = (1, 2, 3, 4, 5)
-VERSION = "1"  # of these corruptions
+VERSION = "2"  # of these corruptions
 SIDE = 32  # pixels, for which lengths are given
 _NOISE = (0.03, 0.05, 0.07, 0.09, 0.12)  # standard deviation, of values from 0 to 1
 _BLUR = (0.4, 0.6, 0.8, 1.0, 1.3)  # standard deviation, pixels
@@ -106,7 +106,7 @@ def pixelation(images: Images, severity: int, rng: np.random.Generator) -> Image
 
 def shift(images: Images, severity: int, rng: np.random.Generator) -> Images:
     """Moves each of images [N, H, W, C] up, down, left or right at random; pixels at an edge are repeated beyond it."""
-    pixels = max(severity, round(_scaled(_SHIFT, severity, images)))
+    pixels = max(1, round(_scaled(_SHIFT, severity, images)))
     directions, moved = rng.integers(4, size=len(images)), np.empty_like(images)
     for direction, (down, right) in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1))):
         rows, columns = (

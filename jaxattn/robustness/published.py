@@ -40,14 +40,14 @@ def read_corruptions(path: str | Path, test: Split, rows: Integer[np.ndarray, " 
     views = []
     for file in files:
         images = read_array(file, setting, "u", (count * N, *test.images.shape[1:]), 1)
-        made_of = cache.key([file])
+        source = cache.key([file])
         for severity in SEVERITIES:
             part = (severity - 1) * N + rows
 
             def load(images=images, part=part):
                 return np.asarray(images[part]), test.labels[rows]
 
-            views.append(View(f"C: {file.stem}", severity, len(rows), digest(made_of, part), load))
+            views.append(View(f"C: {file.stem}", severity, len(rows), digest(source, part), load))
     return views
 
 
@@ -75,7 +75,5 @@ def read_new_images(path: str | Path, test: Split) -> list[View]:
 
         views.append(View(f"CIFAR-10.1 {version}", 0, len(labels), digest(cache.key(files)), load))
     if not views:
-        raise InputError(
-            f"{folder} must hold cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy, or those of v4", setting
-        )
+        raise InputError(f"{folder} must hold cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy, or v4's", setting)
     return views

@@ -31,8 +31,8 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         batch_size: images in a step.
 
     Raises:
-        InputError: if the module fails, has parameters that are not floating-point numbers, asks for random numbers
-            that no step provides, changes its variables in evaluation, or behaves in training as in evaluation.
+        InputError: if no layer is declared, the module fails, has parameters that are not floating-point, asks for random
+            numbers that no step provides, changes variables in evaluation, or behaves in training as in evaluation.
     """
     mode, evaluated = "training", list[str]()
     sizes = (1, batch_size, BATCH + fill_of(model))
@@ -51,6 +51,7 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
     try:
         with _watched([], model):
             variables = jax.eval_shape(model.init, jax.random.key(0), one)
+        _check_declared(model)
         _check_parameters(variables["params"])
         with _watched(evaluated, model):
             evaluated += _frozen(step, variables, several)
@@ -66,6 +67,15 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
             "(or its gate) an argument named train",
             "attention",
         )
+
+
+def _check_declared(model):
+    try:
+        layers = model.layers()
+    except NotImplementedError:
+        layers = ()
+    if not layers:
+        raise InputError("it declares no layer that can be shown; return one or more from layers()", "network")
 
 
 def _check_parameters(params: Any) -> None:

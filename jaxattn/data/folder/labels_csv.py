@@ -52,7 +52,9 @@ def _rows(root: Path, path: Path, lines: csv.DictReader) -> Iterator[tuple[Path,
         where = f"{path}, line {lines.line_num}"
         name, label = (line.get("file") or "").strip(), (line.get("label") or "").strip()
         split = (line.get("split") or "").strip().lower()
-        if not name or not label or None in line:
+        if None in line:
+            raise InputError(f"{where} has more columns than the header; put quotes around a comma", "dataset")
+        if not name or not label:
             raise InputError(
                 f"{where}: a file and a label must be given, got {name!r:.80} and {label!r:.80}", "dataset"
             )

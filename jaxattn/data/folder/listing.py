@@ -53,7 +53,7 @@ def list_images(root: Path) -> Listing:
         images = used
     else:
         images = [image._replace(split="test") if image.split == "val" else image for image in images]
-    check(root, images)
+    check(root, images, is_drawn=not any(image.split for image in images))
     if total := others.total():
         kinds = ", ".join(f"{count:,} {kind or 'without ending'}" for kind, count in (+others).most_common(5))
         number = "1 file or folder was" if total == 1 else f"{total:,} files or folders were"
@@ -155,8 +155,10 @@ def _entries(root: Path, folder: Path, others: collections.Counter[str]) -> list
     return entries
 
 
-def check(root: Path, images: Sequence[Image]) -> None:
-    """Checks that there are two classes or more, with training and test images of each.
+def check(root: Path, images: Sequence[Image], is_drawn: bool) -> None:
+    """Checks that there are two classes or more, each with training images, and that there are test images.
+
+    Where the test set is drawn, each class needs one of its images for it. Elsewhere, a class may have none.
 
     Raises:
         InputError: if there are not.
@@ -177,6 +179,8 @@ def check(root: Path, images: Sequence[Image]) -> None:
             )
         if train.total() == len(images):
             raise InputError(f"{root} holds training images only; add test images", "dataset")
+    if not is_drawn:
+        return
     single = sorted(label for label, count in counts.items() if count < 2)
     if single:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ _LOG = logging.getLogger("jaxattn")
 
 def usual_size(images: Sequence[Image]) -> tuple[int, int]:
     """Height and width: 64, or 32 if most images have a side of fewer than 64 pixels."""
-    some = images[:: max(len(images) // SAMPLE, 1)][:SAMPLE]
+    some = images[:: math.ceil(len(images) / SAMPLE)]
     sides = [min(size) for image in some if (size := image_size(image.path))]
     return (32, 32) if sides and np.median(sides) < 64 else (64, 64)
 
@@ -61,7 +62,8 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
     parts: dict[str, tuple[np.ndarray, list[Image]]] = {}
     damaged: dict[Path, str] = {}
     _LOG.info("reading %s images of %s at %dx%d, once", f"{len(images):,}", root, *size)
-    if images[0].split is None:
+    is_drawn = images[0].split is None
+    if is_drawn:
         images = _draw_test(images)
         notes.append(f"the test set is a fifth of each class of {root.name}, drawn with seed {TEST_SEED}")
     threads = min(os.cpu_count() or 1, MAX_THREADS)
@@ -81,7 +83,7 @@ def read(root: Path, listing: Listing, size: tuple[int, int], skip_damaged: bool
     if damaged:
         count = "1 file" if len(damaged) == 1 else f"{len(damaged):,} files"
         notes.append(f"{count} of {root.name} that cannot be read {'was' if len(damaged) == 1 else 'were'} left out")
-    check(root, [image for _, kept in parts.values() for image in kept])
+    check(root, [image for _, kept in parts.values() for image in kept], is_drawn)
     return _labelled(root.name, parts, notes)
 
 
@@ -95,6 +97,9 @@ def _labelled(name: str, parts: dict[str, tuple[np.ndarray, list[Image]]], notes
     train, test = (splits[part].images for part in PARTS)
     if same := _in_both(train, test):
         notes.append(f"{same:,} of the {len(test):,} test images of {name} are also training images")
+    lacking = [label for label in classes if number[label] not in set(splits["test"].labels.tolist())]
+    if lacking:
+        notes.append(f"the class {lacking[0]!r:.80} of {name} has no test images{more(lacking)}")
     mean, std = _moments(train)
     spec = Spec(
         name=name,
