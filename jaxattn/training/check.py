@@ -31,7 +31,7 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         batch_size: images in a step.
 
     Raises:
-        InputError: if no layer is declared, the module fails, has parameters that are not floating-point, asks for random
+        InputError: if no layer is declared, the module fails, has parameters that are no floats, asks for random
             numbers that no step provides, changes variables in evaluation, or behaves in training as in evaluation.
     """
     mode, evaluated = "training", list[str]()
@@ -51,8 +51,7 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
     try:
         with _watched([], model):
             variables = jax.eval_shape(model.init, jax.random.key(0), one)
-        _check_declared(model)
-        _check_parameters(variables["params"])
+        _check_declared(model, variables["params"])
         with _watched(evaluated, model):
             evaluated += _frozen(step, variables, several)
         mode = "evaluation"
@@ -69,16 +68,13 @@ def check_network(model: Network, name: str, shape: tuple[int, int, int], batch_
         )
 
 
-def _check_declared(model):
+def _check_declared(model: Network, params: Any) -> None:
     try:
         layers = model.layers()
     except NotImplementedError:
         layers = ()
     if not layers:
         raise InputError("it declares no layer that can be shown; return one or more from layers()", "network")
-
-
-def _check_parameters(params: Any) -> None:
     for path, leaf in jax.tree.leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating) or not leaf.size:
             name = "/".join(keys_of(path))
