@@ -6,11 +6,12 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import flax
 import jax
 import numpy as np
+
+from jaxattn.runs.environment import processor
 
 
 class Child:
@@ -48,10 +49,8 @@ class Child:
 
 def machine():
     """Versions, device and processor, as a dict for JSON."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     return {
-        "processor": names[0] if names else platform.processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "jax": jax.__version__,

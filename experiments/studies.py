@@ -184,6 +184,8 @@ def main():
     if flags.what == "print":
         show(flags.study, flags.figure)
         return
+    if not (flags.data_dir and flags.work):
+        parser.error("train needs --data-dir and --work")
     plan = STUDIES[flags.study]
     for seed in range(plan.seeds):
         for variant in plan.variants:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, final
 
@@ -125,9 +126,9 @@ class Config:
         float, "training", "of steps: factor on the learning rate at each", above=0, below=1
     )
     warmup_epochs: float = of_recipe(float, "training", "epochs of linear warm-up to the peak", at_least=0)
-    plateau_factor: float = flag(0.5, "training", "factor on the learning rate at a plateau", above=0, below=1)
+    plateau_factor: float = flag(0.5, "training", "of plateau: factor on the learning rate at each", above=0, below=1)
     plateau_patience: int = flag(
-        3, "training", "epochs without a lower loss before a plateau (as PyTorch counts)", at_least=0
+        3, "training", "of plateau: epochs without a lower loss before one (as PyTorch counts)", at_least=0
     )
     weight_decay: float = of_recipe(
         float, "training", "decay of kernels: decoupled with Adam (AdamW), coupled with SGD", at_least=0
@@ -217,3 +218,26 @@ class Config:
                     f"the configuration {problem} {', '.join(sorted(keys))}; it was written by another version"
                 )
         return cls(**values)
+
+
+# Settings that act only where another one has one of these values.
+_NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "momentum": ("optimizer", ("sgd", "momentum")),
+    **dict.fromkeys(("milestones", "milestone_factor"), ("schedule", ("steps",))),
+    **dict.fromkeys(("plateau_factor", "plateau_patience"), ("schedule", ("plateau",))),
+}
+
+
+def check_effect(config: Config, given: Iterable[str]) -> None:
+    """Checks that none of the settings that were given is one that does nothing in this configuration.
+
+    Raises:
+        InputError: if one is.
+    """
+    for name in given:
+        other, values = _NEEDS.get(name, ("", ()))
+        if values and getattr(config, other) not in values:
+            raise InputError(
+                f"{name} acts only if {other} is {' or '.join(values)}, it is {getattr(config, other)}; leave it out",
+                name,
+            )

@@ -52,7 +52,10 @@ class Interrupted(KeyboardInterrupt):
         epochs: how many complete epochs the run holds, how many finished runs the comparison.
         setting: what resumes it: "resume", "resume_trusted" for a run with its author's own module, or "compare" for a
             comparison.
+        options: other words of the command line that resumes it.
     """
+
+    options: tuple[str, ...] = ()
 
     def __init__(self, folder: Any, epochs: int, setting: str = "resume"):
         """Takes the folder, the number of what is complete in it, and what resumes it."""

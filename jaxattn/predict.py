@@ -4,6 +4,7 @@ jaxattn predict RUN IMAGE...
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +24,7 @@ def parser() -> Parser:
     )
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image file of any format, size and mode")
-    parser.add_argument(
-        "--top", type=int, metavar="N", default=3, help="classes to print, most probable first (default: 3)"
-    )
+    parser.add_argument("--top", type=int, metavar="N", help="classes to print, most probable first (default: 3)")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each image, with every class")
     parser.add_argument(
         "--explain", action="store_true", help="draw feature maps, gates and class activation maps of each image"
@@ -46,8 +45,10 @@ def main(arguments: list[str]) -> None:
         InputError: if the command line or what it names cannot be used; then nothing is written.
     """
     flags = parser().parse_args(arguments)
-    if flags.top < 1:
+    if flags.top is not None and flags.top < 1:
         raise InputError(f"--top must be at least 1, got {flags.top}")
+    if flags.json and flags.top is not None:
+        raise InputError("--json prints every class, and --top does nothing with it; leave one out")
     if not flags.explain and (flags.target or flags.out):
         raise InputError("--class and --out belong to --explain; add it, or leave them out")
     import numpy as np
@@ -67,14 +68,14 @@ def main(arguments: list[str]) -> None:
         out = local_path(flags.out, "out") if flags.out else run.folder / "explained"
         for i, name in enumerate(_figure_names(flags.images)):
             one = predicted._replace(images=images[i : i + 1], probabilities=predicted.probabilities[i : i + 1])
-            _draw(Explanation(run, one, selection), out, name)
+            _draw(Explanation(run, one, selection), out, name, sys.stderr if flags.json else sys.stdout)
 
 
 def _line(path, probabilities, flags):
     ranked = sorted(probabilities, key=probabilities.get, reverse=True)
     if flags.json:
         return json.dumps({"image": path, "class": ranked[0], "probabilities": probabilities}, ensure_ascii=False)
-    return f"{path}: " + ", ".join(f"{name} {probabilities[name]:.1%}" for name in ranked[: flags.top])
+    return f"{path}: " + ", ".join(f"{name} {probabilities[name]:.1%}" for name in ranked[: flags.top or 3])
 
 
 def _figure_names(paths: list[str]) -> Iterator[str]:
@@ -87,17 +88,17 @@ def _figure_names(paths: list[str]) -> Iterator[str]:
         yield name
 
 
-def _draw(explained, out, name):
-    """Draws every plot that needs no more than the image."""
+def _draw(explained, out, name, stream):
+    """Draws every plot that needs no more than the image, and prints their paths."""
     from jaxattn.plots import PLOTS
     from jaxattn.plots.canvas import NothingToDrawError, write
 
     for plot, (source, draw) in PLOTS.items():
         if source == "explanation":
             try:
-                print(write(draw(explained), out / f"{name}-{plot}.png"))
+                print(write(draw(explained), out / f"{name}-{plot}.png"), file=stream)
             except NothingToDrawError as nothing:
-                print(f"{plot}: {nothing}")
+                print(f"{plot}: {nothing}", file=stream)
 
 
 if __name__ == "__main__":

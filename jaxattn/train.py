@@ -8,9 +8,9 @@ from typing import Any
 from jaxattn.cli.command import run_command
 from jaxattn.cli.parser import Parser, add_config_flags
 from jaxattn.cli.runs import CODE_FLAGS, add_cache_flag, add_code_flags, limit_cache
-from jaxattn.config import Config
+from jaxattn.config import Config, check_effect
 from jaxattn.data import DATASETS, start_reading
-from jaxattn.errors import InputError, first_line
+from jaxattn.errors import InputError, Interrupted, first_line
 from jaxattn.runs.console import Console
 
 WITH_RESUME = {"epochs", "data_dir"}  # fields that may be given with --resume
@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> None:
     if folder is not None and (out is not None or values.keys() - WITH_RESUME):
         raise InputError(f"--resume takes its flags from the run; {ONLY}")
     config = None if folder is not None else Config(**values)
+    if config is not None:
+        check_effect(config, values)
     Console().note("loading JAX and the data, and compiling the step")
     if config is not None:
         start_reading(config.dataset, config.data_dir)
@@ -60,10 +62,16 @@ def main(arguments: list[str]) -> None:
 
         observers = asked_for(tensorboard, gate_history, mirror)
         options: dict[str, Any] = {"observers": observers, "accept_changed_code": accept_changed_code}
-        if config is None:
-            run = resume(folder, trust_code=trust_code, **options, **values)
-        else:
-            run = fit(config, out, **options)
+        try:
+            if config is None:
+                run = resume(folder, trust_code=trust_code, **options, **values)
+            else:
+                run = fit(config, out, **options)
+        except Interrupted as stopped:  # what observes a run is not recorded in it
+            chosen = {"--tensorboard": tensorboard, "--gate-history": gate_history, "--mirror": mirror}
+            words = ([name] if value is True else [name, value] for name, value in chosen.items() if value)
+            stopped.options = tuple(word for one in words for word in one)
+            raise
         if not no_report and is_first():
             _report(run, mirror)
 

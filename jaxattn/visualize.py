@@ -46,7 +46,6 @@ def parser() -> Parser:
         "--images",
         type=int,
         metavar="N",
-        default=3,
         help="number of test images, of as many different classes (default: 3)",
     )
     which.add_argument("--pick", type=int, nargs="+", metavar="I", help="their indices in the test set instead, from 0")
@@ -83,7 +82,7 @@ def main(arguments: list[str]) -> None:
     Explanation(run, blank, selection)  # wrong names are found before the data is loaded
     names, sources = list(dict.fromkeys(flags.plot or PLOTS)), {"history": History(run)}
     if any(PLOTS[name].source != "history" for name in names):
-        chosen = functools.partial(_spread, count=flags.images)
+        chosen = functools.partial(_spread, count=3 if flags.images is None else flags.images)
         if flags.pick is not None:
             chosen = functools.partial(_picked, indices=flags.pick)
         sources |= _from_data(run, selection, chosen, flags.data_dir, flags.trust_code)

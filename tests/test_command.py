@@ -24,6 +24,8 @@ from jaxattn.errors import InputError, Interrupted, UnavailableError
             InputError("free space, then resume", "resume", "runs/x"),
             "free space, then resume (resume with: jaxattn train --resume runs/x)",
         ),
+        (InputError("mount it", "resume", "my runs/x"), "mount it (resume with: jaxattn train --resume 'my runs/x')"),
+        (InputError("mount it", "resume"), "mount it (--resume)"),
     ],
 )
 def test_the_flag_or_command_that_mends_an_error_is_named(error, line):
@@ -34,6 +36,12 @@ def test_the_flag_or_command_that_mends_an_error_is_named(error, line):
 def test_an_error_keeps_its_setting_when_another_process_gets_it(kind):
     sent = pickle.loads(pickle.dumps(kind("choose another", "out", 3)))
     assert (type(sent), str(sent), sent.setting, sent.value) == (kind, "choose another", "out", 3)
+
+
+def stopped(folder, options):
+    error = Interrupted(folder, 3)
+    error.options = options
+    return error
 
 
 def run(monkeypatch, error):
@@ -58,6 +66,11 @@ def run(monkeypatch, error):
             Interrupted("runs/x", 3), 130,
             "stopped; 3 complete epochs are kept in runs/x; "
             "resume with: jaxattn train --resume runs/x\n", "",
+        ),
+        (
+            stopped("my runs", ("--tensorboard", "--mirror", "a b")), 130,
+            "stopped; 3 complete epochs are kept in my runs; "
+            "resume with: jaxattn train --resume 'my runs' --tensorboard --mirror 'a b'\n", "",
         ),
     ],
 )  # fmt: skip

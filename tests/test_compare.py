@@ -280,11 +280,16 @@ def test_pages_link_to_reports_that_are_there(compared, tmp_path):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_runs_in_a_folder_that_cannot_be_written_are_judged(compared, tmp_path):
+def test_runs_in_a_folder_that_cannot_be_written_are_judged(compared, tmp_path, monkeypatch):
     folder, kept = shutil.copytree(compared[0], tmp_path / "c"), ("predictions.npz", "gates.json")
     for name in kept:
         (folder / "se-s0" / name).unlink()
-        (folder / "se-s0" / f"{name}.part").mkdir()  # where drafts are written, also as root
+
+    def refuse(path, data):
+        raise PermissionError(path)
+
+    monkeypatch.setattr("jaxattn.comparison.predictions.write_bytes", refuse)
+    monkeypatch.setattr("jaxattn.comparison.vital_signs.write_sealed", refuse)
     assert show(folder).table == compared[1].table
     assert not any((folder / "se-s0" / name).exists() for name in kept)
 

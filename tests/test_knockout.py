@@ -17,6 +17,7 @@ from jaxattn.explain import inference, knockout
 from jaxattn.explain.capture import capture
 from jaxattn.explain.knockout import CONDITIONS, accuracy_lost, at, knockout_predictions, lost_with_means, sites_of
 from jaxattn.networks import CNN
+from jaxattn.training import evaluation
 from jaxattn.training.evaluation import BATCH
 
 SHAPE = (8, 8, 3)
@@ -52,7 +53,9 @@ def test_gates_are_replaced_once_at_each_call_by_hand():
     np.testing.assert_array_equal(found["intact"], (kinds + 1) % 4)
     np.testing.assert_array_equal(found["one"], 3)
     np.testing.assert_array_equal(found["mean"], 2)  # 1 + 1: most images are of kind 1
-    before = np.append(np.roll(kinds[:BATCH], 1), np.roll(kinds[BATCH:], 1))
+    before = np.zeros_like(kinds)
+    for rows, valid in evaluation.batches(len(kinds)):
+        before[rows[valid]] = np.roll(kinds[rows[valid]], 1)
     np.testing.assert_array_equal(found["other image"], (before + 1) % 4)
 
 

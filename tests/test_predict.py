@@ -221,8 +221,14 @@ def test_explain_draws_every_plot_of_each_image(unfinished, tmp_path, capsys, mo
         made("RGB").save(tmp_path / folder / "a.png")
     out = tmp_path / "maps"
     predict.main(
-        [str(unfinished), *(str(tmp_path / folder / "a.png") for folder in ("x", "y")), "--explain", "--out", str(out)]
-    )
+        [str(unfinished), *(str(tmp_path / folder / "a.png") for folder in ("x", "y")), "--explain", "--out", str(out),
+         "--json"]
+    )  # fmt: skip
+    printed = capsys.readouterr()
+    assert [json.loads(line)["image"] for line in printed.out.splitlines()] == [
+        str(tmp_path / folder / "a.png") for folder in ("x", "y")
+    ]
+    assert str(out / "a-features.png") in printed.err
     names = {path.name for path in out.iterdir()}
     assert {
         f"{name}-{plot}.png"
@@ -231,7 +237,10 @@ def test_explain_draws_every_plot_of_each_image(unfinished, tmp_path, capsys, mo
     } == names
 
 
-@pytest.mark.parametrize("flags", [["--top", "0"], ["--out", "x"], ["--class", "frog"], ["--explain", "--class", "x"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--top", "0"], ["--top", "2", "--json"], ["--out", "x"], ["--class", "frog"], ["--explain", "--class", "x"]],
+)
 def test_wrong_flags_are_reported(unfinished, tmp_path, flags):
     made("RGB").save(tmp_path / "a.png")
     with pytest.raises(InputError):

@@ -197,6 +197,15 @@ def test_whitening_filters_give_uncorrelated_outputs_of_variance_one():
     np.testing.assert_allclose(second_moments, np.eye(27), atol=0.02)  # EPSILON is added to the variances
 
 
+def test_whitened_are_images_of_all_classes_even_where_classes_are_sorted():
+    shuffled = np.arange(12_000, dtype=np.int32) % 3
+    np.testing.assert_array_equal(initial.representative(shuffled), np.arange(initial.IMAGES))
+    rows = initial.representative(np.sort(shuffled))
+    assert len(set(rows.tolist())) == initial.IMAGES
+    np.testing.assert_allclose(np.bincount(np.sort(shuffled)[rows]) / initial.IMAGES, 1 / 3, atol=1e-3)
+    np.testing.assert_array_equal(initial.representative(shuffled[:7]), np.arange(7))
+
+
 def test_dirac_filters_pass_their_channels():
     drawn = RNG.normal(size=(3, 3, 4, 6)).astype(np.float32)
     x = jnp.array(RNG.normal(size=(2, 8, 8, 4)).astype(np.float32))

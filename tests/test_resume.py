@@ -96,7 +96,8 @@ def test_a_run_that_goes_on_elsewhere_says_so_and_keeps_both_environments(tmp_pa
     monkeypatch.setattr("jaxattn.runs.start.environment", lambda: elsewhere)
     done = resume(tmp_path / "run", epochs=2)
     note = f"from epoch 2 on: jax 0.99 instead of {jax.__version__}, host a desk instead of {here['host']}"
-    assert f"{note}; so results are reproducible only up to rounding" in capsys.readouterr().out
+    note += ", planned for 2 epochs instead of 1"
+    assert f"{note}\n" in capsys.readouterr().out
     assert done.result["notes"] == list(done.notes) == list(load_run(tmp_path / "run").notes) == [note]
     starts = read_manifest(tmp_path / "run").starts
     assert [(start.epoch, start.environment) for start in starts] == [(0, here), (1, elsewhere)]

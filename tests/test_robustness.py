@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,6 +168,19 @@ def test_the_page_leaves_out_what_is_of_other_weights_and_refuses_a_damaged_file
     path.write_text(text[: digits.start(1)] + str((int(digits[1]) + 1) % 10) + text[digits.end(1) :])
     with pytest.raises(InputError, match="its digest is of other contents"):
         show(folder)
+
+
+def test_the_folder_of_a_comparison_may_be_named_twice_in_any_form(folder, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(command, "_measured", lambda comparison, folders, flags: asked.append(comparison) or stop())
+
+    def stop():
+        raise InputError("stop")
+
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(InputError, match="stop"):
+        command.main([folder.name, "--out", str(folder.absolute())])
+    assert asked == [Path(folder.name)]
 
 
 def test_results_of_runs_replace_none_of_a_comparison(folder):

@@ -4,6 +4,9 @@ import dataclasses
 import errno
 import json
 import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import tiny
@@ -13,9 +16,11 @@ from jaxattn.data import DATASETS
 from jaxattn.errors import InputError
 from jaxattn.lock import FILE as LOCK
 from jaxattn.lock import exclusive_lock
-from jaxattn.runs import checkpoint, data
+from jaxattn.runs import checkpoint, data, store
+from jaxattn.runs.folder import default_folder
 from jaxattn.runs.formats import NEWER
-from jaxattn.runs.manifest import Manifest, claim, read_manifest
+from jaxattn.runs.manifest import Manifest, check_continues, claim, read_manifest
+from jaxattn.training import loop
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -89,7 +94,47 @@ def test_folder_that_fails_while_it_is_written_is_reported_in_one_line(tmp_path,
 def test_run_killed_before_its_folder_was_made_starts_anew(tmp_path, quiet):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json.part").write_text("{")
+    (tmp_path / "run" / "config.json.01ab23cd.part").write_text("{")
     assert fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "run", quiet).result["epochs"] == 1
+
+
+def test_two_that_write_one_file_at_once_leave_one_of_both_whole(tmp_path):
+    texts = {str(number) * 200_000 for number in range(8)}
+
+    def write(text):
+        store.write_text(tmp_path / "file", text)
+        return (tmp_path / "file").read_text() in texts
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(write, 5 * sorted(texts)))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_too_little_memory_is_one_line(tmp_path, quiet, monkeypatch):
+    def full(*arguments):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8589934592 bytes.")
+
+    monkeypatch.setattr(loop, "_epoch", full)
+    with pytest.raises(InputError, match="too little memory for batches of 6 images; choose fewer") as caught:
+        fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
+    assert caught.value.setting == "batch_size"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("folder:/a b/images/", "images"), ("folder:C:\\Users\\me\\my images", "my-images"), ("cifar10", "cifar10")],
+)
+def test_the_default_folder_has_the_name_of_the_data(dataset, name):
+    assert re.fullmatch(rf"\d{{8}}-\d{{6}}-{name}-none-s0", default_folder(Config(dataset=dataset)).name)
+
+
+def test_a_moved_data_set_is_not_named_as_what_differs():
+    old, new = (
+        Manifest(Config(dataset=f"folder:/{place}", label_smoothing=smoothing), tiny.SPEC, "0")
+        for place, smoothing in (("old", 0.1), ("new", 0.3))
+    )
+    with pytest.raises(InputError, match=r"holds a run with label_smoothing 0\.1, not 0\.3"):
+        check_continues(Path("x"), old, new, "out")
 
 
 def test_files_in_the_checkpoint_folder_that_are_no_checkpoints_are_left_alone(tmp_path, quiet):

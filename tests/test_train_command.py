@@ -156,6 +156,15 @@ def test_output_without_a_terminal_has_a_line_an_epoch_and_no_codes(whole):
             "unknown schedule 'step'; known are plateau, cosine, linear, steps, constant",
         ),
         (["--resume", "nowhere", "--seed", "1"], "--resume takes its flags from the run"),
+        (
+            ["--dataset", "shapes", "--plateau-patience", "0"],
+            "plateau_patience acts only if schedule is plateau, it is linear; leave it out (--plateau-patience)",
+        ),
+        (
+            ["--momentum", "0.5", "--recipe", "original"],
+            "momentum acts only if optimizer is sgd or momentum, it is adam",
+        ),
+        (["--resume", "gs://bucket/run"], "gs://bucket/run is an address, and only paths"),
         (["--dataset", "shapes", "--augment", "heavy"], "unknown augment 'heavy'; known are none, basic, full"),
     ],
 )

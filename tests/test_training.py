@@ -114,7 +114,11 @@ def test_evaluation_counts_every_image_once_at_any_batch_size(size, monkeypatch)
 @pytest.mark.parametrize(("count", "multiple"), [(1, 1), (5, 8), (256, 1), (300, 1), (300, 3), (513, 8)])
 def test_batches_hold_every_example_once_and_are_filled_up_with_copies(count, multiple):
     found = list(evaluation.batches(count, multiple))
-    assert np.concatenate([rows[valid] for rows, valid in found]).tolist() == list(range(count))
+    order = np.concatenate([rows[valid] for rows, valid in found])
+    assert sorted(order.tolist()) == list(range(count))
+    assert evaluation.joined([{"x": rows[valid] * 2} for rows, valid in found], [rows[valid] for rows, valid in found])[
+        "x"
+    ].tolist() == list(range(0, 2 * count, 2))
     assert len({len(rows) for rows, _ in found}) == 1 and len(found[0][0]) % multiple == 0
     for rows, valid in found:
         last = rows[valid][-evaluation.FILL :]
@@ -127,7 +131,13 @@ def test_a_batch_has_more_rows_of_fill_than_the_network_has_sites():
     assert deep == 55
     ((rows, valid),) = evaluation.batches(60, fill=deep)
     assert len(rows) == 60 + deep and valid.sum() == 60
-    np.testing.assert_array_equal(rows[-deep:], np.arange(60 - deep, 60))
+    np.testing.assert_array_equal(rows[-deep:], rows[60 - deep : 60])
+
+
+def test_the_image_before_another_in_a_batch_is_of_any_class_even_where_classes_are_sorted():
+    labels = np.repeat(np.arange(5), 200)
+    same = [np.mean(labels[rows][1:] == labels[rows][:-1]) for rows, _ in evaluation.batches(1000)]
+    assert 0.1 < np.mean(same) < 0.3  # a fifth by chance
 
 
 def test_logits_do_not_depend_on_how_batches_are_filled_up_even_where_a_block_mixes_their_images(monkeypatch):

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -40,7 +41,8 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
     except KeyboardInterrupt as error:
         if isinstance(error, Interrupted):
             with contextlib.suppress(OSError):  # the reader of our output was stopped, too
-                print(one_line(f"{error}; {HINTS[error.setting].format(error.folder)}"), flush=True)
+                hint = HINTS[error.setting].format(shlex.quote(str(error.folder)))
+                print(one_line(" ".join([f"{error}; {hint}", *map(shlex.quote, error.options)])), flush=True)
         terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
         sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has gone
@@ -53,8 +55,9 @@ def message(error: InputError) -> str:
     """The message of an error, and the flag or command that fixes it."""
     if error.setting is None:
         return str(error)
-    hint = HINTS.get(error.setting, f"--{error.setting.replace('_', '-')}")
-    return f"{error} ({hint.format(error.value)})"
+    flag = f"--{error.setting.replace('_', '-')}"
+    hint = flag if error.value is None else HINTS.get(error.setting, flag)
+    return f"{error} ({hint.format(shlex.quote(str(error.value)))})"
 
 
 @final

@@ -18,7 +18,7 @@ from jaxattn.runs.result import check_accuracy
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import write_bytes
 
-VERSION = "2"  # of the cached files in run folders
+VERSION = "3"  # of the cached files in run folders
 FILE = "predictions.npz"
 Predicted = dict[str, dict[int, dict[str, np.ndarray]]]  # classes [N] by variant, seed and condition
 

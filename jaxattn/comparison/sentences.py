@@ -18,9 +18,9 @@ def no_spread(n: int) -> str:
     return f"{'one seed: no spread' if n else 'no seed in common with the baseline'}, no verdict"
 
 
-def provisional(values: Points, others: Points, planned: int) -> str:
-    """No verdict yet: a variant and the baseline [n] have fewer seeds than planned."""
-    return f"provisional, {len(values)} of {planned} seeds: {(values - others).mean():+z.1f} points so far"
+def provisional(values: Points, others: Points, complete: int, planned: int) -> str:
+    """No verdict yet: of a variant and the baseline [n], not all planned seeds are complete."""
+    return f"provisional, {complete} of {planned} seeds: {(values - others).mean():+z.1f} points so far"
 
 
 def counted(n: int, look: int, planned: int) -> str:

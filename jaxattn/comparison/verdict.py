@@ -148,7 +148,9 @@ def _judged(name, rule) -> tuple[Difference | None, Verdict]:
     if len(values) < 2:
         return result, Verdict("none", sentences.no_spread(len(values)))
     if rule.looks and not any(True for _ in _looks(name, rule)):
-        return result, Verdict("provisional", sentences.provisional(values, others, rule.looks[0]))
+        first = sorted({*scores, *reference, *rule.failed.get(name, ())})[: rule.looks[0]]
+        done = len(points(scores, reference, first)[0])
+        return result, Verdict("provisional", sentences.provisional(values, others, done, rule.looks[0]))
     for look, seeds in _looks(name, rule):
         values, others = points(scores, reference, seeds)
         verdict = _decided(name, look, seeds, family, rule)

@@ -26,7 +26,7 @@ SAVE = "save the weights alone: torch.save(model.state_dict(), 'weights.pt')"
 DEPTH = 4  # of dicts in dicts
 MAX_PICKLE = 2 << 20  # bytes of objects other than values, which take up to 70 times that; of 10,000 tensors 1.4 MB
 MAX_TENSORS = 2 * WEIGHTS  # bytes of all tensors, those of half precision as float32; several may share their memory
-AVERAGE = re.compile("ema|swa|averag", re.IGNORECASE)
+AVERAGE = re.compile(r"(?<![a-z])(ema|swa)(?![a-z])|averag", re.IGNORECASE)
 _LOG = logging.getLogger("jaxattn")
 
 
@@ -193,7 +193,7 @@ def _array(name: str, value: Any) -> np.ndarray | None:
         raise InputError(f"arrays must hold real numbers, {name} is {value.dtype}; {SAVE}")
     if not isinstance(value, np.ndarray) or value.dtype.kind in "iubOSU":
         return None
-    return value.astype(np.float32) if value.dtype.kind == "V" else value
+    return value.astype(np.float32) if value.dtype.kind == "V" or value.dtype.itemsize < 4 else value
 
 
 def _described(contents: Any) -> str:

@@ -23,11 +23,12 @@ CAPTURED = 16  # images in a batch whose maps are captured: self-attention keeps
 
 def in_batches(function: Callable, batches: Iterable, variables: dict[str, Any], *arrays: np.ndarray) -> Any:
     """Applies a function of variables and arrays [N, ...] to `evaluation.batches`, and joins the N rows of results."""
-    parts = []
+    parts, valid_rows = [], []
     for rows, valid in batches:
         outputs = jax.device_get(function(variables, *(array[rows] for array in arrays)))
         parts.append(jax.tree.map(lambda leaf, valid=valid: leaf[valid], outputs))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        valid_rows.append(rows[valid])
+    return evaluation.joined(parts, valid_rows)
 
 
 class Predicted(NamedTuple):

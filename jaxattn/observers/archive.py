@@ -127,10 +127,10 @@ def unpack(files: Files, folder: Path) -> None:
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 try:
                     _write_into(draft, files)
-                    draft.rename(folder)
                 except OSError:
                     shutil.rmtree(draft, ignore_errors=True)
                     raise
+            draft.rename(folder)  # not while its lock is open, which Windows refuses
     except BlockingIOError:
         return  # another process is training there: claiming the folder will report it
     except OSError as error:

@@ -77,6 +77,8 @@ def main(arguments: list[str]) -> None:
     if comparison and len(folders) > 1:
         raise InputError(f"{comparison} is the folder of a comparison; name it alone, or run folders")
     out = local_path(flags.out, "out") if flags.out else comparison
+    if out is not None and comparison is not None and out.resolve() == comparison.resolve():
+        out = comparison
     if out is not None and out != comparison and (out / "compare.json").exists():
         raise InputError(f"{out} holds a comparison, whose results these would replace; choose another folder", "out")
     if out is None:

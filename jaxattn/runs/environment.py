@@ -21,7 +21,7 @@ def environment() -> dict[str, Any]:
     return {
         "versions": {"jaxattn": __version__, **versions, "python": platform.python_version()},
         "device": device(),
-        "host": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "host": f"{platform.system()} {platform.machine()}, {processor()}",
     }
 
 
@@ -31,7 +31,8 @@ def device() -> str:
     return f"{devices.count()} x {one.device_kind} ({one.platform}, {platform.machine()})"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's processor."""
     with contextlib.suppress(OSError):  # on Linux; elsewhere, Python knows it
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):

@@ -69,6 +69,11 @@ def _in_one_line(config, folder):
     except (InputError, OSError):
         raise
     except Exception as error:
+        if "RESOURCE_EXHAUSTED" in str(error):  # the status of XLA
+            raise InputError(
+                f"the device has too little memory for batches of {config.batch_size} images; choose fewer",
+                "batch_size",
+            ) from error
         own = own_classes(config)
         if not own:
             raise

@@ -32,7 +32,7 @@ from jaxattn.runs.start import Job, Metrics, record_start, start_state, warnings
 from jaxattn.runs.store import read_result, write_metrics, write_result
 from jaxattn.runs.warmup import load_and_init
 from jaxattn.training import devices, feed, loop
-from jaxattn.training.initial import IMAGES
+from jaxattn.training.initial import representative
 from jaxattn.training.processes import broadcast, is_first
 from jaxattn.training.program import ingredients
 from jaxattn.training.state import TrainState
@@ -76,7 +76,7 @@ def fit(
         initial = broadcast(lambda: weights.find(manifest, folder))  # invalid ones leave no folder behind
         manifest = broadcast(lambda: contexts.enter_context(claim(folder, manifest, accept_changed_code)))
         contexts.enter_context(recorded(folder, config))
-        data, first = feed.to_device(train), np.array(train.images[:IMAGES])
+        data, first = feed.to_device(train), np.array(train.images[representative(train.labels)])
         trained = frequencies(train.labels, len(splits.classes)).tolist()
         del splits, train  # the training data is on the device; two more copies of CIFAR-10 are 0.3 GB
         job = Job(folder, manifest, program, console, initial, first, watch, warnings(config, requested), trained)

@@ -14,7 +14,7 @@ def default_folder(config: Config) -> Path:
     A network other than the tutorial's is named before the attention.
     """
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    dataset = (config.dataset or "").removeprefix(PREFIX).rpartition("/")[2]
+    dataset = re.split(r"[/\\]", (config.dataset or "").removeprefix(PREFIX).rstrip("/\\"))[-1]
     network = [] if config.network == "cnn" else [config.network]
     names = re.sub(r"[:\s]+", "-", "-".join([dataset, *network, config.attention]))
     return Path("runs", f"{stamp}-{names}-s{config.seed}")

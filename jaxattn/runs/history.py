@@ -20,6 +20,7 @@ class Start:
         environment: versions, devices and the kind of machine (`environment.environment`).
         code: digests of the user's classes (`code.digests`).
         warnings: what readers of its numbers must know about this start.
+        epochs: how many the run was to have; None if that was not recorded.
     """
 
     epoch: int
@@ -27,6 +28,7 @@ class Start:
     environment: dict[str, Any]
     code: Code
     warnings: tuple[str, ...] = ()
+    epochs: int | None = None
 
 
 def changes(starts: Sequence[Start]) -> list[str]:
@@ -42,8 +44,11 @@ def changes(starts: Sequence[Start]) -> list[str]:
     for old, new in itertools.pairwise(lasting):
         different = environment.changes(old.environment, new.environment)
         different += [f"other code of {name}" for name in new.code if new.code[name] != old.code.get(name)]
+        if old.epochs and new.epochs and old.epochs != new.epochs:  # the learning rate may depend on it
+            different.append(f"planned for {new.epochs} epochs instead of {old.epochs}")
         if different:
-            notes.append(f"from epoch {new.epoch + 1} on: {', '.join(different)}")
+            where = "in the test" if new.epoch == new.epochs else f"from epoch {new.epoch + 1} on"
+            notes.append(f"{where}: {', '.join(different)}")
     return notes
 
 
@@ -56,6 +61,8 @@ def parse_start(values: dict[str, Any]) -> Start:
     start = Start(**{**values, "warnings": tuple(values["warnings"])})
     names = [*start.environment["versions"].values(), start.environment["device"], start.environment["host"]]
     texts = [start.time, *start.warnings, *names, *start.code, *start.code.values()]
-    if type(start.epoch) is not int or start.epoch < 0 or not all(isinstance(text, str) for text in texts):
+    numbers = [start.epoch] if start.epochs is None else [start.epoch, start.epochs]
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    if not whole or not all(isinstance(text, str) for text in texts):
         raise TypeError(f"a start must hold an epoch and texts, found {values!r:.80}")
     return start

@@ -13,7 +13,7 @@ LEFT = re.compile(
     r"|Thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|System Volume Information|\$RECYCLE\.BIN"
     r"|@eaDir|#recycle|#snapshot"  # of Synology
     r"|\.ipynb_checkpoints"
-    r"|\.lock|(config|compare)\.json\.part",  # of a run that was killed at its start
+    r"|\.lock|(config|compare)\.json(\.[0-9a-f]+)?\.part",  # of a run that was killed at its start
     re.IGNORECASE,
 )
 FAILED = ("failed.json", "error.txt")  # of a run that failed before it had a configuration to write

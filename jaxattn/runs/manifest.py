@@ -169,8 +169,10 @@ def check_continues(folder: Path, old: Manifest, new: Manifest, setting: str) ->
 
 
 def _difference(old: Manifest, new: Manifest) -> str:
+    moved = all((one.config.dataset or "").startswith(folders.PREFIX) for one in (old, new))
+    free = ("data_dir", "epochs", "dataset") if moved else ("data_dir", "epochs")
     for name, value in old.config.to_json().items():
-        if name not in ("data_dir", "epochs") and value != getattr(new.config, name):
+        if name not in free and value != getattr(new.config, name):
             return f"with {name} {value}, not {getattr(new.config, name)}"
     return "on other images (their hash differs)" if old.dataset_hash != new.dataset_hash else "of other classes"
 

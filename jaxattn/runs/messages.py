@@ -12,13 +12,15 @@ from jaxattn.runs.result import balanced_if_unequal
 
 
 def headline(config: Config, sizes: Iterable[int], params: Any) -> str:
-    """What is trained, on what, in two or three lines. `sizes` are those of the training, monitored and test split."""
+    """What is trained, on what, in two to four lines. `sizes` are those of the training, monitored and test split."""
     train, monitored, test = sizes
     name = "monitored (the TEST set, as the tutorial does)" if config.monitored == "test" else "validation"
     lines = [
         f"{config.recipe} recipe, {config.subject}, {parameters(params):,} parameters, on {device()}",
         f"{config.dataset}: {train:,} training images, {monitored:,} {name}, {test:,} test",
     ]
+    if config.warmup_epochs >= config.epochs:
+        lines.append(f"the warm-up takes {config.warmup_epochs:g} epochs, so that the learning rate only rises")
     if config.precision == "bf16" and jax.default_backend() == "cpu":
         lines.append("bf16 is for GPU and TPU: a CPU is faster in float32, and uses that instead")
     return "\n".join(lines)

@@ -36,7 +36,7 @@ class Job(NamedTuple):
         program: program of its configuration.
         console: where lines go.
         initial: weights that it starts from, from `weights.find`.
-        first: the first training images, `initial.IMAGES` of them, uint8 [N, H, W, 3].
+        first: training images at `initial.representative` rows, uint8 [N, H, W, 3].
         observers: notified of every epoch.
         warnings: what readers of its numbers must know about this start.
         trained: number of training images of each class [K].
@@ -101,12 +101,12 @@ def record_start(job: Job, epoch: int) -> Job:
     manifest = job.manifest
     if epoch == manifest.config.epochs and broadcast(lambda: read_result(job.folder)) is not None:
         return job
-    start = Start(epoch, now(), environment(), digests(manifest.config), job.warnings)
+    start = Start(epoch, now(), environment(), digests(manifest.config), job.warnings, manifest.config.epochs)
     recorded = dataclasses.replace(manifest, starts=(*manifest.starts, start))
     write_files(job, lambda: write_manifest(job.folder, recorded))
     for note in recorded.notes():
         if note not in manifest.notes() and note not in job.warnings:
-            job.console.line(f"{note}; so results are reproducible only up to rounding")
+            job.console.line(note)
     return job._replace(manifest=recorded)
 
 

@@ -1,9 +1,11 @@
 """The small files of a run folder, `metrics.jsonl` and `result.json`; each is written atomically."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -165,7 +167,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file atomically: under another name, then it is renamed."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_bytes(data)
-    os.replace(draft, path)
+    """Writes a file atomically: under a name that no other process uses, then it is renamed."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise

@@ -2,9 +2,10 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt8
 
@@ -30,6 +31,9 @@ def batches(
 ) -> Iterator[tuple[Int32[np.ndarray, " B"], Bool[np.ndarray, " B"]]]:
     """Indices of `count` examples in batches of at most `most`, and which of them are valid.
 
+    The examples are in a fixed random order: where a data set is sorted by class, the image before another one in a
+    batch would be of its class. `joined` restores the order.
+
     All batches are filled up to one size with copies of their last examples, in order. At each site, the control
     `shuffled` gives each image the gate of the image before it, and the first image that of the last row. There are
     more filler rows than sites, so the first image gets the same gate with any number of them, and results are equal on
@@ -44,13 +48,24 @@ def batches(
     Returns:
         Pairs of int32 [B] and bool [B].
     """
-    most = min(most or BATCH, count)
+    most, order = min(most or BATCH, count), np.random.default_rng(0).permutation(count)
     size = math.ceil((most + fill) / multiple) * multiple
     for start in range(0, count, most):
         valid = np.arange(size) < min(most, count - start)
         examples = valid.sum()
         rows = np.where(valid, np.arange(size), (np.arange(size) - size) % examples)
-        yield (start + rows).astype(np.int32), valid
+        yield order[start + rows].astype(np.int32), valid
+
+
+def joined(parts: Sequence[Any], rows: Sequence[Int32[np.ndarray, " _"]]) -> Any:
+    """The results of batches, one for each of N valid examples, in the order of the examples: arrays [N, ...].
+
+    Args:
+        parts: for each batch, a tree of arrays of results [B, ...].
+        rows: for each batch, the indices of its valid examples [B].
+    """
+    order = np.argsort(np.concatenate(rows))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *parts)
 
 
 def evaluate(
@@ -66,14 +81,15 @@ def evaluate(
     """
     variables = devices.replicate(variables)
     data = to_device(split)
-    outputs = [
-        (devices.synchronise(step(variables, *inputs[:3], devices.shard(valid))), valid)
-        for rows, valid in batches(len(split), devices.count(), fill=fill)
-        for inputs in data.calls(rows[None], 1)
-    ]
-    loss, correct, count = np.sum([np.asarray(tally, np.float64) for (tally, _), _ in outputs], axis=0)
-    logits = np.concatenate([np.asarray(logits)[valid] for (_, logits), valid in outputs])
-    return float(loss / count), float(correct / count), logits
+    tallies, parts, valid_rows = [], [], []
+    for rows, valid in batches(len(split), devices.count(), fill=fill):
+        for inputs in data.calls(rows[None], 1):
+            tally, logits = devices.synchronise(step(variables, *inputs[:3], devices.shard(valid)))
+            tallies.append(np.asarray(tally, np.float64))
+            parts.append(np.asarray(logits)[valid])
+            valid_rows.append(rows[valid])
+    loss, correct, count = np.sum(tallies, axis=0)
+    return float(loss / count), float(correct / count), joined(parts, valid_rows)
 
 
 def logits(
@@ -81,9 +97,9 @@ def logits(
 ) -> Float[np.ndarray, "N K"]:
     """Logits [N, K] of images uint8 [N, H, W, 3] in evaluation mode; `spec` is that of the data set."""
     forward = _forward(model, spec)
-    few_sizes = batches(len(images), multiple=32, fill=fill_of(model))  # each is compiled
-    parts = [(forward(variables, images[rows]), valid) for rows, valid in few_sizes]
-    return np.concatenate([np.asarray(part)[valid] for part, valid in parts])
+    few_sizes = list(batches(len(images), multiple=32, fill=fill_of(model)))  # each is compiled
+    parts = [np.asarray(forward(variables, images[rows]))[valid] for rows, valid in few_sizes]
+    return joined(parts, [rows[valid] for rows, valid in few_sizes])
 
 
 @functools.lru_cache(maxsize=32)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, Int32, UInt8
 
 from jaxattn.data.augment import to_float
 from jaxattn.data.spec import Spec
@@ -24,7 +24,7 @@ def prepare(
     Args:
         model: the network.
         state: as drawn.
-        images: the first `IMAGES` of the training set, [N, H, W, 3].
+        images: those of the training set at `representative` rows, [N, H, W, 3].
         spec: of the data set.
         first: "whitening" for the first convolution; "pytorch" keeps what was drawn.
         later: "dirac" for the others; "pytorch" keeps what was drawn.
@@ -47,6 +47,17 @@ def prepare(
     params = unflatten_dict(params)
     average = {**state.average, "params": jax.tree.map(np.copy, params)} if state.average else {}
     return state.replace(params=params, average=average)
+
+
+def representative(labels: Int32[np.ndarray, " N"]) -> Int[np.ndarray, " M"]:
+    """Rows [M] of `IMAGES` of N images, or of all if they are fewer: the first, or evenly spaced if these lack a class.
+
+    A data set that is sorted by class, as a folder is, begins with a few classes alone.
+    """
+    first = np.arange(min(IMAGES, len(labels)))
+    if len(np.unique(labels[first])) == len(np.unique(labels)):
+        return first
+    return np.linspace(0, len(labels) - 1, len(first)).round().astype(int)
 
 
 def whitening_kernel(
