@@ -14,10 +14,12 @@ import chex
 import numpy as np
 import pytest
 import tiny
+from accuracies import trained
 from pages import text_of
 
 from jaxattn import Config, fit, load_run
 from jaxattn.cli.command import run_command
+from jaxattn.comparison import compare as compare_module
 from jaxattn.comparison import figures, predictions, results, train
 from jaxattn.comparison.compare import compare, of_runs, show
 from jaxattn.comparison.plan import Plan
@@ -134,6 +136,34 @@ def test_existing_runs_are_compared_and_runs_that_differ_are_refused(compared, t
     assert (folder / "compare.html").read_bytes() == before
     with pytest.raises(InputError, match="hold the same variant and seed"):
         of_runs([*runs, runs[0]], tmp_path / "page")
+
+
+def test_runs_on_other_images_are_refused(compared, tmp_path):
+    other = shutil.copytree(compared[0] / "se-s1", tmp_path / "other")
+    values = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(values | {"dataset_hash": "0"}))
+    tiny.edit_result(other, dataset_hash="0")
+    with pytest.raises(InputError, match=r"none-s0 were trained on other images \(their hash differs\)"):
+        of_runs([compared[0] / "none-s0", other], tmp_path / "page")
+
+
+def test_runs_are_judged_with_margin_failures_sizes_and_images():
+    accuracies = trained(0.05, se=0.4, wide_se=0.1)
+    del accuracies["se"][3]
+    parameters = {"none": 800, "se": 1000, "wide:se": 900}
+    runs = {
+        name: {
+            seed: results.Finished(None, None, {"test_accuracy": value, "parameters": parameters[name]}, [], None)
+            for seed, value in scores.items()
+        }
+        for name, scores in accuracies.items()
+    }
+    plan = Plan(Config(**FLAGS), ("none", "se", "wide:se"), (8,), margin=0.7)
+    row = compare_module._judge(plan, runs, {"se": {3: FAILURE}}, 200).rows[1]
+    assert row.verdict.text.endswith(
+        "7 of 8 seeds; less than 0.7 points; it also beats the control wide:se (900 parameters; se has 1,000)"
+    )
+    assert row.difference.images == pytest.approx(0.7714, abs=1e-4)
 
 
 def test_what_may_have_been_seen_is_recorded_when_a_plan_is_extended(compared):

@@ -30,6 +30,16 @@ def test_every_seed_is_a_dot_every_mean_a_bar():
     assert {text.get_text() for text in axes.texts} >= {"55.00", "80.00"}
 
 
+def test_the_line_joins_what_is_not_beaten_in_both():
+    rows = [
+        figures.Cost("none", 0.80, 1000, 9, 9),
+        figures.Cost("se", 0.82, 1100, 9, 9),
+        figures.Cost("wide:se", 0.81, 2000, 9, 9),
+    ]
+    line = figures.costs(rows, "").axes[0].lines[0]
+    assert [tuple(map(float, point)) for point in zip(*line.get_data(), strict=True)] == [(1, 80), (1.1, 82)]
+
+
 def test_an_interval_is_drawn_where_its_ends_are():
     rows = [figures.Interval("se", 0.2, -0.1, 0.5), figures.Interval("eca", -1.0, -2.0, 0.0)]
     (axes,) = figures.forest("Difference", rows, "", 0.3).axes

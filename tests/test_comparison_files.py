@@ -1,6 +1,7 @@
 """Files of a comparison: numbers of other programs, which are judged, and what others read."""
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,18 +12,20 @@ import tiny
 from accuracies import trained
 
 from jaxattn.cli.command import run_command
-from jaxattn.comparison import csv_file, files, page, sections
+from jaxattn.comparison import csv_file, files, page, sections, usage
 from jaxattn.comparison.compare import compare
 from jaxattn.comparison.csv_file import read_csv
 from jaxattn.comparison.estimates import Estimate
 from jaxattn.comparison.files import HEADER
 from jaxattn.comparison.numbers import of_csv
+from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.plan_file import read_plan
 from jaxattn.comparison.results import Finished
 from jaxattn.comparison.verdict import judge
 from jaxattn.config import Config
 from jaxattn.data.splits import Split
 from jaxattn.errors import InputError
+from jaxattn.explain.knockout import CONDITIONS
 
 ROWS = [(name, seed, base + 0.001 * (seed % 3)) for seed in range(8) for name, base in (("plain", 0.8), ("mine", 0.81))]
 
@@ -75,6 +78,7 @@ def test_numbers_of_other_programs_are_judged(tmp_path):
     assert found.table.baseline == "plain" and found.page is None
     assert found.verdict.startswith("mine helps: +1.0 points on these test images")
     assert of_csv(tmp_path / "x.csv", baseline="mine").verdict.startswith("plain hurts: -1.0 points")
+    assert "; less than 2 points" in of_csv(tmp_path / "x.csv", margin=2).verdict
     assert of_csv(tmp_path / "x.csv", planned=9).verdict.startswith("mine provisional, 8 of 9 seeds")
     with pytest.raises(InputError, match=r"^unknown baseline 'other'; known are plain, mine$"):
         of_csv(tmp_path / "x.csv", baseline="other")
@@ -242,6 +246,33 @@ def test_a_row_says_where_an_early_look_decided_and_other_outcomes_may_be_missin
     assert "se – +3.000 (+2.000 to +4.000) eca +1.000 (+0.000 to +2.000) –" in text
 
 
+def test_the_cells_of_a_table_by_hand():
+    text = files.markdown(judge(trained(0.2, se=0.6), "none", (6, 8)))
+    assert "| se | 8 | 80.60 ± 0.21 | +0.60 (+0.29 to +0.91), 6 seeds | helps |" in text
+    table = judge(trained(0.4, se=0.5, eca=0.5), "none", (8,), 200)
+    cells = sections.table_row(table.rows[1], table, None)["difference"]
+    assert (cells["wins"], cells["corrected"], cells["images"]) == ("75%", "0.069", pytest.approx(1))
+
+
+def test_the_command_that_repeats_a_comparison_has_its_looks_and_margin(tmp_path):
+    plan = Plan(Config(dataset="shapes"), ("none", "se"), (6, 8), margin=0.7)
+    assert "--attention none se --seeds 6,8 --margin 0.7 " in sections.command(tmp_path, plan)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"), [("1", ".5", (1, 0.5)), ("0", "93.5", (0, 0.935)), ("100", "93.5", (1, 0.935))]
+)
+def test_fractions_and_percent_are_told_apart_at_their_ends(tmp_path, first, second, expected):
+    (tmp_path / "x.csv").write_text(f"variant,seed,accuracy\na,0,{first}\na,1,{second}\nb,0,{first}\n")
+    assert read_csv(tmp_path / "x.csv")["a"] == pytest.approx(dict(enumerate(expected)))
+
+
+def test_a_line_is_named_by_its_number_in_the_file(tmp_path):
+    (tmp_path / "x.csv").write_text("variant,seed,accuracy\n\n\na,0,high\n")
+    with pytest.raises(InputError, match="line 4"):
+        read_csv(tmp_path / "x.csv")
+
+
 def test_what_is_counted_by_image_is_of_the_seeds_of_the_look_that_decided():
     table, test = judge(trained(0.2, se=0.6), "none", (6, 8)), tiny.splits().test
     random = np.random.default_rng(0)
@@ -256,6 +287,33 @@ def test_what_is_counted_by_image_is_of_the_seeds_of_the_look_that_decided():
     }
     classes = sections.by_class(table, fewer, lacking, tiny.SPEC)
     assert "nan" not in classes[0]["spoken"] and classes[0]["spoken"].count(" to ") == 9
+
+
+def test_of_many_classes_those_that_changed_most_are_drawn():
+    labels = np.repeat(np.arange(25), 2).astype(np.int32)
+    test = Split(np.zeros((50, 4, 4, 3), np.uint8), labels)
+    right = np.where((np.arange(50) % 2 == 0) & (labels < 20), labels, (labels + 1) % 25)  # one image of 20 classes
+    predicted = {
+        name: {seed: {"intact": classes} for seed in range(2)}
+        for name, classes in (("none", (labels + 1) % 25), ("se", right))
+    }
+    spec = dataclasses.replace(tiny.SPEC, classes=tuple(f"c{i}" for i in range(25)))
+    table = judge({"none": {0: 0.1, 1: 0.2}, "se": {0: 0.3, 1: 0.5}}, "none")
+    assert [row.label for row in sections.by_class(table, predicted, test, spec)[0]["rows"]] == [
+        f"c{i}" for i in range(20)
+    ]
+
+
+def test_points_lost_by_hand():
+    labels = np.arange(4)
+    test = Split(np.zeros((4, 4, 4, 3), np.uint8), labels.astype(np.int32))
+
+    def wrong(count):
+        return np.where(np.arange(4) < count, (labels + 1) % 4, labels)
+
+    lost = {"se": {seed: {"intact": labels, **dict.fromkeys(CONDITIONS[1:], wrong(seed + 1))} for seed in (0, 1)}}
+    ((row),) = usage.knockout(lost, test)
+    assert row["n"] == 2 and row["cells"] == 3 * ["+37.50 (-121.33 to +196.33)"]
 
 
 @pytest.mark.parametrize(

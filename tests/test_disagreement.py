@@ -23,6 +23,7 @@ def test_counts_images_that_one_variant_knows_in_nearly_all_seeds_and_the_other_
 def test_the_largest_difference_comes_first():
     found = disagreement(of_images(7, 8), of_images(1, 0))
     assert list(found.better) == [1, 0]
+    assert list(disagreement(of_images(1, 0), of_images(7, 8)).worse) == [1, 0]
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 8])
@@ -59,6 +60,7 @@ def test_every_variant_is_compared_with_the_baseline():
     assert disagreements({"none": {}, "se": answers["se"]}, "none", labels) == {}
     text = sentence("se", "none", found["se"])
     assert text.startswith("2 images") and "0 the other way round" in text
+    assert "with se and in at most 20% with none" in text
 
 
 def test_the_figure_names_class_and_shares():

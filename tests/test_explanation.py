@@ -10,7 +10,7 @@ from explained import few_scored_and_quickly_randomised, run, sources  # noqa: F
 
 from jaxattn.data.augment import normalize
 from jaxattn.errors import InputError
-from jaxattn.explain import score_table
+from jaxattn.explain import faithfulness, score_table
 from jaxattn.explain.cam import CAMS
 from jaxattn.explain.explanation import Explanation, Selection
 from jaxattn.explain.selection import balanced, least_confident, worst_mistakes
@@ -52,6 +52,20 @@ def test_deletion_goes_from_the_image_to_grey_and_insertion_back_to_the_image():
         np.testing.assert_allclose(one.scores.deletion[:, 0], whole, rtol=1e-4)
         np.testing.assert_allclose(one.scores.insertion[:, -1], whole, rtol=1e-4)
         np.testing.assert_allclose(one.scores.deletion[:, -1], expected, rtol=1e-4)
+
+
+def test_pixels_are_removed_from_the_highest_of_a_map_on_by_hand(monkeypatch):
+    made, images = run("usual")[0], sources("usual").explanation.predictions.images[:1]
+    explained = Explanation(made, images)
+    monkeypatch.setattr(explained, "_probabilities", lambda changed: np.stack(list(changed)))
+    values = np.arange(16.0).reshape(1, 4, 4)  # lowest in the first corner, highest in the last
+    scores = explained.score(values, -values)
+    image, grey = images[0].astype(np.float32), 255 * np.array(made.spec.mean, np.float32)
+    np.testing.assert_allclose(scores.deletion[1, 0, -1, -1], grey, rtol=1e-5)
+    np.testing.assert_allclose(scores.deletion[1, 0, 0, 0], image[0, 0])
+    np.testing.assert_allclose(scores.insertion[0], faithfulness.blurred(images.astype(np.float32)))
+    np.testing.assert_allclose(scores.insertion[1, 0, -1, -1], image[-1, -1])
+    np.testing.assert_allclose(scores.similarity, [-1])
 
 
 def test_chance_is_the_objects_fraction_of_the_image():

@@ -117,6 +117,45 @@ def test_a_look_that_shows_nothing_leaves_it_to_the_next():
     assert eight.verdict.kind == "helps" and ", 8 seeds;" in eight.verdict.text and eight.difference.n == 8
 
 
+def test_a_control_is_judged_at_the_level_of_all_looks():
+    text = judge(trained(0.2, se=0.6, constant=0.3), "none", (6, 8)).rows[1].verdict.text
+    assert "not shown to beat the control constant (+0.30 points, 95 % for 2 looks together, -0.01 to 0.61)" in text
+
+
+def test_a_look_waits_for_each_seed_and_counts_those_of_its_own():
+    table = trained(0.2, se=0.6)
+    del table["se"][3]
+    assert judge(table, "none", (6, 8)).rows[1].verdict.text.startswith("provisional, 5 of 6 seeds")
+    assert judge(trained(0.2, 5, se=0.6), "none", (6, 8)).rows[1].verdict.text.startswith("provisional, 5 of 6 seeds")
+    table = trained(0.2, se=0.6)
+    del table["se"][1]
+    row = judge(table, "none", (2, 8), failed={"se": {1}}).rows[1]
+    assert (row.verdict.kind, row.difference.n) == ("helps", 7) and "7 of 8 seeds" in row.verdict.text
+
+
+def test_an_outlier_after_the_look_that_decides_is_none_and_that_of_the_baseline_is():
+    table = trained(0.2, se=0.6)
+    table["none"][7], table["se"][7] = 0.1, 0.9
+    assert "outlier" not in judge(table, "none", (6, 8)).rows[1].verdict.text
+    table = trained(0.2, se=0.0)
+    table["none"][2] = 0.1
+    assert judge(table, "none", (8,)).rows[1].verdict.text.endswith("; none seed 2 (10.00 %) is an outlier")
+
+
+def test_the_same_attention_with_another_setting_needs_no_control():
+    table = {name.replace("none", "se").replace("eca", "se:ema=0"): one for name, one in trained(eca=0.6).items()}
+    assert judge(table, "se", (8,)).rows[1].verdict.text.endswith(", 8 seeds")
+
+
+def test_every_verdict_of_an_extended_comparison_says_what_that_costs():
+    earlier = [Earlier((6,), ("none", "se"), "2026-08-01")]
+    for found in (verdict(-0.6, earlier=earlier), verdict(0.05, 0.1, earlier=earlier)):
+        assert found.text.endswith("7.4 % of comparisons still claim one, not 5 %")
+    with_control = verdict(0.6, earlier=[Earlier((6,), ("none", "se", "constant"))]).text
+    assert "7.4 % of comparisons" in with_control  # a control is in a family of its own
+    assert "extended" not in verdict(0.6, earlier=[Earlier((6,), ("none", "constant"))]).text
+
+
 def test_what_was_extended_without_a_plan_says_what_that_costs():
     found = verdict(0.6, earlier=[Earlier((6,), ("none", "se"), "2026-08-01")]).text
     assert found.endswith(

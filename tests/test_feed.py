@@ -41,6 +41,11 @@ def trained(folder, quiet, monkeypatch, share, steps=1, chunk=0):
         return fit(Config(**FLAGS), folder, quiet)
 
 
+def test_images_are_large_above_half_of_a_devices_memory(monkeypatch):
+    monkeypatch.setattr(feed, "_memory", lambda: 24)
+    assert not feed.is_large(np.zeros(12, np.uint8)) and feed.is_large(np.zeros(13, np.uint8))
+
+
 @pytest.mark.parametrize(("steps", "batches"), [(1, 1), (1, 5), (1, 1000), (5, 10)])
 def test_a_run_that_is_fed_equals_one_on_the_device(tmp_path, quiet, monkeypatch, resident, steps, batches):
     on_device = resident(steps)

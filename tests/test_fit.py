@@ -54,6 +54,39 @@ def test_run_folder_holds_what_is_promised(tmp_path, quiet):
     assert checkpoint.epochs(tmp_path / "run" / "checkpoints")[-1] == 2
 
 
+def test_the_average_is_monitored_as_it_is_tested(tmp_path, quiet):
+    done = fit(Config(**tiny.CONFIG | {"ema": 0.9, "monitor": "test", "keep": "last"}), tmp_path / "run", quiet)
+    assert done.metrics[-1]["val_loss"] == pytest.approx(done.result["test_loss"], rel=1e-5)
+
+
+def test_each_epoch_has_an_order_of_its_own(tmp_path, quiet, monkeypatch):
+    drawn = []
+    rows = loop.epoch_rows
+    monkeypatch.setattr(
+        loop, "epoch_rows", lambda seed, epoch, *rest: drawn.append((seed, epoch)) or rows(seed, epoch, *rest)
+    )
+    fit(Config(**tiny.CONFIG | {"seed": 3}), tmp_path / "run", quiet)
+    assert drawn == [(3, 1), (3, 2)]
+
+
+def test_the_rate_is_that_of_the_last_step_and_training_images_are_counted(tmp_path, quiet):
+    flags = {"schedule": "linear", "monitor": "test", "keep": "last", "batch_size": 20}  # 8 steps an epoch
+    done = fit(Config(**tiny.CONFIG | flags), tmp_path / "run", quiet)
+    assert [line["learning_rate"] for line in done.metrics] == pytest.approx([1e-3 * 9 / 16, 1e-3 / 16])
+    held_out = fit(Config(**tiny.CONFIG | {"epochs": 1}), tmp_path / "held", quiet)
+    assert sum(held_out.result["train_images_by_class"]) == 144
+
+
+@pytest.mark.parametrize(("seconds", "shares"), [((2, 6, 8), (0.25, 0.5, 0.25)), ((9, 6, 8), (0.75, 0, 0.25))])
+def test_the_shares_of_an_epoch_by_hand(seconds, shares):
+    assert tuple(loop._shares(*seconds).values()) == shares
+
+
+def test_a_run_that_diverges_in_its_first_epoch_kept_nothing():
+    assert "; nothing was kept; a new run" in str(loop._diverged(Config(), 1, 5, {"train loss": float("nan")}))
+    assert "; the checkpoint of epoch 1 is kept; a new" in str(loop._diverged(Config(), 2, 5, {}))
+
+
 def test_result_is_the_tested_epochs_accuracy_on_the_test_set(tmp_path, quiet):
     done = fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
     splits = tiny.splits()

@@ -341,6 +341,10 @@ def test_what_is_no_data_set_is_refused(tmp_path, change, message):
     refused(tmp_path / "set", message)
 
 
+def test_a_data_folder_may_have_moved():
+    assert moved(Config(dataset="shapes", data_dir="/a"), "/b").data_dir == "/b"
+
+
 def test_a_class_may_lack_test_images_and_is_named(tmp_path):
     root = make(tmp_path / "set", "train/{c}/{i}.png test/{c}/{i}.png")
     put(root / "train" / "cat" / "0.png")

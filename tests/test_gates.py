@@ -1,6 +1,7 @@
 """How gates vary, by hand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from report_runs import drawn
 from jaxattn.attention import resolve
 from jaxattn.comparison import vital_signs
 from jaxattn.comparison.compare import compare, show
+from jaxattn.comparison.results import Finished
+from jaxattn.config import Config
 from jaxattn.data.augment import to_input
 from jaxattn.explain import inference
 from jaxattn.explain.capture import capture
 from jaxattn.explain.gates import Signs, class_means, describe, gate_limits, signs
 from jaxattn.networks import CNN
+from jaxattn.runs.manifest import Manifest
 
 
 def test_spread_by_hand():
@@ -119,6 +123,16 @@ def test_signs_are_kept_with_a_run_and_made_again_where_they_are_damaged(tmp_pat
         made.clear()
     show(tmp_path)
     assert made == []
+
+
+def test_signs_are_means_over_seeds(monkeypatch):
+    one = np.zeros(40, int)
+    of_seed = {seed: Signs(*[0.2 * (seed + 1)] * len(Signs._fields)) for seed in (0, 1)}
+    monkeypatch.setattr(vital_signs, "_of_run", lambda run, test: {"block1": of_seed[run.config.seed]})
+    runs = {seed: Finished(Path(), Config(seed=seed), {}, [], Manifest(Config(), tiny.SPEC, "0")) for seed in (0, 1)}
+    predicted = {"se": {seed: {"intact": one, "one": one} for seed in (0, 1)}, "none": {0: {"intact": one}}}
+    found = vital_signs.vital_signs({"se": runs, "none": {0: runs[0]}}, predicted, tiny.splits().test)
+    assert list(found) == ["se"] and list(found["se"]["block1"]) == pytest.approx([0.3] * len(Signs._fields))
 
 
 def test_class_means_by_hand():

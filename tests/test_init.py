@@ -13,6 +13,7 @@ import tiny
 from jaxattn import Config, export, fit, load_run, resume
 from jaxattn.convert import to_torch
 from jaxattn.errors import InputError, Interrupted
+from jaxattn.runs import weights
 from jaxattn.runs.console import Console
 from jaxattn.runs.manifest import read_manifest
 from jaxattn.runs.weights import find, name_of, named
@@ -26,6 +27,12 @@ FLAGS = {
     "later_convs": "dirac", "ema": 0.9,
 }  # fmt: skip
 PLAIN = {**tiny.CONFIG, "first_conv": "pytorch", "later_convs": "pytorch"}
+
+
+def test_a_run_gives_the_average_of_its_weights(tmp_path, quiet):
+    done = fit(Config(**tiny.CONFIG | {"ema": 0.9}), tmp_path / "run", quiet)
+    given = weights.read(tmp_path / "run")
+    np.testing.assert_array_equal(given["params/head/kernel"], done.variables["params"]["head"]["kernel"])
 
 
 @pytest.fixture

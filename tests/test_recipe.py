@@ -160,6 +160,13 @@ def test_no_recipe_is_called_published_where_none_was():
         Config(network="resnet18", recipe="paper")
 
 
+@pytest.mark.parametrize("text", ["0.75,0.5", "0,0.5", "0.5,1", "x", ""])
+def test_milestones_are_rising_fractions(text):
+    assert optim.fractions("0.5,0.75") == [0.5, 0.75]
+    with pytest.raises(InputError, match="milestones must be rising fractions between 0 and 1"):
+        optim.fractions(text)
+
+
 def test_the_linear_schedule_falls_to_zero():
     rate = optim.learning_rate("linear", 0.2, steps=12, warmup=2)
     np.testing.assert_allclose([rate(step) for step in range(12)], [0.1, 0.2, *np.linspace(0.2, 0, 11)[:-1]], atol=1e-7)

@@ -178,6 +178,40 @@ def test_a_plan_depends_on_no_file_and_no_working_folder(tmp_path, monkeypatch):
     assert stored.config_of("se:init=weights", 0).init == str(tmp_path / "weights")
 
 
+def test_what_was_seen_and_planned_is_kept_when_a_plan_changes(tmp_path):
+    plan = Plan(Config(dataset="shapes"), ("none", "se"), (8,))
+    write_plan(tmp_path / "a", plan, "", lambda plan: ((), 0))
+    write_plan(tmp_path / "a", dataclasses.replace(plan, looks=(9,)), "", lambda plan: ((), 5))
+    (earlier,) = read_plan(tmp_path / "a").earlier
+    assert (earlier.looks, earlier.planned) == ((5,), (8,))  # provisional results of five seeds
+    write_plan(tmp_path / "b", dataclasses.replace(plan, looks=(6, 9)), "", lambda plan: ((), 0))
+    more = dataclasses.replace(plan, looks=(6, 9), variants=("none", "se", "eca"))
+    write_plan(tmp_path / "b", more, "", lambda plan: ((6,), 7))
+    (earlier,) = read_plan(tmp_path / "b").earlier
+    assert (earlier.looks, earlier.planned, earlier.variants) == ((6,), (6, 9), ("none", "se"))
+    write_plan(tmp_path / "c", dataclasses.replace(plan, margin=0.5), "", lambda plan: ((), 0))
+    with pytest.raises(InputError, match=r"was planned with a margin of 0\.5 points, got 0\.3"):
+        write_plan(tmp_path / "c", plan, "", lambda plan: ((), 0))
+
+
+def test_data_may_move_between_two_calls(tmp_path):
+    for place in ("/old", "/new"):
+        plan = Plan(Config(dataset="shapes", data_dir=place), ("none", "se"), (2,))
+        write_plan(tmp_path, plan, "", lambda plan: ((), 0))
+    stored = read_plan(tmp_path)
+    assert stored.config.data_dir == stored.config_of("se", 1).data_dir == "/new"
+
+
+def test_the_plan_of_an_earlier_version_is_read(tmp_path):
+    write_plan(tmp_path, Plan(Config(dataset="shapes"), ("none", "se"), (8,)), "", lambda plan: ((), 0))
+    values = json.loads((tmp_path / "compare.json").read_text())
+    for name in ("looks", "margin", "earlier"):
+        del values[name]
+    (tmp_path / "compare.json").write_text(json.dumps(values | {"seeds": 8, "extended": [4, 6]}))
+    stored = read_plan(tmp_path)
+    assert stored.looks == (8,) and [earlier.looks for earlier in stored.earlier] == [(4,), (6,)]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

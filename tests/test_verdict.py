@@ -185,6 +185,18 @@ def test_an_accuracy_that_is_no_fraction_is_refused(value):
         judge({"none": {0: 0.8}, "se": {0: 0.8, 3: value}}, "none", (2,))
 
 
+def test_one_variant_is_no_comparison():
+    with pytest.raises(InputError, match="a comparison takes at least 2 variants, got 1"):
+        judge({"none": {0: 0.5}}, "none")
+
+
+def test_two_seeds_have_no_correlation_and_a_large_spread_takes_a_thousand_seeds():
+    two = {"none": {0: 0.1, 1: 0.2}, "se": {0: 0.3, 1: 0.5}}
+    assert judge(two, "none").rows[1].difference.correlation is None
+    wild = {"none": {0: 1.0, 1: 0.0, 2: 0.5}, "se": {0: 0.0, 1: 1.0, 2: 0.5}}
+    assert judge(wild, "none").rows[1].verdict.text.endswith("takes about 1000 or more seeds")
+
+
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(InputError, match=r"^unknown baseline 'plain'; known are none, se$"):
         judge(trained(se=1.0), "plain")

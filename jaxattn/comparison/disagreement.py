@@ -68,7 +68,7 @@ def disagreements(
         labels: the true classes.
     """
     correct = {
-        name: np.stack([predicted["intact"] == labels for predicted in by_seed.values()])
+        name: np.stack([classes["intact"] == labels for classes in by_seed.values()])
         for name, by_seed in predicted.items()
         if by_seed
     }

@@ -15,7 +15,7 @@ def knockout(predicted: Predicted, test: Split) -> list[dict[str, Any]]:
     """Points of accuracy lost under each condition, mean and interval over the seeds, for each variant with gates."""
     rows = []
     for name, by_seed in predicted.items():
-        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
+        lost = [accuracy_lost(classes, test.labels) for classes in by_seed.values() if len(classes) > 1]
         if lost:
             cells = [_lost(np.array([one[condition] for one in lost])) for condition in CONDITIONS[1:]]
             rows.append({"name": name, "n": len(lost), "cells": cells})
@@ -26,7 +26,7 @@ def knockout_by_site(predicted: Predicted, test: Split) -> list[dict[str, Any]]:
     """The same for the gates of each site alone; the intervals of a variant's sites are simultaneous."""
     rows = []
     for name, by_seed in predicted.items():
-        lost = [accuracy_lost(predicted, test.labels) for predicted in by_seed.values() if len(predicted) > 1]
+        lost = [accuracy_lost(classes, test.labels) for classes in by_seed.values() if len(classes) > 1]
         sites = sites_of(lost[0]) if lost else []
         for site in sites:
             losses = [[one[at(condition, site)] for one in lost] for condition in CONDITIONS[1:]]
