@@ -14,6 +14,8 @@ import tiny
 from jaxattn import Config
 from jaxattn.comparison import cluster
 from jaxattn.comparison.compare import compare
+from jaxattn.comparison.plan import Plan
+from jaxattn.comparison.progress import Progress
 from jaxattn.errors import InputError, Interrupted
 from jaxattn.lock import exclusive_lock
 from jaxattn.runs.console import Console
@@ -90,6 +92,44 @@ def test_jobs_are_processes_that_train_a_run_each_and_one_that_fails_spoils_no_o
     submitted = len(list((folder / "jobs").glob("*_submitted.pkl")))
     assert {row.variant.n for row in call(folder).table.rows} == {1} and submitted == 2 + 1 + 1
     assert len(list((folder / "jobs").glob("*_submitted.pkl"))) == submitted
+
+
+def test_on_this_machine_a_job_runs_for_every_two_cores(tmp_path, monkeypatch):
+    """The jobs end one after the other without a result: the third one failed, the others left their runs."""
+    active, most = [], []
+
+    class Job:
+        paths = types.SimpleNamespace(stderr="log")
+
+        def __init__(self, error):
+            self.error, self.asked = error, 0
+            active.append(self)
+            most.append(len(active))
+
+        def done(self):
+            self.asked += 1
+            if self.asked == 2:
+                active.remove(self)
+            return self.asked >= 2
+
+        def exception(self):
+            return self.error
+
+        def stderr(self):
+            return "first line\nlast words\n"
+
+    errors = iter([None, None, RuntimeError("killed"), None, None])
+    manager = types.SimpleNamespace(submit=lambda *arguments: Job(next(errors)))
+    monkeypatch.setattr(cluster, "_manager", lambda *arguments: manager)
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    warned = []
+    runs = [(tmp_path / str(number), Config(seed=number)) for number in range(5)]
+    progress = Progress(Plan(Config(), ("none", "se"), (5,)), {}, {}, Console(quiet=True))
+    monkeypatch.setattr(progress, "warn", warned.append)
+    elsewhere = cluster.submit(tmp_path / "jobs", runs, "local", progress)
+    assert max(most) == 2 and elsewhere == [path for path, config in runs if config.seed != 2]
+    assert warned == ["1 jobs failed; the same call tries again. The first, 2, says in log: last words"]
 
 
 def test_ctrl_c_while_jobs_run_says_that_the_same_call_goes_on(tmp_path, monkeypatch):

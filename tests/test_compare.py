@@ -1,6 +1,7 @@
 """Comparing variants over seeds: what is trained, what is kept, what is refused, and the page."""
 
 import contextlib
+import dataclasses
 import datetime
 import functools
 import io
@@ -8,6 +9,7 @@ import json
 import re
 import shutil
 import threading
+import types
 from pathlib import Path
 
 import chex
@@ -22,6 +24,7 @@ from jaxattn.cli.command import run_command
 from jaxattn.comparison import compare as compare_module
 from jaxattn.comparison import figures, predictions, results, train
 from jaxattn.comparison.compare import compare, of_runs, show
+from jaxattn.comparison.outlook import outlook
 from jaxattn.comparison.plan import Plan
 from jaxattn.comparison.plan_file import read_plan, write_plan
 from jaxattn.comparison.progress import Progress
@@ -70,12 +73,14 @@ def test_the_same_command_trains_nothing_again_and_more_seeds_extend_it(compared
     monkeypatch.setattr(train, "fit", lambda config, *rest: trained.append(config) or fit(config, *rest))
     compare(["none", "se"], 2, folder, **FLAGS)
     assert trained == []
+    before = datetime.date.today().isoformat()
     result = compare(["none", "se", "eca"], 3, folder, **FLAGS)
     assert [(config.attention, config.seed) for config in trained] == [
         ("eca", 0), ("eca", 1), ("none", 2), ("se", 2), ("eca", 2)
     ]  # fmt: skip
     (earlier,) = read_plan(folder).earlier
-    assert earlier == ((2,), ("none", "se"), datetime.date.today().isoformat(), (2,))
+    assert earlier[:2] == ((2,), ("none", "se")) and earlier.planned == (2,)
+    assert before <= earlier.date <= datetime.date.today().isoformat()
     assert f"(known before: 2 seeds of none, se, until {earlier.date})" in text_of(result.page.read_text())
     assert result.table.rows[1].verdict.text.count("extended without a plan after 2 seeds on 20") == 1
     with pytest.raises(InputError, match="seeds cannot be reduced"):
@@ -145,6 +150,16 @@ def test_runs_on_other_images_are_refused(compared, tmp_path):
     tiny.edit_result(other, dataset_hash="0")
     with pytest.raises(InputError, match=r"none-s0 were trained on other images \(their hash differs\)"):
         of_runs([compared[0] / "none-s0", other], tmp_path / "page")
+
+
+def test_a_plan_says_what_it_can_show():
+    plan = Plan(Config(**FLAGS), ("none", "se"), (8,))
+    assert outlook(plan).endswith("16 runs: 2 variants, 8 seeds; where runs vary by 0.25 points (sd), half a point is "
+                                  "seen in 96% of comparisons")  # fmt: skip
+    assert "4 runs: 2 variants, 2 seeds: too few to show any difference; at least 3" in outlook(
+        dataclasses.replace(plan, looks=(2,))
+    )
+    assert outlook(dataclasses.replace(plan, looks=(6, 8))).startswith("16 runs at most: 2 variants, 6 or 8 seeds")
 
 
 def test_runs_are_judged_with_margin_failures_sizes_and_images():
@@ -404,7 +419,7 @@ def test_a_damaged_file_of_one_run_costs_no_other(compared, tmp_path, name):
 
 def test_the_time_left_is_that_of_runs_as_they_end_however_many_run_at_once(quiet, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("jaxattn.comparison.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("jaxattn.comparison.progress.time", types.SimpleNamespace(monotonic=lambda: now[0]))
     plan, lines = Plan(Config(**FLAGS), ("none", "se"), (4,)), []
     progress = Progress(plan, {}, {"se": {3: FAILURE}}, quiet)
     monkeypatch.setattr(quiet, "line", lines.append)

@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+import types
 from types import SimpleNamespace
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_notebook_is_no_terminal_although_it_says_so(notebook, capsys, monkeyp
 
 def test_in_a_notebook_the_bar_is_one_output_that_is_replaced(notebook, monkeypatch, capsys):
     times = iter([0.0, 10.0, 10.1, 20.0])
-    monkeypatch.setattr("jaxattn.runs.console.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("jaxattn.runs.console.time", types.SimpleNamespace(monotonic=lambda: next(times)))
     console = Console()
     with console.bar(2, 10) as progress:
         progress(1, 1)  # too early to say

@@ -10,10 +10,11 @@ from explained import few_scored_and_quickly_randomised, run, sources  # noqa: F
 
 from jaxattn.data.augment import normalize
 from jaxattn.errors import InputError
-from jaxattn.explain import faithfulness, score_table
+from jaxattn.explain import faithfulness, inference, score_table
 from jaxattn.explain.cam import CAMS
 from jaxattn.explain.explanation import Explanation, Selection
 from jaxattn.explain.selection import balanced, least_confident, worst_mistakes
+from jaxattn.networks import CNN
 from jaxattn.types import MapKind, Predictions, ScoredMaps, Scores
 
 
@@ -106,6 +107,22 @@ def test_worst_mistakes_are_the_most_confident_and_the_least_confident_may_be_co
 
 
 # the table of scores
+
+
+def test_weights_are_drawn_again_by_another_generator():
+    model = CNN(widths=(4,), hidden=4)
+    image = jnp.zeros((1, 8, 8, 3))
+    drawn, of_run = inference.randomised_variables(model, 3, (8, 8, 3)), model.init(jax.random.key(3), image)
+    same = jax.tree.map(np.array_equal, drawn["params"]["head"]["kernel"], of_run["params"]["head"]["kernel"])
+    assert not same
+    other = inference.randomised_variables(model, 4, (8, 8, 3))
+    assert not np.array_equal(drawn["params"]["head"]["kernel"], other["params"]["head"]["kernel"])
+
+
+def test_the_best_score_is_the_lowest_under_deletion_and_the_highest_elsewhere():
+    table = [score_table.Row(MapKind.CHANCE, None, *[value] * 4, 0.1) for value in (0.2, 0.4)]
+    found = {name: score_table.best(table, name) for name in score_table.COLUMNS}
+    assert found == {"mass_on_object": 0.4, "pointing": 0.4, "deletion": 0.2, "insertion": 0.4, "similarity": None}
 
 
 def test_score_table_has_means_and_chance_first():

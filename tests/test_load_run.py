@@ -339,6 +339,10 @@ def test_an_accuracy_of_no_whole_number_of_images_is_refused(folder):
 def test_rounding_may_change_few_predictions_of_few_images(folder, images, allowed):
     result = {"test_accuracy": 0.5}
     check_accuracy(folder, Config(**tiny.CONFIG), result, images // 2 + allowed, images)
+    half = Config(**tiny.CONFIG | {"precision": "bf16"})
+    check_accuracy(folder, half, result, images // 2 + 5 * allowed, images)
+    with pytest.raises(InputError):
+        check_accuracy(folder, half, result, images // 2 + 5 * allowed + 1, images)
     with pytest.raises(InputError, match=f"rounding may change {allowed}"):
         check_accuracy(folder, Config(**tiny.CONFIG), result, images // 2 + allowed + 1, images)
 
