@@ -228,6 +228,14 @@ _NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+def without_effect(config: Config, name: str) -> str | None:
+    """Why a setting does nothing in a configuration; None if it does something."""
+    other, values = _NEEDS.get(name, ("", ()))
+    if not values or (found := getattr(config, other)) in values:
+        return None
+    return f"{name} acts only if {other} is {' or '.join(values)}, it is {found}"
+
+
 def check_effect(config: Config, given: Iterable[str]) -> None:
     """Checks that none of the settings that were given is one that does nothing in this configuration.
 
@@ -235,9 +243,5 @@ def check_effect(config: Config, given: Iterable[str]) -> None:
         InputError: if one is.
     """
     for name in given:
-        other, values = _NEEDS.get(name, ("", ()))
-        if values and getattr(config, other) not in values:
-            raise InputError(
-                f"{name} acts only if {other} is {' or '.join(values)}, it is {getattr(config, other)}; leave it out",
-                name,
-            )
+        if reason := without_effect(config, name):
+            raise InputError(f"{reason}; leave it out", name)

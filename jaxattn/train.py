@@ -5,7 +5,7 @@ jaxattn train --attention
 
 from typing import Any
 
-from jaxattn.cli.command import run_command
+from jaxattn.cli.command import quoted, run_command
 from jaxattn.cli.parser import Parser, add_config_flags
 from jaxattn.cli.runs import CODE_FLAGS, add_cache_flag, add_code_flags, limit_cache
 from jaxattn.config import Config, check_effect
@@ -84,7 +84,9 @@ def _report(run: Any, mirror: str | None) -> None:
 
         console.line(f"report: {write_report([run])}")
     except Exception as error:
-        console.line(f"warning: no report: {first_line(error)}; try again with: jaxattn report {run.folder}")
+        console.line(
+            f"warning: no report: {first_line(error)}; try again with: jaxattn report {quoted(str(run.folder))}"
+        )
         return
     if mirror is not None:
         from jaxattn.observers.mirror import copy_report

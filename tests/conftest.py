@@ -68,7 +68,7 @@ gc.set_threshold(100_000, 20, 100)  # each collection walks through all that JAX
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Marks the tests for Colab's versions, and what `slow.txt` lists, with the seconds that it took on two cores.
 
     The files that take longest come first, so that no process is left with one of them at the end.
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items):
     lines = [line.split(maxsplit=1) for line in (Path(__file__).parent / "slow.txt").read_text().splitlines()]
     slow = tuple(name for _, name in lines)
     seconds = collections.Counter(item.path.name for item in items)
-    for time, name in lines:
+    for time, name in [] if config.option.markexpr == "not slow" else lines:
         seconds[Path(name.partition("::")[0]).name] += 20 * int(time)  # a quick test takes about 0.05
     items.sort(key=lambda item: -seconds[item.path.name])
     for item in items:

@@ -120,6 +120,7 @@ def test_what_a_killed_process_left_is_deleted_after_an_hour(folder, cache):
     for draft in (old, new, slow):  # another process may still be writing the new one
         draft.mkdir(parents=True)
     (slow / "train_images.npy").touch()  # and this one, which it began long ago
+    (cache / ".DS_Store").touch()
     os.utime(old, (0, 0)), os.utime(slow, (0, 0))
     load(folder)
     assert not old.exists() and new.exists() and slow.exists()

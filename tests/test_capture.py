@@ -191,6 +191,26 @@ def test_gates_of_ones_own_modules_and_of_chains_have_a_name_each(module, paths)
     assert not shapes.attention_received
 
 
+class Windows(nn.Module):
+    """Attention weights of four windows of each image, or of positions alone."""
+
+    windows: int = 4
+
+    def attention_weights(self, x, count):
+        return jnp.ones((count, 1, 24, 24)) / 24
+
+    @nn.compact
+    def __call__(self, x):
+        self.attention_weights(x, self.windows * len(x) if self.windows else 1)
+        return x
+
+
+@pytest.mark.parametrize("windows", [4, 0])
+def test_weights_that_are_not_of_whole_images_are_not_shown_as_such(windows):
+    model = network(functools.partial(Windows, windows=windows))
+    assert not jax.eval_shape(lambda: capture(model, drawn(model), images())).attention_received
+
+
 class Both(nn.Module):
     """A gate of two arrays: by channel and by position."""
 

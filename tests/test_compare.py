@@ -428,7 +428,12 @@ def test_the_time_left_is_that_of_runs_as_they_end_however_many_run_at_once(quie
     now[0] = 120.0
     for name in ("none", "se"):
         progress.finished(plan.config_of(name, 0), {"test_accuracy": 0.5, "seconds": 120.0})
-    assert lines[-1] == "[3/8] se seed 0: 50.00%   about 5 min left"  # five runs, one a minute
+    assert lines == [
+        "[2/8] none seed 0: 50.00%   about 6 min left",  # six runs, one a minute
+        "[3/8] se seed 0: 50.00%   about 5 min left",
+    ]
+    now[0] = 200.0
+    assert progress._time_left() == "about 5 min left"  # until another one ends
 
 
 def test_a_folder_that_cannot_be_used_stops_all_devices(quiet, monkeypatch):

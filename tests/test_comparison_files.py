@@ -230,6 +230,7 @@ def test_the_page_says_what_all_runs_have_in_common():
     one, other = Config(dropout=0.25, learning_rate=0.06), Config(dropout=0.25, learning_rate=0.12, recipe="quick")
     start = "Network cnn, recipe standard or quick, 16 or 4 epochs, on cifar10"
     assert sections.settings([one, other], "cifar10") == f"{start}; changed from the recipe: dropout 0.25."
+    assert "4 epochs, on x; changed from the recipe: epochs 4." in sections.settings([Config(epochs=4)], "x")
     assert sections.settings([Config(), Config(dropout=0.25)], "x").startswith(
         "Network cnn, recipe standard, 16 epochs, on x. The recipe was tuned"
     )

@@ -125,7 +125,8 @@ def test_a_control_is_judged_at_the_level_of_all_looks():
 def test_a_look_waits_for_each_seed_and_counts_those_of_its_own():
     table = trained(0.2, se=0.6)
     del table["se"][3]
-    assert judge(table, "none", (6, 8)).rows[1].verdict.text.startswith("provisional, 5 of 6 seeds")
+    text = judge(table, "none", (6, 8)).rows[1].verdict.text
+    assert text.startswith("provisional, 5 of 6 seeds: +0.") and text.endswith(" points so far over 7")
     assert judge(trained(0.2, 5, se=0.6), "none", (6, 8)).rows[1].verdict.text.startswith("provisional, 5 of 6 seeds")
     table = trained(0.2, se=0.6)
     del table["se"][1]

@@ -115,9 +115,8 @@ def test_too_little_memory_is_one_line(tmp_path, quiet, monkeypatch):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8589934592 bytes.")
 
     monkeypatch.setattr(loop, "_epoch", full)
-    with pytest.raises(InputError, match="too little memory for batches of 6 images; choose fewer") as caught:
+    with pytest.raises(InputError, match="the device has too little memory; a smaller batch_size may help"):
         fit(Config(**tiny.CONFIG), tmp_path / "run", quiet)
-    assert caught.value.setting == "batch_size"
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,8 @@ def main():
     parser.add_argument("--only", default="", help="only those whose names start with this")
     parser.add_argument("--print", action="store_true", help="print the existing results, and train nothing")
     flags = parser.parse_args()
+    if not (flags.print or (flags.data_dir and flags.work)):
+        parser.error("training needs --data-dir and --work")
     for kind, names in ({} if flags.print else {"tuning": CANDIDATES, "final": FINAL}).items():
         for seed in range(SEEDS[kind]):
             for name in names:

@@ -5,6 +5,7 @@ import gc
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -41,8 +42,8 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
     except KeyboardInterrupt as error:
         if isinstance(error, Interrupted):
             with contextlib.suppress(OSError):  # the reader of our output was stopped, too
-                hint = HINTS[error.setting].format(shlex.quote(str(error.folder)))
-                print(one_line(" ".join([f"{error}; {hint}", *map(shlex.quote, error.options)])), flush=True)
+                hint = HINTS[error.setting].format(quoted(str(error.folder)))
+                print(one_line(" ".join([f"{error}; {hint}", *map(quoted, error.options)])), flush=True)
         terminated = isinstance(error, _Terminated) or isinstance(error.__cause__, _Terminated)
         sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
     except BrokenPipeError:  # the reader of our output has gone
@@ -57,7 +58,12 @@ def message(error: InputError) -> str:
         return str(error)
     flag = f"--{error.setting.replace('_', '-')}"
     hint = flag if error.value is None else HINTS.get(error.setting, flag)
-    return f"{error} ({hint.format(shlex.quote(str(error.value)))})"
+    return f"{error} ({hint.format(quoted(str(error.value)))})"
+
+
+def quoted(word: str) -> str:
+    """A word as this system's command line takes it."""
+    return subprocess.list2cmdline([word]) if os.name == "nt" else shlex.quote(word)
 
 
 @final

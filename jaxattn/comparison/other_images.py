@@ -1,5 +1,6 @@
 """Tests the networks of a comparison on other images: each once on each view; the metrics are cached."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,6 @@ import numpy as np
 
 from jaxattn.comparison.predictions import basis
 from jaxattn.comparison.results import Runs
-from jaxattn.errors import InputError
 from jaxattn.robustness.view import ACCURACY, CROSS_ENTROPY, View
 from jaxattn.runs.run import load_run
 from jaxattn.runs.store import read_sealed, write_sealed
@@ -20,7 +20,7 @@ Measured = dict[str, float]  # by metric
 
 
 def measure(runs: Runs, views: Sequence[View], say: Callable[[str], Any]) -> dict[str, dict[int, list[Measured]]]:
-    """The metrics of each run on each view, by variant and seed; they are cached in the run folders.
+    """The metrics of each run on each view, by variant and seed; cached in run folders that can be written.
 
     Args:
         runs: finished runs, whose code `results.notes` has checked.
@@ -28,11 +28,11 @@ def measure(runs: Runs, views: Sequence[View], say: Callable[[str], Any]) -> dic
         say: called with a line about each view (once for all its severities) that is not yet cached.
 
     Raises:
-        InputError: if weights cannot be read, or a run folder cannot be written.
+        InputError: if weights cannot be read.
     """
     every = [run for by_seed in runs.values() for run in by_seed.values()]
-    made_of = {run.folder: basis(run) for run in every}
-    kept = {run.folder: _read(run.folder / KEPT, made_of[run.folder]) for run in every}
+    sources = {run.folder: basis(run) for run in every}
+    kept = {run.folder: _read(run.folder / KEPT, sources[run.folder]) for run in every}
     load = functools.cache(functools.partial(load_run, trust_code=True, accept_changed_code=True))
     for number, view in enumerate(views, 1):
         left = [run for run in every if not _holds(kept[run.folder], view)]
@@ -45,25 +45,19 @@ def measure(runs: Runs, views: Sequence[View], say: Callable[[str], Any]) -> dic
             network = load(run.folder)
             logits = evaluation.logits(network.model, network.spec, network.variables, images)
             kept[run.folder][view.digest] = view.measure(logits, labels)
-            _write(run.folder / KEPT, {"of": made_of[run.folder], "measured": kept[run.folder]})
+            with contextlib.suppress(OSError):  # a folder that cannot be written: nothing is kept
+                write_sealed(run.folder / KEPT, {"of": sources[run.folder], "measured": kept[run.folder]})
     return {
         name: {seed: [kept[run.folder][view.digest] for view in views] for seed, run in by_seed.items()}
         for name, by_seed in runs.items()
     }
 
 
-def _write(path: Path, values: dict[str, Any]) -> None:
-    try:
-        write_sealed(path, values)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; make the folder writable") from error
-
-
-def _read(path: Path, made_of: str) -> dict[str, Measured]:
+def _read(path: Path, source: str) -> dict[str, Measured]:
     """The cached metrics of a run; empty if they belong to other weights or images, or are damaged."""
     try:
         values = read_sealed(path)
-        measured = values["measured"] if values["of"] == made_of else {}
+        measured = values["measured"] if values["of"] == source else {}
         return {str(key): {str(name): float(one) for name, one in by.items()} for key, by in measured.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

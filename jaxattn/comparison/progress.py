@@ -32,7 +32,7 @@ class Progress:
         self.failures = {variant: dict(failures.get(variant, {})) for variant in plan.variants}
         self._lock = threading.Lock()  # not held while printing: the live table prints and takes it, too
         self._running: dict[Config, str] = {}
-        self._started, self._finished = time.monotonic(), 0
+        self._started, self._finished, self._elapsed, self._at_once = time.monotonic(), 0, 0.0, 1
         self.stopped = threading.Event()
 
     @contextlib.contextmanager
@@ -62,12 +62,13 @@ class Progress:
             raise KeyboardInterrupt
         with self._lock:
             self._running[config] = text
+            self._at_once = max(self._at_once, len(self._running))
 
     def finished(self, config: Config, result: dict[str, Any]) -> None:
         """Adds a finished run, from its `result.json`."""
         with self._lock:
             self._accuracies[self._plan.variant_of(config)][config.seed] = result["test_accuracy"]
-            self._finished += 1
+            self._finished, self._elapsed = self._finished + 1, time.monotonic() - self._started
             line = self._ended(config, f"{result['test_accuracy']:.2%}")
         self._console.line(line)
 
@@ -97,7 +98,7 @@ class Progress:
             return "all runs are done"
         if not self._finished:
             return ""
-        minutes = missing * (time.monotonic() - self._started) / self._finished / 60  # however many run at once
+        minutes = missing * self._elapsed / max(self._finished, self._at_once) / 60  # at first, others run as long
         return f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
 
     def _table(self):

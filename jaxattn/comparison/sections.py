@@ -26,7 +26,7 @@ from jaxattn.recipes import is_file, tuned_for
 from jaxattn.report.reproduce import changed, flag, setting
 from jaxattn.training.program import network
 
-NAMED = ("dataset", "network", "recipe", "epochs")  # settings that the sentence always names
+NAMED = ("dataset", "network", "recipe")  # settings that the sentence always names
 
 
 def table_row(judged: Row, table: Comparison, crossed: tuple[float, float] | None) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def no_spread(n: int) -> str:
 
 def provisional(values: Points, others: Points, complete: int, planned: int) -> str:
     """No verdict yet: of a variant and the baseline [n], not all planned seeds are complete."""
-    return f"provisional, {complete} of {planned} seeds: {(values - others).mean():+z.1f} points so far"
+    over = "" if len(values) == complete else f" over {len(values)}"
+    return f"provisional, {complete} of {planned} seeds: {(values - others).mean():+z.1f} points so far{over}"
 
 
 def counted(n: int, look: int, planned: int) -> str:

@@ -234,7 +234,8 @@ def clear(most: int = 0, keep: Path | None = None) -> int:
             deleted += 1
     with contextlib.suppress(OSError, RuntimeError):
         for path in set(folder().iterdir()) - {entry.path for entry in known}:
-            latest = max(one.stat().st_mtime for one in (path, *path.iterdir()))  # a draft grows by its files alone
-            if time.time() - latest > _HOUR:  # left by killed processes and other versions
-                shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # a file, or another process was faster
+                latest = max(one.stat().st_mtime for one in (path, *path.iterdir()))  # its files alone grow
+                if time.time() - latest > _HOUR:  # left by killed processes and other versions
+                    shutil.rmtree(path, ignore_errors=True)
     return deleted

@@ -103,7 +103,7 @@ def _record_input(call, args, kwargs, context):
         if method == "gate":
             module.sow("intermediates", _INPUT, args[0].astype(jnp.float32).mean(axis=(1, 2)))
         if method == "__call__" and hasattr(module, "attention_weights"):
-            module.sow("intermediates", _GRID, jnp.zeros(args[0].shape[1:3]))
+            module.sow("intermediates", _GRID, jnp.zeros(args[0].shape[:3]))
     return call(*args, **kwargs)
 
 
@@ -116,11 +116,12 @@ def _full_rank(gate, batch):
 def _of_pairs(weights, inputs):
     """Attention weights [B, heads, queries, keys] as [B, h, w] with mean 1; None if keys are not on a grid.
 
-    Keys lie on the grid of the module's input, or on one that a pool has halved.
+    Keys lie on the grid of the module's input, or on one that a pool has halved. Weights of windows, or of positions
+    alone, are not of whole images.
     """
-    if weights.ndim != 4 or inputs is None:
+    if weights.ndim != 4 or inputs is None or len(weights) != len(inputs[-1]):
         return None
-    height, width = inputs[-1].shape
+    _, height, width = inputs[-1].shape
     grids = ((height, width), (height // 2, width // 2))
     grid = next((grid for grid in grids if grid[0] * grid[1] == weights.shape[-1]), None)
     if grid is None:

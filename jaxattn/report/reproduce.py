@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxattn.config import Config
+from jaxattn.config import Config, without_effect
 from jaxattn.recipes import defaults, is_file
 
 
@@ -30,7 +30,7 @@ def command(config: Config) -> str:
     """The command line that trains this configuration again: what differs from the recipe's defaults."""
     words = ["jaxattn", "train"]
     for name, value in changed(config):
-        words += setting(name, value)
+        words += [] if without_effect(config, name) else setting(name, value)
     return shlex.join(words)
 
 

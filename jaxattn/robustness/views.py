@@ -59,8 +59,8 @@ def of_rows(name: str, test: Split, rows: Integer[np.ndarray, " M"], people: np.
     """The test images at `rows` int [M]; the label is people's most frequent one if there are counts [N, K]."""
     labels = test.labels if people is None else people.argmax(axis=1)
     chosen = None if people is None else people[rows]
-    made_of = digest("test", rows, *(() if chosen is None else (chosen,)))
-    return View(name, 0, len(rows), made_of, lambda: (np.asarray(test.images[rows]), labels[rows]), chosen)
+    source = digest("test", rows, *(() if chosen is None else (chosen,)))
+    return View(name, 0, len(rows), source, lambda: (np.asarray(test.images[rows]), labels[rows]), chosen)
 
 
 def corrupted(name: str, test: Split, rows: Integer[np.ndarray, " M"]) -> list[View]:

@@ -70,10 +70,7 @@ def _in_one_line(config, folder):
         raise
     except Exception as error:
         if "RESOURCE_EXHAUSTED" in str(error):  # the status of XLA
-            raise InputError(
-                f"the device has too little memory for batches of {config.batch_size} images; choose fewer",
-                "batch_size",
-            ) from error
+            raise InputError("the device has too little memory; a smaller batch_size may help") from error
         own = own_classes(config)
         if not own:
             raise

@@ -95,6 +95,9 @@ def claim(folder: Path, manifest: Manifest, accept_changed_code: bool = False) -
             folder.mkdir(parents=True, exist_ok=True)
             contexts.enter_context(exclusive_lock(folder))
             manifest = check_folder(folder, manifest, accept_changed_code)
+            for name in ("config.json", "metrics.jsonl", "result.json"):
+                for draft in folder.glob(f"{name}.*.part"):  # left by a process that was killed
+                    draft.unlink()
             write_manifest(folder, manifest)
             (folder / "checkpoints").mkdir(exist_ok=True)
             (folder / "metrics.jsonl").touch()

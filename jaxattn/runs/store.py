@@ -172,7 +172,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         draft.write_bytes(data)
         os.replace(draft, path)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         raise

@@ -81,15 +81,14 @@ def evaluate(
     """
     variables = devices.replicate(variables)
     data = to_device(split)
-    tallies, parts, valid_rows = [], [], []
+    outputs = []  # all are dispatched before the first is waited for
     for rows, valid in batches(len(split), devices.count(), fill=fill):
         for inputs in data.calls(rows[None], 1):
             tally, logits = devices.synchronise(step(variables, *inputs[:3], devices.shard(valid)))
-            tallies.append(np.asarray(tally, np.float64))
-            parts.append(np.asarray(logits)[valid])
-            valid_rows.append(rows[valid])
-    loss, correct, count = np.sum(tallies, axis=0)
-    return float(loss / count), float(correct / count), joined(parts, valid_rows)
+            outputs.append((tally, logits, rows, valid))
+    loss, correct, count = np.sum([np.asarray(tally, np.float64) for tally, *_ in outputs], axis=0)
+    parts = [np.asarray(logits)[valid] for _, logits, _, valid in outputs]
+    return float(loss / count), float(correct / count), joined(parts, [rows[valid] for *_, rows, valid in outputs])
 
 
 def logits(
