@@ -56,7 +56,8 @@ def _drawing(title, classes, weights):
             left = i * (width + GAP)
             parts.append(_cells(weights[i], left, width, height - ROW))
             parts.append(_label(one, left + width / 2, TITLE + height - 2, "middle"))
-    return f'<svg class="gates" viewBox="0 0 {WIDTH} {TITLE + height + GAP:g}" role="img">{"".join(parts)}</svg>'
+    box = f'viewBox="0 0 {WIDTH} {TITLE + height + GAP:g}" role="img" aria-label="{html.escape(title)}"'
+    return f'<svg class="gates" {box}>{"".join(parts)}</svg>'
 
 
 def _label(text, x, y, anchor):

@@ -12,7 +12,7 @@ os.environ.pop("TFDS_DATA_DIR", None)  # a page shows no folder of the machine t
 
 from module_pages import pages, path
 
-from jaxattn import modules
+from jaxattn import describe, modules
 from jaxattn.attention.registry import GROUPS
 from jaxattn.cli.commands import COMMANDS
 
@@ -23,6 +23,8 @@ COMPLETION = (
     "`~/.bashrc`, the same with `zsh` into `~/.zshrc` below `compinit`, or "
     "`jaxattn --print-completion fish | source` into `~/.config/fish/config.fish`."
 )
+if not describe.EXPERIMENTS.is_dir():
+    raise SystemExit("the pages need the results in experiments/: install the checkout with pip install -e '.[docs]'")
 PUBLIC = Path(__file__).parents[1] / "tests" / "public_api.txt"
 
 

@@ -11,8 +11,9 @@ from jaxattn.comparison.numbers import of_csv
 def main(path: str) -> None:
     """Prints each variant's difference from the first one, its interval, and the verdict."""
     for row in of_csv(path).table.rows[1:]:
-        low, high = row.difference.interval
-        print(f"{row.variant.name}: {row.difference.mean:+.2f} points ({low:+.2f} to {high:+.2f})")
+        if row.difference is not None:
+            low, high = row.difference.interval or (float("nan"), float("nan"))  # of one seed, there is none
+            print(f"{row.variant.name}: {row.difference.mean:+.2f} points ({low:+.2f} to {high:+.2f})")
         print(f"  {row.verdict.text}")
 
 

@@ -211,7 +211,7 @@ def gates(site: SiteFacts) -> str:
 
 def verdicts(facts: Facts) -> list[str]:
     """What was measured for a module, a paragraph for each experiment, or why there is nothing."""
-    if not EXPERIMENTS.is_dir():
+    if not facts.measured and not EXPERIMENTS.is_dir():
         return ["Measurements are in a checkout's folder experiments, not in an installed package."]
     return [
         f"{one.sentence}. Measured on {one.about}, {one.n} seeds: {one.experiment}, whose README says on which images."

@@ -157,6 +157,19 @@ def test_links_lead_to_sections_and_by_relative_paths_to_reports_that_are_there(
     assert [link for link in links if link not in inside] == ["se-s0/report.html"]
 
 
+def test_links_to_sections_stay_within_the_frame_of_a_notebook(opened):
+    page = opened("page")
+    page.evaluate("""() => {
+      const frame = document.createElement("iframe");
+      frame.srcdoc = document.documentElement.outerHTML;
+      document.body.replaceChildren(frame);
+      return new Promise((done) => { frame.onload = done; });
+    }""")
+    frame = page.frames[1]
+    frame.click('nav a[href="#differences"]')
+    assert frame.url == "about:srcdoc" and frame.evaluate("document.activeElement.id") == "differences"
+
+
 def test_the_printed_page_is_complete_and_light(opened):
     page = opened("page", PAPER, color_scheme="dark")
     page.emulate_media(media="print")

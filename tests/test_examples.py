@@ -79,3 +79,7 @@ def test_numbers_of_another_program(example, tmp_path, capsys):
     example.main("results.csv")
     printed = capsys.readouterr().out
     assert printed.startswith("mine: +1.75 points (") and "helps" in printed
+    (tmp_path / "results.csv").write_text("variant,seed,accuracy\nnone,0,0.8\nmine,0,0.81\nyours,1,0.81\n")
+    example.main("results.csv")
+    printed = capsys.readouterr().out
+    assert "mine: +1.00 points (+nan to +nan)" in printed and "no seed in common with the baseline" in printed

@@ -163,5 +163,6 @@ def test_a_printed_page_is_complete_and_light_and_has_no_controls(opened):
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert not page.locator(".controls").is_visible() and not page.locator("nav").is_visible()
     assert page.locator("details table").first.is_visible() and page.locator("#views .stack").first.is_visible()
+    assert all(head.inner_text().strip() for head in page.locator(".listed thead th").all())
     assert page.evaluate(GROUND) == "rgb(255, 255, 255)"
     assert page.evaluate(CUT.replace(".scroll, ", "")) == [] and page.evaluate(FAINT) == []

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +28,13 @@ from jaxattn.errors import InputError
 
 def test_path_may_be_that_of_the_tfds_data_set(tmp_path):
     assert_whole(load(write_tfds(tmp_path).parent))
+
+
+def test_where_a_package_is_missing_the_message_names_it(tmp_path, monkeypatch):
+    folder = write_tfds(tmp_path)
+    monkeypatch.setitem(sys.modules, "array_record.python", None)
+    with pytest.raises(InputError, match="needs the package array_record, which is not installed; give the original"):
+        load(folder)
 
 
 def test_newest_prepared_version_is_read(tmp_path):

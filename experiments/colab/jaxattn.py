@@ -33,6 +33,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 
@@ -42,7 +43,7 @@ def installed():
     for package in importlib.metadata.distributions():
         try:
             Version(package.version)
-            found[package.metadata["Name"]] = package.version
+            found.setdefault(canonicalize_name(package.metadata["Name"]), package.version)  # the first one is imported
         except (InvalidVersion, TypeError):
             pass
     return found

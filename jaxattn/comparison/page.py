@@ -129,6 +129,7 @@ def _finish(folder, values, drawn) -> Path:
     values |= {
         "css": (templates / "report.css").read_text("utf-8"),
         "table": (templates / "table.js").read_text("utf-8"),
+        "links": (templates / "links.js").read_text("utf-8"),
         "sections": [(id, name) for id, name in SECTIONS.items() if id in shown],
         "figures": {name: _inline(figure) for name, figure in drawn.items()},
     }

@@ -60,7 +60,7 @@ def fewer(contents: dict[str, Any]) -> dict[str, Any]:
     """The result of `contents`, with every other image."""
 
     def cut(key, value):
-        if key in BY_IMAGE:
+        if key in BY_IMAGE and isinstance(value, list):  # a layer may have such a name, too
             return value[::2]
         if isinstance(value, dict):
             return {name: cut(name, one) for name, one in value.items()}
@@ -127,7 +127,7 @@ def _gate(name: Layer, gate: np.ndarray, profiles: np.ndarray) -> dict[str, Any]
     return {
         "name": str(name),
         "block": name.block,
-        "limits": list(gate_limits([gate, profiles])),
+        "limits": [float(f"{limit:.3g}") for limit in gate_limits([gate, profiles])],
         "mean": _short(mean[order]),
         "weights": [_short(row[order]) for row in weights],
     }

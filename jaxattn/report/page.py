@@ -22,7 +22,7 @@ from jaxattn.templates import pages
 SCORED = 32  # test images whose maps are scored: half as many as in `visualize`, since every run ends with a report
 MAX_BYTES = 5_000_000
 MAX_CHARACTERS = 24  # characters of a class name under a small image
-FILES = {"css": "report.css", "js": "report.js", "table": "table.js"}
+FILES = {"css": "report.css", "js": "report.js", "table": "table.js", "links": "links.js"}
 
 
 def write_report(

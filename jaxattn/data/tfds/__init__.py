@@ -92,6 +92,8 @@ def _read_split(folder: Path, shards: dict[Path, int], size: tuple[int, int], ha
                 feature = tf_example_pb2.Example.FromString(record).features.feature
                 key = feature["id"].bytes_list.value[0] if has_id else b""
                 examples.append((key, feature["image"].bytes_list.value[0], feature["label"].int64_list.value[0]))
+        except InputError:  # they cannot be read here
+            raise
         except Exception as error:
             raise damaged(path, error) from error
         if len(contents) != length:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxattn.errors import InputError
 from jaxattn.limits import open_file
 
 MAX_BYTES = 512 << 20  # of the records of a split; the published training images have 130 million
@@ -23,8 +24,11 @@ def read(path: Path, limit: int) -> list[bytes]:
         Exception: of many types, if it is damaged, of another format, or has more.
     """
     if ".array_record" in path.name:
-        from array_record.python import array_record_module
-
+        try:
+            from array_record.python import array_record_module
+        except ImportError as error:
+            text = f"{path.name} needs the package array_record, which is not installed; give the original archive"
+            raise InputError(text, "data_dir") from error
         size = _unpacked_size(path)
         if size > limit:
             raise ValueError(f"its records must have at most {limit:,} bytes, they have {size:,}")
