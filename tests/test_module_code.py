@@ -247,7 +247,7 @@ def test_other_code_is_refused_by_name_wherever_a_run_is_opened_or_goes_on(train
                 opened()
             assert caught.value.setting == "accept_changed_code"
         run = opened(accept_changed_code=True)
-        assert number < 3 or run.result["notes"] == [f"from epoch 2 on: other code of {config.attention}"]
+        assert number < 3 or run.result["notes"] == [f"from epoch 2 on: other code of {config.attention}, planned for 2 epochs instead of 1"]
         assert any("has changed since it was trained (accepted)" in note or "other code" in note for note in run.notes)
     assert [start.epoch for start in read_manifest(folder).starts] == [0, 1, 2]
 
@@ -256,7 +256,7 @@ def test_an_export_records_the_code_of_its_weights_and_says_what_was_accepted(tr
     folder, config, change = trained
     change()
     fit(dataclasses.replace(config, epochs=2), folder, quiet, accept_changed_code=True)
-    other = f"from epoch 2 on: other code of {config.attention}"
+    other = f"from epoch 2 on: other code of {config.attention}, planned for 2 epochs instead of 1"
     assert safetensors.load(export_of(folder, tmp_path / "resumed")).notes == (other,)  # this code is the last one's
     change(3)
     changed = f"the code of {config.attention} has changed since it was trained (accepted)"
@@ -281,7 +281,7 @@ def test_changed_code_is_accepted_with_a_mirror_too(trained, tmp_path, quiet):
     with pytest.raises(InputError, match=f"^the code of {config.attention} has changed since"):
         fit(longer, folder, quiet, **mirrored)
     run = fit(longer, folder, quiet, accept_changed_code=True, **mirrored)
-    assert run.notes == (f"from epoch 2 on: other code of {config.attention}",)
+    assert run.notes == (f"from epoch 2 on: other code of {config.attention}, planned for 2 epochs instead of 1",)
     assert (tmp_path / "mirror" / "epoch-2.sha256").exists()
 
 
