@@ -26,7 +26,8 @@ SUFFIXES = (
     *(".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
 )
 BACKGROUND = (255, 255, 255)  # behind a transparent image
-_LOCK, _QUIET = threading.Lock(), list[warnings.catch_warnings]()
+# The context in which Pillow's warnings are ignored, once for each thread that is in it; see `_without_warnings`.
+_LOCK, _ENTERED = threading.Lock(), list[warnings.catch_warnings]()
 
 
 def read_image(path: str | Path, height: int, width: int) -> UInt8[np.ndarray, "{height} {width} 3"]:
@@ -76,17 +77,19 @@ def _without_warnings() -> Iterator[None]:
     The filters of warnings are the process's own, so threads share one context: the last to leave it restores them.
     """
     with _LOCK:
-        if not _QUIET:
-            quiet = warnings.catch_warnings(action="ignore")
-            quiet.__enter__()
-        _QUIET.append(_QUIET[0] if _QUIET else quiet)
+        if _ENTERED:
+            context = _ENTERED[0]
+        else:
+            context = warnings.catch_warnings(action="ignore")
+            context.__enter__()
+        _ENTERED.append(context)
     try:
         yield
     finally:
         with _LOCK:
-            last = _QUIET.pop()
-            if not _QUIET:
-                last.__exit__(None, None, None)
+            _ENTERED.pop()
+            if not _ENTERED:
+                context.__exit__(None, None, None)
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
