@@ -32,7 +32,9 @@ class Progress:
         self.failures = {variant: dict(failures.get(variant, {})) for variant in plan.variants}
         self._lock = threading.Lock()  # not held while printing: the live table prints and takes it, too
         self._running: dict[Config, str] = {}
-        self._started, self._finished, self._elapsed, self._at_once = time.monotonic(), 0, 0.0, 1
+        self._started = time.monotonic()
+        self._finished, self._elapsed = 0, 0.0  # runs, and the seconds until the last of them
+        self._at_once = 1  # the most runs that were seen to run
         self.stopped = threading.Event()
 
     @contextlib.contextmanager

@@ -195,11 +195,13 @@ def settings(configs: Sequence[Config], data: str) -> str:
     config, *others = configs
     shared = [one for one in _changed(config) if all(one in _changed(other) for other in others)]
     settings = [f"{name.replace('_', ' ')} {value}" for name, value in shared if name not in NAMED]
-    recipes, epochs = ({str(getattr(one, name)): None for one in configs} for name in ("recipe", "epochs"))
+    recipes = list(dict.fromkeys(one.recipe for one in configs))
+    epochs = dict.fromkeys(str(one.epochs) for one in configs)
     text = f"Network {config.network}, recipe {' or '.join(recipes)}, {' or '.join(epochs)} epochs, on {data}"
-    if settings or not others:
-        text += f"; changed from the recipe: {', '.join(settings)}" if settings else "; nothing changed"
-    text += "."
+    if settings:
+        text += f"; changed from the recipe: {', '.join(settings)}."
+    else:
+        text += "." if others else "; nothing changed."
     attention = tuned_for(config.network, config.recipe)
     if len(recipes) > 1 or is_file(config.recipe):
         return text
